@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sys/file.h - whole files and directories.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "sys/fd.h"
+
+namespace kata::sys {
+
+// open(2) with O_CLOEXEC always set.
+Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);
+
+// Opens `path` as seen from inside the directory `root_fd`: symbolic links and `..` never lead out
+// of it (openat2, RESOLVE_IN_ROOT), whatever a guest or an image put there.
+Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags, mode_t mode = 0);
+
+// Errors  kOutOfRange  the file is larger than `limit`
+Result<std::string> ReadFile(const std::string& path, size_t limit = 16 << 20);
+
+// Creates or truncates.
+Result<void> WriteFile(const std::string& path, std::string_view content, mode_t mode = 0644);
+
+// Writes a temporary neighbour, then renames it: a reader sees the old or the new content.
+Result<void> ReplaceFile(const std::string& path, std::string_view content, mode_t mode = 0644);
+
+// Writes to a file that must exist already, such as one below /proc, /sys or a cgroup, with one
+// write(2): the kernel parses each write on its own.
+Result<void> WriteControl(const std::string& path, std::string_view value);
+
+// mkdir -p. New directories get `mode`.
+Result<void> MakeDirs(const std::string& path, mode_t mode = 0755);
+
+// rm -r without crossing into another file system and without following links. A missing path is
+// success.
+Result<void> RemoveTree(const std::string& path);
+
+// unlink(2); a missing path is success.
+Result<void> RemoveFile(const std::string& path);
+
+bool Exists(const std::string& path);
+
+}  // namespace kata::sys

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/file.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <gtest/gtest.h>
+
+namespace kata::sys {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/kata-file-test-XXXXXX";
+    dir_ = ::mkdtemp(name);
+  }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(dir_)); }
+  std::string dir_;
+};
+
+TEST_F(FileTest, ReadsWhatItWrote) {
+  ASSERT_TRUE(WriteFile(dir_ + "/a", "hello"));
+  EXPECT_EQ(ReadFile(dir_ + "/a").value(), "hello");
+  ASSERT_TRUE(ReplaceFile(dir_ + "/a", "new"));
+  EXPECT_EQ(ReadFile(dir_ + "/a").value(), "new");
+}
+
+TEST_F(FileTest, RefusesAFileAboveTheLimit) {
+  ASSERT_TRUE(WriteFile(dir_ + "/a", "hello"));
+  EXPECT_EQ(ReadFile(dir_ + "/a", 4).error().code(), Code::kOutOfRange);
+}
+
+TEST_F(FileTest, RemoveTreeDoesNotFollowLinks) {
+  ASSERT_TRUE(MakeDirs(dir_ + "/keep"));
+  ASSERT_TRUE(WriteFile(dir_ + "/keep/file", "x"));
+  ASSERT_TRUE(MakeDirs(dir_ + "/gone/deep/er"));
+  ASSERT_EQ(::symlink((dir_ + "/keep").c_str(), (dir_ + "/gone/deep/link").c_str()), 0);
+  ASSERT_TRUE(RemoveTree(dir_ + "/gone"));
+  EXPECT_FALSE(Exists(dir_ + "/gone"));
+  EXPECT_TRUE(Exists(dir_ + "/keep/file"));
+  EXPECT_TRUE(RemoveTree(dir_ + "/gone"));
+}
+
+TEST_F(FileTest, OpenInRootStaysInside) {
+  ASSERT_TRUE(MakeDirs(dir_ + "/root/etc"));
+  ASSERT_TRUE(WriteFile(dir_ + "/root/etc/passwd", "inside"));
+  ASSERT_EQ(::symlink("/etc/passwd", (dir_ + "/root/link").c_str()), 0);
+  const UniqueFd root = Open(dir_ + "/root", O_PATH | O_DIRECTORY).value();
+  for (const char* path : {"link", "/etc/passwd", "../../etc/passwd"}) {
+    const UniqueFd fd = OpenInRoot(root.get(), path, O_RDONLY).value();
+    EXPECT_EQ(ReadToEnd(fd.get(), 100).value(), "inside") << path;
+  }
+}
+
+}  // namespace
+}  // namespace kata::sys
