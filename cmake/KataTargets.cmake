@@ -15,7 +15,7 @@ if(CCACHE_PROGRAM)
 endif()
 
 find_package(Threads REQUIRED)
-find_library(FMT_ARCHIVE libfmt.a REQUIRED)
+find_package(fmt REQUIRED)
 find_package(GTest)
 
 # Properties of our own code. Generated code and fuzz targets do not take the warnings.

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small OCI image around a static busybox, made offline; and the same tree as a plain folder.
+
+Basis: OCI image-spec 1.1 (image-layout, manifest, config, layer).
+"""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tarfile
+
+from .process import BedError
+
+NAME = "example.invalid/kata/busybox:e2e"
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+FOLDERS = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "home": 0o755, "proc": 0o555, "root": 0o700,
+           "run": 0o755, "sys": 0o555, "tmp": 0o1777, "usr": 0o755, "var": 0o755}
+FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n"
+                  "app:x:1000:1000:app:/home:/bin/sh\n"
+                  "nobody:x:65534:65534:nobody:/:/bin/false\n",
+    "etc/group": "root:x:0:\napp:x:1000:\nextra:x:1500:app\nnogroup:x:65534:\n",
+    "etc/kata-e2e": "made for tests\n",
+}
+
+
+def busybox():
+    """Path of a statically linked busybox."""
+    for path in ("/bin/busybox", "/usr/bin/busybox"):
+        if os.path.exists(path):
+            if subprocess.run(["ldd", path], capture_output=True).returncode == 0:
+                raise BedError(f"{path} is not static: apt-get install busybox-static")
+            return path
+    raise BedError("no busybox: apt-get install busybox-static")
+
+
+def _applets(path):
+    return sorted(set(subprocess.check_output([path, "--list"], text=True).split()) - {"busybox"})
+
+
+def _layer():
+    path, out = busybox(), io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        def add(name, kind, mode, data=b"", target=""):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.size, info.linkname = kind, mode, len(data), target
+            tar.addfile(info, io.BytesIO(data))
+        for name, mode in FOLDERS.items():
+            add(name, tarfile.DIRTYPE, mode)
+        for name, content in FILES.items():
+            add(name, tarfile.REGTYPE, 0o644, content.encode())
+        with open(path, "rb") as file:
+            add("bin/busybox", tarfile.REGTYPE, 0o755, file.read())
+        for applet in _applets(path):
+            add(f"bin/{applet}", tarfile.SYMTYPE, 0o777, target="busybox")
+    return out.getvalue()
+
+
+def write_tar(path):
+    """Writes the image as an OCI layout in a tar file at `path`; importing it gives image NAME."""
+    blobs = {}
+
+    def descriptor(media_type, data, **extra):
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[digest] = data
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data), **extra}
+
+    layer = descriptor("application/vnd.oci.image.layer.v1.tar", _layer())
+    config = {"architecture": ARCHITECTURE, "os": "linux",
+              "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+                         "Cmd": ["/bin/sh"], "WorkingDir": "/"},
+              "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": descriptor("application/vnd.oci.image.config.v1+json",
+                                     json.dumps(config).encode()),
+                "layers": [layer]}
+    index = {"schemaVersion": 2, "manifests": [
+        descriptor("application/vnd.oci.image.manifest.v1+json", json.dumps(manifest).encode(),
+                   platform={"architecture": ARCHITECTURE, "os": "linux"},
+                   annotations={"io.containerd.image.name": NAME,
+                                "org.opencontainers.image.ref.name": NAME.rsplit(":", 1)[1]})]}
+    members = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
+               "index.json": json.dumps(index).encode()}
+    members.update({f"blobs/sha256/{digest}": data for digest, data in blobs.items()})
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o644
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def write_tree(path):
+    """Lays the image's files out below the folder `path`, as a root file system."""
+    os.makedirs(path, exist_ok=True)
+    for name, mode in FOLDERS.items():
+        os.makedirs(f"{path}/{name}", exist_ok=True)
+        os.chmod(f"{path}/{name}", mode)
+    for name, content in FILES.items():
+        with open(f"{path}/{name}", "w") as file:
+            file.write(content)
+    shutil.copy(busybox(), f"{path}/bin/busybox")
+    for applet in _applets(f"{path}/bin/busybox"):
+        if not os.path.lexists(f"{path}/bin/{applet}"):
+            os.symlink("busybox", f"{path}/bin/{applet}")
+    return path
+
+
+if __name__ == "__main__":
+    import sys
+    write_tar(sys.argv[1])
+    print(NAME)
