@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ttrpc/client.h - calling a server.
+//
+// One Client is one connection; any number of calls can be in flight, and answers may come in any
+// order. The peer may be hostile: frames for unknown calls, of unknown types or too large close the
+// connection or are dropped as the protocol says, and never grow memory beyond Limits.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <google/protobuf/message_lite.h>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "sys/event_loop.h"
+#include "sys/fd.h"
+#include "ttrpc/limits.h"
+
+namespace kata::ttrpc {
+
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+class Client {
+ public:
+  // Called exactly once, on the loop's thread: the response's payload, the error that the server
+  // sent (its code kept), kDeadlineExceeded, kCancelled, or kUnavailable when the connection
+  // closed.
+  using Done = std::move_only_function<void(Result<std::string> payload)>;
+  using CallId = uint64_t;
+
+  // Speaks over `stream`, a connected socket or another byte stream that polls (such as a
+  // virtio-serial port). `on_closed` is called once, on the loop's thread, with the reason, after
+  // every call in flight has been answered kUnavailable.
+  static Result<std::unique_ptr<Client>> Create(sys::EventLoop& loop, sys::UniqueFd stream,
+                                                Limits limits = {},
+                                                std::function<void(Error)> on_closed = {});
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  // From any thread; later answers are dropped and calls in flight end with kCancelled.
+  ~Client();
+
+  // From any thread. The deadline also travels to the server.
+  CallId CallAsync(std::string_view service, std::string_view method, std::string payload,
+                   Deadline deadline, Done done, Metadata metadata = {});
+  // From any thread: the call ends with kCancelled unless it has ended; the server's late answer is
+  // dropped.
+  void Cancel(CallId id);
+
+  // Blocks until the answer is there. Never on the loop's thread.
+  Result<std::string> Call(std::string_view service, std::string_view method, std::string payload,
+                           Deadline deadline, Metadata metadata = {});
+
+  // Blocking call with messages. A response that does not parse is kInternal.
+  template <class Response>
+  Result<Response> Call(std::string_view service, std::string_view method,
+                        const google::protobuf::MessageLite& request, Deadline deadline,
+                        Metadata metadata = {}) {
+    return Parse<Response>(
+        Call(service, method, request.SerializeAsString(), deadline, std::move(metadata)), method);
+  }
+
+  // Asynchronous call with messages.
+  template <class Response>
+  CallId CallAsync(std::string_view service, std::string_view method,
+                   const google::protobuf::MessageLite& request, Deadline deadline,
+                   std::move_only_function<void(Result<Response>)> done, Metadata metadata = {}) {
+    return CallAsync(
+        service, method, request.SerializeAsString(), deadline,
+        [done = std::move(done),
+         method = std::string(method)](Result<std::string> payload) mutable {
+          done(Parse<Response>(std::move(payload), method));
+        },
+        std::move(metadata));
+  }
+
+  // From any thread: closes the connection; everything in flight ends with `reason`.
+  void Close(Error reason);
+
+ private:
+  template <class Response>
+  static Result<Response> Parse(Result<std::string> payload, std::string_view method) {
+    if (!payload) return std::unexpected(std::move(payload).error());
+    Response response;
+    if (!response.ParseFromString(*payload)) {
+      return Fail(Code::kInternal, std::string(method) + ": the response does not parse");
+    }
+    return response;
+  }
+
+  struct State;
+  explicit Client(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace kata::ttrpc

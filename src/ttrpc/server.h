@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ttrpc/server.h - answering calls.
+//
+// A Server is a table from (service, method) to handler. It serves any number of connections on one
+// event loop; handlers are called on the loop's thread and must not block: a slow handler keeps its
+// Responder, does the work elsewhere and answers from any thread, in any order.
+// Basis: containerd/ttrpc protocol, unary calls (no streaming).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <google/protobuf/message_lite.h>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "sys/event_loop.h"
+#include "sys/fd.h"
+#include "ttrpc/limits.h"
+
+namespace kata::ttrpc {
+
+// What came with a call beside its payload.
+struct CallContext {
+  // From the request's timeout_nano; Never() without one. The server itself answers
+  // kDeadlineExceeded when it passes; a handler may look at it to stop early.
+  Deadline deadline = Deadline::Never();
+  std::vector<std::pair<std::string, std::string>> metadata;
+};
+
+// The duty to answer one call, exactly once, from any thread. Answers after the first, after the
+// deadline, or on a closed connection are dropped. Destroyed without an answer, it answers
+// kInternal. May outlive the connection and the server.
+class Responder {
+ public:
+  // Makes the frame's payload travel to the connection; called at most once.
+  using Send = std::move_only_function<void(Result<std::string>)>;
+
+  explicit Responder(Send send) : send_(std::move(send)) {}
+  Responder(Responder&&) noexcept = default;
+  Responder& operator=(Responder&& other) noexcept;
+  ~Responder();
+
+  void Reply(const google::protobuf::MessageLite& response);
+  // A response message without fields.
+  void ReplyEmpty();
+  void Fail(Error error);
+  bool answered() const { return !send_; }
+
+ private:
+  Send send_;
+};
+
+class Server {
+ public:
+  using Handler =
+      std::function<void(CallContext context, std::string_view payload, Responder responder)>;
+
+  explicit Server(sys::EventLoop& loop, Limits limits = {});
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  ~Server();  // closes all connections
+
+  // `payload` is valid during the call only. Unknown services and methods are answered with
+  // kUnimplemented. Register before serving.
+  void Handle(std::string service, std::string method, Handler handler);
+
+  // The same with the request parsed; a payload that does not parse is answered kInvalidArgument.
+  template <class Request>
+  void Handle(std::string service, std::string method,
+              std::function<void(CallContext, Request, Responder)> handler) {
+    Handle(std::move(service), std::move(method),
+           Handler([handler = std::move(handler)](CallContext context, std::string_view payload,
+                                                  Responder responder) {
+             Request request;
+             if (!request.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
+               return responder.Fail(Error(Code::kInvalidArgument, "request does not parse"));
+             }
+             handler(std::move(context), std::move(request), std::move(responder));
+           }));
+  }
+
+  // Serves a connected stream until it closes. On the loop's thread, or before the loop runs.
+  // `on_closed`, if given, is called once on the loop's thread after the connection has gone.
+  Result<void> Serve(sys::UniqueFd connection, std::function<void()> on_closed = {});
+
+  // Accepts from a listening socket and serves what comes.
+  Result<void> Listen(sys::UniqueFd listener);
+
+  // Calls answered by no one yet, over all connections.
+  size_t calls_in_flight() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace kata::ttrpc

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private containerd: own folders, sockets, configuration and namespace, started and ended by pid."""
+
+import itertools
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from . import image
+from .process import BedError, run, wait_until
+
+CONFIG = """\
+version = 2
+root = "{base}/root"
+state = "{base}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images",
+                    "io.containerd.cri.v1.runtime", "io.containerd.snapshotter.v1.btrfs",
+                    "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
+                    "io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri",
+                    "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]
+
+[grpc]
+  address = "{base}/c.sock"
+
+[ttrpc]
+  address = "{base}/c.sock.ttrpc"
+
+[debug]
+  level = "debug"
+"""
+
+
+def fetch(root, series):
+    """(version, bin folder) of containerd 1.6, 1.7 or 2.1, downloaded on first use."""
+    done = subprocess.run([f"{root}/scripts/fetch-containerd", series], stdout=subprocess.PIPE,
+                          text=True)
+    if done.returncode != 0:
+        raise BedError(f"scripts/fetch-containerd {series} failed")
+    _, version, folder = done.stdout.split()
+    return version, folder
+
+
+class Containerd:
+    """start(), then use; stop() ends the daemon and leaves containers' shims alone; destroy() also
+    removes the folders. kill() and start() again make a crash.
+
+    bin_dir   folder with containerd, ctr, containerd-shim-runc-v2 and runc
+    runtime   a support.runtime.Runtime: PATH entries and environment for its shim
+    prelude   shell text to run in a private mount namespace before containerd, or None
+    """
+
+    def __init__(self, bin_dir, runtime, prelude=None):
+        self.bin_dir, self.runtime, self.prelude = bin_dir, runtime, prelude
+        # Short on purpose: a unix socket's path ends at 107 bytes.
+        self.base = tempfile.mkdtemp(prefix="kt", dir="/tmp")
+        self.address = f"{self.base}/c.sock"
+        self.log = f"{self.base}/containerd.log"
+        self.namespace = f"kt{os.getpid()}"
+        self.process = None
+        self._ids = itertools.count(1)
+        with open(f"{self.base}/config.toml", "w") as file:
+            file.write(CONFIG.format(base=self.base))
+        self.runtime.prepare(self.base)
+        self.env = dict(os.environ)
+        self.env.update(runtime.environment())
+        self.env.update({"PATH": ":".join([*runtime.path_dirs(), bin_dir, self.env["PATH"]]),
+                         "CONTAINERD_ADDRESS": self.address,
+                         "CONTAINERD_NAMESPACE": self.namespace})
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def start(self, timeout=30):
+        argv = [f"{self.bin_dir}/containerd", "--config", f"{self.base}/config.toml"]
+        if self.prelude:
+            argv = ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
+                    self.prelude + '\nexec "$@"', "sh", *argv]
+        # A socket that a killed daemon left behind would accept nobody and mislead the wait.
+        for name in (self.address, self.address + ".ttrpc"):
+            if os.path.exists(name):
+                os.unlink(name)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(argv, env=self.env, cwd=self.base, stdout=log,
+                                            stderr=log, stdin=subprocess.DEVNULL)
+        wait_until(self._answers, timeout, lambda: f"containerd answers; log: {self.log_tail()}")
+        return self
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise BedError(f"containerd ended with {self.process.returncode}: {self.log_tail()}")
+        for path in (self.address, self.address + ".ttrpc"):
+            with socket.socket(socket.AF_UNIX) as probe:
+                try:
+                    probe.connect(path)
+                except OSError:
+                    return False
+        return run([f"{self.bin_dir}/ctr", "version"], 20, env=self.env).code == 0
+
+    def log_tail(self, size=3000):
+        try:
+            with open(self.log, "rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - size))
+                return file.read().decode(errors="replace")
+        except OSError as error:
+            return str(error)
+
+    def kill(self):
+        """SIGKILL: what a crash looks like to the shims."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError("containerd did not end within 20 s of SIGTERM") from None
+
+    def destroy(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        with open("/proc/self/mounts") as mounts:
+            points = [line.split()[1] for line in mounts]
+        for point in reversed(points):
+            if point.startswith(self.base + "/"):
+                subprocess.run(["umount", "-l", point], check=False)
+        remove_cgroups(self.namespace)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    # -- ctr ------------------------------------------------------------------------------------
+
+    def ctr(self, *arguments, timeout=60, stdin=b"", check=False, env=None):
+        done = run([f"{self.bin_dir}/ctr", *map(str, arguments)], timeout,
+                   env={**self.env, **(env or {})}, stdin=stdin)
+        if check and done.code != 0:
+            raise AssertionError(f"expected success: {done}")
+        return done
+
+    def popen(self, *arguments, **options):
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+                   "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen([f"{self.bin_dir}/ctr", *map(str, arguments)], env=self.env,
+                                **options)
+
+    def argv(self, *arguments):
+        return [f"{self.bin_dir}/ctr", *map(str, arguments)]
+
+    def import_image(self):
+        """Imports the busybox image once and returns its name."""
+        path = image.write_tar(f"{self.base}/image.tar")
+        self.ctr("image", "import", path, check=True)
+        os.unlink(path)
+        return image.NAME
+
+    def new_id(self, word="c"):
+        return f"{word}{next(self._ids)}"
+
+    def run_arguments(self, name, command, *flags):
+        return ["run", "--runtime", self.runtime.type, *flags, image.NAME, name, *command]
+
+    def run(self, name, command, *flags, **options):
+        """ctr run FLAGS IMAGE NAME COMMAND with this bed's runtime."""
+        return self.ctr(*self.run_arguments(name, command, *flags), **options)
+
+    def run_detached(self, name, command, *flags, timeout=60):
+        return self.run(name, command, "-d", *flags, timeout=timeout, check=True)
+
+    def exec(self, name, command, *flags, exec_id=None, **options):
+        exec_id = exec_id or self.new_id("e")
+        return self.ctr("task", "exec", "--exec-id", exec_id, *flags, name, *command, **options)
+
+    def tasks(self):
+        """{name: (pid, status)} of `ctr task ls`."""
+        lines = self.ctr("task", "ls", check=True).out.splitlines()[1:]
+        return {name: (int(pid), status) for name, pid, status in (line.split() for line in lines)}
+
+    def status(self, name):
+        """The task's status word, or None when containerd has no such task."""
+        return self.tasks().get(name, (0, None))[1]
+
+    def containers(self):
+        return self.ctr("container", "ls", "-q", check=True).out.split()
+
+    def snapshots(self):
+        lines = self.ctr("snapshot", "ls", check=True).out.splitlines()[1:]
+        return [line.split()[0] for line in lines]
+
+    def metrics(self, name):
+        """The metrics message of `ctr task metrics --format json`."""
+        return json.loads(self.ctr("task", "metrics", "--format", "json", name, check=True).out)
+
+    def remove(self, name):
+        """Ends and removes a container whatever its state; True when nothing had to be forced."""
+        if name in self.tasks():
+            self.ctr("task", "kill", "-s", "KILL", name)
+            try:
+                wait_until(lambda: self.status(name) in ("STOPPED", None), 15, f"end of {name}")
+            except AssertionError:
+                pass
+            self.ctr("task", "delete", "--force", name)
+        return self.ctr("container", "rm", name).code == 0
+
+    def remove_all(self):
+        for name in self.containers():
+            self.remove(name)
+
+    def bundle(self, name):
+        return f"{self.base}/state/io.containerd.runtime.v2.task/{self.namespace}/{name}"
+
+    def events(self):
+        return Events(self)
+
+
+class Events:
+    """`ctr events` as a list that grows: (namespace, topic, fields). Use as a context manager."""
+
+    LINE = re.compile(r"^\S+ \S+ \S+ \S+ (\S+) (/\S+) (\{.*\})\s*$")
+
+    def __init__(self, containerd):
+        self._containerd = containerd
+        self._lock = threading.Lock()
+        self._all = []
+        self._probe = itertools.count(1)
+
+    def __enter__(self):
+        self._child = self._containerd.popen("events", stderr=subprocess.DEVNULL)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        # ctr does not say when its subscription stands: provoke events until one arrives.
+        def heard():
+            label = f"probe={next(self._probe)}"
+            self._containerd.ctr("namespace", "label", self._containerd.namespace, label)
+            until = time.monotonic() + 0.2
+            while not self._all and time.monotonic() < until:
+                time.sleep(0.01)
+            return self._all
+        wait_until(heard, 20, "first event arrives")
+        return self
+
+    def __exit__(self, *_):
+        self._child.kill()
+        self._child.wait()
+        self._reader.join(5)
+        self._child.stdout.close()
+
+    def _read(self):
+        for line in self._child.stdout:
+            match = self.LINE.match(line.decode(errors="replace"))
+            if match:
+                with self._lock:
+                    self._all.append((match[1], match[2], json.loads(match[3])))
+
+    def of(self, container):
+        """[(topic, fields)] of the container's task events so far, in order of arrival."""
+        with self._lock:
+            return [(topic, fields) for _, topic, fields in self._all
+                    if topic.startswith("/tasks/") and fields.get("container_id") == container]
+
+    def wait_for(self, container, topic, seconds=10, **wanted):
+        """The fields of the first such event; AssertionError after `seconds`."""
+        def found():
+            return [fields for name, fields in self.of(container) if name == topic and
+                    all(fields.get(key) == value for key, value in wanted.items())]
+        return wait_until(found, seconds,
+                          lambda: f"event {topic} {wanted} of {container} in {self.of(container)}")[0]
+
+
+class Lines:
+    """The lines of a pipe as they arrive, read on a thread so that waiting can have a deadline."""
+
+    def __init__(self, stream):
+        self.text = ""
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream):
+        while True:
+            data = os.read(stream.fileno(), 65536)
+            if not data:
+                return
+            self.text += data.decode(errors="replace")
+
+    def wait_for(self, text, seconds=20):
+        wait_until(lambda: text in self.text, seconds, lambda: f"{text!r} in {self.text!r}")
+
+
+def wait_readable(stream, seconds):
+    if not select.select([stream], [], [], seconds)[0]:
+        raise AssertionError(f"nothing to read within {seconds} s")
+
+
+def remove_cgroups(namespace):
+    """Removes the empty /<namespace> cgroups that runtimes leave as parents of theirs."""
+    for top, folders, _ in os.walk("/sys/fs/cgroup"):
+        if top.count("/") > 4:
+            folders.clear()
+        elif namespace in folders:
+            for path, _, _ in os.walk(f"{top}/{namespace}", topdown=False):
+                try:
+                    os.rmdir(path)
+                except OSError:
+                    pass
+
+
+def kill(pid, number=signal.SIGKILL):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runtimes that the suite can run against, and where they are expected to differ."""
+
+import glob
+import os
+import re
+import shutil
+
+
+class Runtime:
+    """name, the runtime type for ctr, whether it has VMs, and who its processes are."""
+
+    name = type = ""
+    is_vm = False
+
+    def prepare(self, base):
+        """Writes what the runtime needs below the bed's folder `base`."""
+
+    def path_dirs(self):
+        return []
+
+    def environment(self):
+        return {}
+
+    def shim_pid(self, containerd, name):
+        """The shim's pid, from the bundle or by its -id argument."""
+        for pid, argv in processes():
+            if "containerd-shim" in os.path.basename(argv[0]) and has_flag(argv, "id", name) and \
+                    has_flag(argv, "namespace", containerd.namespace):
+                return pid
+        return None
+
+    def victims(self, containerd, name):
+        """{role: pid} of the container's host processes that a fault test may kill."""
+        return {role: pid for role, pid in [("shim", self.shim_pid(containerd, name))] if pid}
+
+
+class Runc(Runtime):
+    name = "runc"
+    type = "io.containerd.runc.v2"
+
+    def victims(self, containerd, name):
+        found = super().victims(containerd, name)
+        pid = containerd.tasks().get(name, (0, None))[0]
+        if pid:
+            found["init"] = pid
+        return found
+
+
+class Kata(Runtime):
+    """bin_dir has containerd-shim-kata-v2; kernel and initrd are the guest's files."""
+
+    name = "kata"
+    type = "io.containerd.kata.v2"
+    is_vm = True
+
+    def __init__(self, bin_dir, kernel, initrd):
+        self.bin_dir, self.kernel, self.initrd = bin_dir, kernel, initrd
+        self.settings, self.config = {}, None
+
+    def path_dirs(self):
+        return [self.bin_dir]
+
+    def prepare(self, base):
+        self.config = f"{base}/configuration.toml"
+        self.write_config(self.config)
+
+    def environment(self):
+        return {"KATA_CONF_FILE": self.config}
+
+    def values(self):
+        return {"path": find("qemu-system-x86_64"), "kernel": self.kernel, "initrd": self.initrd,
+                "machine_type": "q35", "default_vcpus": 1, "default_memory": 256,
+                "shared_fs": "virtio-fs", "virtio_fs_daemon": find("virtiofsd")}
+
+    def write_config(self, path, **changes):
+        """A configuration file; a change to None leaves the key out. Returns path."""
+        lines = ["[hypervisor.qemu]"]
+        for key, value in {**self.values(), **self.settings, **changes}.items():
+            if value is not None:
+                text = f'"{value}"' if isinstance(value, str) else str(value).lower()
+                lines.append(f"{key} = {text}")
+        lines += ["", "[agent.kata]", "", "[runtime]", ""]
+        with open(path, "w") as file:
+            file.write("\n".join(lines))
+        return path
+
+    def victims(self, containerd, name):
+        """The VMM and virtiofsd name the sandbox in the paths on their command lines."""
+        found = super().victims(containerd, name)
+        sandbox = re.compile(rf"(^|[/=,-]){re.escape(name)}($|[/,.-])")
+        for pid, argv in processes():
+            program = os.path.basename(argv[0])
+            if any(sandbox.search(word) for word in argv[1:]):
+                if program.startswith("qemu-system"):
+                    found["vmm"] = pid
+                elif program.startswith("virtiofsd"):
+                    # virtiofsd forks a sandboxed child; the parent is the one that was started.
+                    found["virtiofsd"] = min(pid, found.get("virtiofsd", pid))
+        return found
+
+
+def find(program):
+    """Path of a host program that Debian may keep outside PATH."""
+    for path in (shutil.which(program), f"/usr/libexec/{program}", f"/usr/lib/qemu/{program}"):
+        if path and os.path.exists(path):
+            return path
+    return f"/usr/bin/{program}"
+
+
+def has_flag(argv, flag, value):
+    return any(argv[i].lstrip("-") == flag and argv[i + 1] == value for i in range(len(argv) - 1))
+
+
+def processes():
+    """[(pid, argv)] of the processes that have a command line."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as file:
+                argv = file.read().decode(errors="replace").rstrip("\0").split("\0")
+        except OSError:
+            continue
+        if argv[0]:
+            found.append((int(path.split("/")[2]), argv))
+    return found
