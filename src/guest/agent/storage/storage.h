@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// guest/agent/storage/storage.h - file systems that the host asks for, and devices it plugs in.
+//
+// Nothing here waits: the caller asks whether a device has arrived, and asks again when the kernel
+// has announced something (uevents) until its own deadline.
+// Basis: the protocol's Storage and Device messages (upstream driver names and address formats).
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "proto/agent.pb.h"
+#include "proto/oci.pb.h"
+
+namespace kata::guest {
+
+// Driver names as GetGuestDetails lists them.
+std::span<const std::string_view> StorageDrivers();
+std::span<const std::string_view> DeviceDrivers();
+
+// True when the device that `storage` needs is there, or when it needs none. Makes the bus look for
+// it where that is needed (SCSI scan).
+// Errors  kInvalidArgument  unknown driver, or an address that does not parse
+Result<bool> StorageIsReady(const agent::Storage& storage);
+Result<bool> DeviceIsReady(const agent::Device& device);
+
+// Puts a device that is ready into the container's spec (linux.devices and the device cgroup's
+// rules), by its numbers in the guest.
+Result<void> AddDevice(const agent::Device& device, oci::Spec* spec);
+
+// What is mounted for the sandbox and its containers, counted by mount point: the same mount point
+// asked for again is not mounted again.
+class StorageTable {
+ public:
+  StorageTable() = default;
+  StorageTable(const StorageTable&) = delete;
+  StorageTable& operator=(const StorageTable&) = delete;
+
+  // Mounts storages that are ready, in order, making each mount point; returns the mount points.
+  // On error those mounted by this call are released again, last first.
+  Result<std::vector<std::string>> Mount(std::span<const agent::Storage* const> storages);
+  // Drops one count each, last first; unmounts what nobody uses. Goes on after an error and returns
+  // the first.
+  Result<void> Release(std::span<const std::string> mount_points);
+  // Mounts a storage of driver "ephemeral" again with new options ("remount,size=...").
+  static Result<void> RemountEphemeral(const agent::Storage& storage);
+
+ private:
+  struct Entry {
+    std::string mount_point;
+    int users;
+    bool shared;  // stays until the sandbox ends
+  };
+  std::vector<Entry> entries_;
+};
+
+}  // namespace kata::guest
