@@ -7,6 +7,10 @@
 // and Exec fork a child and return; the child sets itself up and tells over its report descriptor
 // which step failed, or that it is ready. The agent reaps every child (waitpid), not this class.
 // Nothing here logs.
+//
+// The agent blocks the signals that its signalfd reads and ignores SIGPIPE: a child undoes both.
+// A child closes every inherited descriptor that it does not need right after the fork: one that
+// waits to be started must not hold the pipes of other processes open.
 // Basis: OCI runtime-spec config.md, config-linux.md, runtime.md; cgroups(7) version 2.
 #pragma once
 
