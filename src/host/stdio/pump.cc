@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/stdio/pump.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "base/log.h"
+
+namespace kata::stdio {
+
+OutputPump::OutputPump(sys::EventLoop& loop, sys::UniqueFd sink, ReadGuest read_guest,
+                       std::function<void()> done)
+    : loop_(loop),
+      sink_(std::move(sink)),
+      read_guest_(std::move(read_guest)),
+      done_(std::move(done)),
+      last_progress_(std::chrono::steady_clock::now()) {}
+
+OutputPump::~OutputPump() { StopWatching(); }
+
+void OutputPump::Start() { Ask(); }
+
+void OutputPump::Ask() {
+  read_guest_([weak = weak_from_this()](Result<std::string> chunk) {
+    if (const auto self = weak.lock()) self->OnChunk(std::move(chunk));
+  });
+}
+
+void OutputPump::OnChunk(Result<std::string> chunk) {
+  if (finished_) return;
+  if (!chunk || chunk->empty()) return Finish();
+  last_progress_ = std::chrono::steady_clock::now();
+  pending_ = *std::move(chunk);
+  written_ = 0;
+  Write();
+}
+
+void OutputPump::Write() {
+  while (sink_ && written_ < pending_.size()) {
+    const ssize_t n = sys::RetryOnEintr([&] {
+      return ::write(sink_.get(), pending_.data() + written_, pending_.size() - written_);
+    });
+    if (n >= 0) {
+      written_ += static_cast<size_t>(n);
+      last_progress_ = std::chrono::steady_clock::now();
+      continue;
+    }
+    if (errno == EAGAIN) {
+      if (!watching_) {
+        watching_ = loop_.Add(sink_.get(), EPOLLOUT, [this](uint32_t) { Write(); }).has_value();
+      }
+      return;
+    }
+    // A full disk or a dead logger must not stop the program: what it says is lost from here on.
+    log::Warn("container output is lost", {{"error", Error::FromErrno("write").message()}});
+    StopWatching();
+    sink_.Reset();
+  }
+  StopWatching();
+  pending_.clear();
+  // Through the loop, so that a guest that always has more cannot starve the others.
+  loop_.Post([weak = weak_from_this()] {
+    if (const auto self = weak.lock(); self && !self->finished_) self->Ask();
+  });
+}
+
+void OutputPump::StopWatching() {
+  if (std::exchange(watching_, false)) loop_.Remove(sink_.get());
+}
+
+void OutputPump::Finish() {
+  if (std::exchange(finished_, true)) return;
+  StopWatching();
+  sink_.Reset();
+  pending_ = {};
+  if (const auto done = std::exchange(done_, {})) done();
+}
+
+InputPump::InputPump(sys::EventLoop& loop, sys::UniqueFd reader, sys::UniqueFd keeper,
+                     WriteGuest write_guest, std::function<void()> end_of_input)
+    : loop_(loop),
+      reader_(std::move(reader)),
+      keeper_(std::move(keeper)),
+      write_guest_(std::move(write_guest)),
+      end_of_input_(std::move(end_of_input)) {}
+
+InputPump::~InputPump() { Finish(); }
+
+void InputPump::Start() { Watch(); }
+
+void InputPump::Watch() {
+  watching_ = loop_.Add(reader_.get(), EPOLLIN, [this](uint32_t) { OnReadable(); }).has_value();
+}
+
+void InputPump::OnReadable() {
+  constexpr size_t kChunk = 64 << 10;
+  std::string data(kChunk, '\0');
+  const ssize_t n =
+      sys::RetryOnEintr([&] { return ::read(reader_.get(), data.data(), data.size()); });
+  if (n < 0 && errno == EAGAIN) return;
+  loop_.Remove(reader_.get());
+  watching_ = false;
+  if (n <= 0) {
+    Finish();
+    if (end_of_input_) end_of_input_();
+    return;
+  }
+  data.resize(static_cast<size_t>(n));
+  write_guest_(std::move(data), [weak = weak_from_this()](Result<void> taken) {
+    const auto self = weak.lock();
+    if (!self || self->finished_) return;
+    if (taken) {
+      self->Watch();
+    } else {
+      self->Finish();
+    }
+  });
+}
+
+void InputPump::Finish() {
+  if (std::exchange(finished_, true)) return;
+  if (std::exchange(watching_, false)) loop_.Remove(reader_.get());
+  reader_.Reset();
+  keeper_.Reset();
+}
+
+}  // namespace kata::stdio

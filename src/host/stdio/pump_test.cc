@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/stdio/pump.h"
+
+#include <fcntl.h>
+
+#include <csignal>
+#include <deque>
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace kata::stdio {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class PumpTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    loop_ = sys::EventLoop::Create().value();
+    pipe_ = sys::MakePipe(O_NONBLOCK).value();
+    loop_->RunAfter(seconds(30), [this] {
+      ADD_FAILURE() << "no end within the deadline";
+      loop_->Stop();
+    });
+  }
+
+  // A guest that says `chunks`, then ends.
+  OutputPump::ReadGuest Guest(std::deque<std::string> chunks) {
+    return [this, chunks](auto answer) mutable {
+      ++asked_;
+      std::string next;
+      if (!chunks.empty()) {
+        next = chunks.front();
+        chunks.pop_front();
+      }
+      loop_->Post([answer = std::move(answer), next]() mutable { answer(next); });
+    };
+  }
+
+  std::unique_ptr<sys::EventLoop> loop_;
+  sys::Pipe pipe_;
+  int asked_ = 0;
+};
+
+TEST_F(PumpTest, MovesOutputInOrderAndEnds) {
+  auto pump = std::make_shared<OutputPump>(*loop_, std::move(pipe_.write),
+                                           Guest({"ab", "c", "def"}), [&] { loop_->Stop(); });
+  pump->Start();
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_TRUE(pump->finished());
+  EXPECT_EQ(sys::ReadToEnd(pipe_.read.get(), 100).value(), "abcdef");
+}
+
+TEST_F(PumpTest, AsksForNoMoreWhileTheReaderIsSlow) {
+  const std::string chunk(256 << 10, 'x');
+  auto pump = std::make_shared<OutputPump>(*loop_, std::move(pipe_.write), Guest({chunk, chunk}),
+                                           [&] { loop_->Stop(); });
+  pump->Start();
+  std::string got;
+  loop_->RunAfter(milliseconds(50), [&] {
+    EXPECT_EQ(asked_, 1);
+    ASSERT_TRUE(loop_->Add(pipe_.read.get(), EPOLLIN, [&](uint32_t) {
+      char buffer[65536];
+      const ssize_t n = ::read(pipe_.read.get(), buffer, sizeof buffer);
+      if (n > 0) got.append(buffer, static_cast<size_t>(n));
+    }));
+  });
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_EQ(asked_, 3);
+  got += sys::ReadToEnd(pipe_.read.get(), 1 << 20).value();
+  EXPECT_EQ(got.size(), 2 * chunk.size());
+}
+
+TEST_F(PumpTest, DrainsTheGuestWhenNobodyTakesTheOutput) {
+  auto pump = std::make_shared<OutputPump>(*loop_, sys::UniqueFd(), Guest({"a", "b"}),
+                                           [&] { loop_->Stop(); });
+  pump->Start();
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_EQ(asked_, 3);
+}
+
+TEST_F(PumpTest, KeepsDrainingAfterTheReaderDied) {
+  std::signal(SIGPIPE, SIG_IGN);
+  pipe_.read.Reset();
+  auto pump = std::make_shared<OutputPump>(*loop_, std::move(pipe_.write), Guest({"a", "b"}),
+                                           [&] { loop_->Stop(); });
+  pump->Start();
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_EQ(asked_, 3);
+}
+
+TEST_F(PumpTest, MovesInputAndTellsItsEnd) {
+  std::string got;
+  auto pump = std::make_shared<InputPump>(
+      *loop_, std::move(pipe_.read), sys::UniqueFd(),
+      [&](std::string data, auto taken) {
+        got += data;
+        loop_->Post([taken = std::move(taken)]() mutable { taken(Result<void>()); });
+      },
+      [&] { loop_->Stop(); });
+  pump->Start();
+  ASSERT_TRUE(sys::WriteAll(pipe_.write.get(), "hello"));
+  pipe_.write.Reset();
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_EQ(got, "hello");
+}
+
+TEST_F(PumpTest, StopsReadingInputWhenTheProcessIsGone) {
+  int taken_chunks = 0;
+  auto pump = std::make_shared<InputPump>(
+      *loop_, std::move(pipe_.read), sys::UniqueFd(),
+      [&](std::string, auto taken) {
+        ++taken_chunks;
+        taken(Fail(Code::kNotFound, "no such process"));
+        loop_->Stop();
+      },
+      [] { FAIL() << "not the end of the input"; });
+  pump->Start();
+  ASSERT_TRUE(sys::WriteAll(pipe_.write.get(), "hello"));
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_EQ(taken_chunks, 1);
+}
+
+}  // namespace
+}  // namespace kata::stdio
