@@ -60,10 +60,10 @@ class Containerd:
     def __init__(self, bin_dir, runtime, prelude=None):
         self.bin_dir, self.runtime, self.prelude = bin_dir, runtime, prelude
         # Short on purpose: a unix socket's path ends at 107 bytes.
-        self.base = tempfile.mkdtemp(prefix="kt", dir="/tmp")
+        self.base = tempfile.mkdtemp(prefix="kt-", dir="/tmp")
         self.address = f"{self.base}/c.sock"
         self.log = f"{self.base}/containerd.log"
-        self.namespace = f"kt{os.getpid()}"
+        self.namespace = os.path.basename(self.base)
         self.process = None
         self._ids = itertools.count(1)
         with open(f"{self.base}/config.toml", "w") as file:

@@ -134,11 +134,13 @@ class HostSnapshot:
 
     ignored    path prefixes that are the bed's own
     exact      everything new counts, not only what carries a name of ours
-    cgroup     a word that names the bed's cgroups
+    allowed    a compiled pattern of leftovers that are known and do not count
+    cgroup     how the bed's namespaces begin: cgroups of that name are parents that may stay
     """
 
-    def __init__(self, ignored=(), exact=False, cgroup="kata"):
+    def __init__(self, ignored=(), exact=False, cgroup="kata", allowed=re.compile(r"(?!)")):
         self._ignored, self._exact, self._cgroup = tuple(ignored), exact, cgroup
+        self._allowed = allowed
         self._processes = _process_table()
         self._namespaces, self._mounts = _mount_table()
         self._files = _file_table(self._ignored)
@@ -167,13 +169,13 @@ class HostSnapshot:
                 found.append(f"{kind} {path}")
         for path in sorted(_cgroup_table() - self._cgroups):
             name = path.rsplit("/", 1)[1]
-            if name != self._cgroup and (self._cgroup in path or OURS.search(path)):
+            if not name.startswith(self._cgroup) and (self._cgroup in path or OURS.search(path)):
                 found.append(f"cgroup {path}")
         for line in sorted(_network_table() - self._network):
             if self._exact or line.startswith("network link"):
                 found.append(line)
         found += sorted(_loop_table() - self._loops)
-        return found
+        return [line for line in found if not self._allowed.match(line)]
 
     def compare(self, known_pids=(), seconds=10):
         """Waits up to `seconds` for a clean host; [] or what is left then."""

@@ -26,7 +26,13 @@ FILES = {
                   "nobody:x:65534:65534:nobody:/:/bin/false\n",
     "etc/group": "root:x:0:\napp:x:1000:\nextra:x:1500:app\nnogroup:x:65534:\n",
     "etc/kata-e2e": "made for tests\n",
+    # For ctr commands that would take the -c of "sh -c" for an option of their own.
+    "bin/script": "#!/bin/sh\nexec sh -c \"$@\"\n",
 }
+
+
+def _mode(name):
+    return 0o755 if name.startswith("bin/") else 0o644
 
 
 def busybox():
@@ -53,7 +59,7 @@ def _layer():
         for name, mode in FOLDERS.items():
             add(name, tarfile.DIRTYPE, mode)
         for name, content in FILES.items():
-            add(name, tarfile.REGTYPE, 0o644, content.encode())
+            add(name, tarfile.REGTYPE, _mode(name), content.encode())
         with open(path, "rb") as file:
             add("bin/busybox", tarfile.REGTYPE, 0o755, file.read())
         for applet in _applets(path):
@@ -104,6 +110,7 @@ def write_tree(path):
     for name, content in FILES.items():
         with open(f"{path}/{name}", "w") as file:
             file.write(content)
+        os.chmod(f"{path}/{name}", _mode(name))
     shutil.copy(busybox(), f"{path}/bin/busybox")
     for applet in _applets(f"{path}/bin/busybox"):
         if not os.path.lexists(f"{path}/bin/{applet}"):

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running programs with deadlines, and waiting for conditions with deadlines."""
 
+import fcntl
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 
 POLL_SECONDS = 0.02
@@ -67,7 +70,7 @@ def run(argv, timeout, env=None, stdin=b"", cwd=None):
 class Terminal:
     """A program on a pseudo terminal of its own."""
 
-    def __init__(self, argv, env=None):
+    def __init__(self, argv, env=None, size=(24, 80)):
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             try:
@@ -75,6 +78,11 @@ class Terminal:
             finally:
                 os._exit(127)
         self.argv, self.output, self.code = argv, b"", None
+        self.resize(*size)
+
+    def resize(self, rows, columns):
+        """The kernel signals SIGWINCH to the program."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def write(self, data):
         os.write(self.master, data)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base of end-to-end test classes: one private containerd per class, the host compared at its end."""
+
+import contextlib
+import unittest
+
+from .containerd import Containerd
+from .host import HostSnapshot
+from .process import wait_until
+
+
+class Settings:
+    """What the command line chose; set once by the runner before any test runs."""
+
+    root = bin_dir = series = version = ""
+    runtime = None
+    isolated = False
+
+
+def core(item):
+    """Marks a test or class as part of the subset that runs on every containerd."""
+    item.core = True
+    return item
+
+
+def only(runtime, reason):
+    """Limits a test or class to one runtime; elsewhere it is skipped with the reason."""
+    def mark(item):
+        item.only_runtime, item.only_reason = runtime, reason
+        return item
+    return mark
+
+
+class ContainerdCase(unittest.TestCase):
+    """self.containerd is running and has the image; it ends with the class.
+
+    Between tests every container is removed, unless the class keeps some in `kept`. After each test
+    and after the class the host must look as before; what does not fails that test or class.
+    """
+
+    prelude = None
+    kept = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.runtime = Settings.runtime
+        cls.before_all = snapshot()
+        cls.containerd = Containerd(Settings.bin_dir, cls.runtime, cls.prelude)
+        cls.addClassCleanup(cls._finish)
+        cls.containerd.start()
+        cls.image = cls.containerd.import_image()
+        cls.set_up_bed()
+
+    @classmethod
+    def set_up_bed(cls):
+        """For subclasses: containers that all tests of the class share; list them in cls.kept."""
+
+    @classmethod
+    def _finish(cls):
+        cls.kept = ()
+        try:
+            cls.containerd.remove_all()
+            cls.containerd.stop()
+            left = cls.before_all.compare()
+        finally:
+            cls.before_all.purge()
+            cls.containerd.destroy()
+        if left:
+            raise AssertionError(f"after {cls.__name__} the host still has:\n  " + "\n  ".join(left))
+
+    def setUp(self):
+        if only_runtime := getattr(self, "only_runtime", None) or \
+                getattr(getattr(self, self._testMethodName), "only_runtime", None):
+            if only_runtime != self.runtime.name:
+                reason = getattr(self, "only_reason", None) or \
+                    getattr(self, self._testMethodName).only_reason
+                self.skipTest(f"{only_runtime} only: {reason}")
+        self.before = snapshot()
+        self.name = self.containerd.new_id()
+
+    def tearDown(self):
+        for name in self.containerd.containers():
+            if name not in self.kept:
+                self.containerd.remove(name)
+
+    def assert_clean(self, before=None, seconds=10):
+        """The host looks as it did when the test (or `before`) began."""
+        known = [self.containerd.process.pid]
+        left = (before or self.before).compare(known, seconds)
+        if left:
+            (before or self.before).purge()
+            self.fail("the host still has:\n  " + "\n  ".join(left))
+
+    def assert_code(self, done, code):
+        self.assertEqual(done.code, code, f"{done}\ncontainerd: {self.containerd.log_tail(1500)}")
+
+    def assert_output(self, done, text):
+        self.assert_code(done, 0)
+        self.assertEqual(done.out, text, done)
+
+    def wait_status(self, name, status, seconds=10):
+        wait_until(lambda: self.containerd.status(name) == status, seconds,
+                   lambda: f"task {name} {status}; is {self.containerd.status(name)}")
+
+    @contextlib.contextmanager
+    def background(self, child):
+        """Makes sure that a Popen has ended at the end of the block."""
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            for stream in (child.stdin, child.stdout, child.stderr):
+                if stream:
+                    stream.close()
+
+    def shell(self, *lines):
+        return ["sh", "-c", "\n".join(lines)]
+
+
+def snapshot():
+    return HostSnapshot(ignored=("/tmp/kt-",), exact=Settings.isolated, cgroup="kt-",
+                        allowed=Settings.runtime.known_leftovers)
+
