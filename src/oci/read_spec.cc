@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/readers.h"
+
+namespace kata::oci {
+namespace {
+
+void ReadMount(const Node& node, Mount* mount) {
+  node.Set("destination", mount->mutable_destination());
+  node.Set("source", mount->mutable_source());
+  node.Set("type", mount->mutable_type());
+  node.Set("options", mount->mutable_options());
+  for (const char* key : {"uidMappings", "gidMappings"}) {
+    node.NoteUnsupported(key, "id-mapped mounts are not carried into the guest");
+  }
+}
+
+void ReadHook(const Node& node, Hook* hook) {
+  node.Set("path", hook->mutable_path());
+  node.Set("args", hook->mutable_args());
+  node.Set("env", hook->mutable_env());
+  node.Set("timeout", hook, &Hook::set_timeout);
+}
+
+void ReadHooks(const Node& node, Hooks* hooks) {
+  const auto list = [&node](const char* key, auto* out) {
+    node.Each(key, [out](const Node& hook) { ReadHook(hook, out->Add()); });
+  };
+  list("prestart", hooks->mutable_prestart());
+  list("createRuntime", hooks->mutable_create_runtime());
+  list("createContainer", hooks->mutable_create_container());
+  list("startContainer", hooks->mutable_start_container());
+  list("poststart", hooks->mutable_poststart());
+  list("poststop", hooks->mutable_poststop());
+}
+
+}  // namespace
+
+void ReadSpec(const Node& node, Spec* spec) {
+  node.Set("ociVersion", spec->mutable_version());
+  node.Object("process", [&](const Node& n) { ReadProcess(n, spec->mutable_process()); });
+  node.Object("root", [&](const Node& n) {
+    n.Set("path", spec->mutable_root()->mutable_path());
+    n.Set("readonly", spec->mutable_root(), &Root::set_readonly);
+  });
+  node.Set("hostname", spec->mutable_hostname());
+  node.Set("domainname", spec->mutable_domainname());
+  node.Each("mounts", [&](const Node& n) { ReadMount(n, spec->add_mounts()); });
+  node.Object("hooks", [&](const Node& n) { ReadHooks(n, spec->mutable_hooks()); });
+  node.Set("annotations", spec->mutable_annotations());
+  node.Object("linux", [&](const Node& n) { ReadLinux(n, spec->mutable_linux()); });
+  for (const char* key : {"solaris", "windows", "freebsd", "zos"}) {
+    node.NoteUnsupported(key, "the guest runs Linux");
+  }
+  node.NoteUnsupported("vm", "the virtual machine is described by configuration.toml");
+}
+
+}  // namespace kata::oci

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/validate.h"
+
+#include <functional>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace kata::oci {
+namespace {
+
+using testing::HasSubstr;
+
+Spec GoodSpec() {
+  Spec spec;
+  spec.set_version("1.1.0");
+  spec.mutable_process()->add_args("sh");
+  spec.mutable_process()->set_cwd("/");
+  spec.mutable_process()->add_env("PATH=/bin");
+  spec.mutable_root()->set_path("rootfs");
+  spec.add_mounts()->set_destination("/proc");
+  spec.mutable_linux()->add_namespaces()->set_type("mount");
+  return spec;
+}
+
+TEST(ValidateSpec, AcceptsAnOrdinaryContainer) {
+  const auto result = ValidateSpec(GoodSpec());
+  EXPECT_TRUE(result) << result.error().message();
+}
+
+TEST(ValidateSpec, NamesThePlaceOfEveryProblem) {
+  const struct {
+    std::function<void(Spec&)> spoil;
+    const char* message;
+  } cases[] = {
+      {[](Spec& s) { s.clear_version(); }, "ociVersion: is missing"},
+      {[](Spec& s) { s.set_version("2.0.0"); }, "ociVersion: \"2.0.0\" is not supported"},
+      {[](Spec& s) { s.clear_process(); }, "process: is missing"},
+      {[](Spec& s) { s.mutable_process()->clear_args(); }, "process.args: is empty"},
+      {[](Spec& s) { s.mutable_process()->set_args(0, ""); }, "process.args: is empty"},
+      {[](Spec& s) { s.mutable_process()->set_cwd("tmp"); },
+       "process.cwd: \"tmp\" is not an absolute path"},
+      {[](Spec& s) { s.mutable_process()->clear_cwd(); }, "process.cwd: is missing"},
+      {[](Spec& s) { s.mutable_process()->add_env("FOO"); },
+       "process.env[1]: \"FOO\" is not of the form NAME=VALUE"},
+      {[](Spec& s) { s.mutable_process()->add_env("=x"); }, "process.env[1]"},
+      {[](Spec& s) { s.mutable_process()->add_rlimits()->set_type("RLIMIT_FUN"); },
+       "process.rlimits[0].type: \"RLIMIT_FUN\""},
+      {[](Spec& s) {
+         for (int i = 0; i < 2; ++i) s.mutable_process()->add_rlimits()->set_type("RLIMIT_CORE");
+       },
+       "process.rlimits[1].type: \"RLIMIT_CORE\" is there twice"},
+      {[](Spec& s) {
+         auto* rlimit = s.mutable_process()->add_rlimits();
+         rlimit->set_type("RLIMIT_NOFILE");
+         rlimit->set_soft(2);
+         rlimit->set_hard(1);
+       },
+       "process.rlimits[0]: soft limit 2 is above hard limit 1"},
+      {[](Spec& s) { s.mutable_root()->clear_path(); }, "root.path: is missing"},
+      {[](Spec& s) { s.set_hostname(std::string(65, 'h')); }, "hostname: "},
+      {[](Spec& s) { s.add_mounts()->set_destination("data"); },
+       "mounts[1].destination: \"data\" is not an absolute path"},
+      {[](Spec& s) { s.mutable_hooks()->add_poststop()->set_path("true"); },
+       "hooks.poststop[0].path: \"true\" is not an absolute path"},
+      {[](Spec& s) { s.mutable_linux()->add_namespaces()->set_type("magic"); },
+       "linux.namespaces[1].type: \"magic\" is none of pid,"},
+      {[](Spec& s) { s.mutable_linux()->add_namespaces()->set_type("mount"); },
+       "linux.namespaces[1].type: \"mount\" is there twice"},
+      {[](Spec& s) {
+         auto* device = s.mutable_linux()->add_devices();
+         device->set_path("/dev/x");
+         device->set_type("z");
+       },
+       "linux.devices[0].type: \"z\" is none of c, b, u, p"},
+      {[](Spec& s) { s.mutable_linux()->set_rootfs_propagation("loud"); },
+       "linux.rootfsPropagation: \"loud\""},
+      {[](Spec& s) { s.mutable_linux()->mutable_resources()->mutable_memory()->set_limit(-2); },
+       "linux.resources: memory.limit: -2 is neither a limit nor -1"},
+      {[](Spec& s) { s.mutable_linux()->mutable_resources()->mutable_cpu()->set_quota(10); },
+       "linux.resources: cpu.quota: 10"},
+      {[](Spec& s) { s.mutable_linux()->mutable_resources()->mutable_cpu()->set_period(1); },
+       "linux.resources: cpu.period: 1 is outside 1000 to 1000000"},
+      {[](Spec& s) {
+         auto* memory = s.mutable_linux()->mutable_resources()->mutable_memory();
+         memory->set_limit(100);
+         memory->set_swap(50);
+       },
+       "memory.swap: 50 is below memory.limit 100"},
+  };
+  for (const auto& c : cases) {
+    Spec spec = GoodSpec();
+    c.spoil(spec);
+    const auto result = ValidateSpec(spec);
+    ASSERT_FALSE(result) << c.message;
+    EXPECT_EQ(result.error().code(), Code::kInvalidArgument);
+    EXPECT_THAT(result.error().message(), HasSubstr(c.message));
+  }
+}
+
+}  // namespace
+}  // namespace kata::oci
