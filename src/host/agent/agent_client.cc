@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/agent/agent_client.h"
+
+#include <sys/time.h>
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "proto/health.pb.h"
+#include "proto/wellknown.pb.h"
+
+namespace kata::host {
+namespace {
+
+constexpr std::string_view kAgentService = "grpc.AgentService";
+constexpr std::string_view kHealthService = "grpc.Health";
+constexpr std::string_view kGuestService = "kata.cpp.v1.Guest";
+
+template <class Request>
+Request ForProcess(const ProcessName& process) {
+  Request request;
+  request.set_container_id(process.container_id);
+  request.set_exec_id(process.exec_id);
+  return request;
+}
+
+template <class Request>
+Request ForContainer(const std::string& container_id) {
+  Request request;
+  request.set_container_id(container_id);
+  return request;
+}
+
+// The guest may answer more than it was asked for.
+Result<std::string> Bounded(Result<agent::ReadStreamResponse> response) {
+  if (!response) return std::unexpected(std::move(response).error());
+  if (response->data().size() > AgentClient::kChunk) {
+    return Fail(Code::kInternal, "the guest sent more output than was asked for");
+  }
+  return std::move(*response->mutable_data());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<AgentClient>> AgentClient::Create(sys::EventLoop& loop,
+                                                         sys::UniqueFd channel,
+                                                         std::chrono::milliseconds request_timeout,
+                                                         std::function<void(Error)> on_closed) {
+  auto client = KATA_TRY(ttrpc::Client::Create(loop, std::move(channel), {}, std::move(on_closed)));
+  return std::unique_ptr<AgentClient>(new AgentClient(std::move(client), request_timeout));
+}
+
+template <class Response>
+Result<Response> AgentClient::Call(std::string_view method,
+                                   const google::protobuf::MessageLite& request) {
+  auto response =
+      client_->Call<Response>(kAgentService, method, request, Deadline::After(request_timeout_));
+  if (!response) return std::unexpected(std::move(response).error().Within(method));
+  return response;
+}
+
+Result<void> AgentClient::CallVoid(std::string_view method,
+                                   const google::protobuf::MessageLite& request,
+                                   std::chrono::milliseconds timeout) {
+  auto response =
+      client_->Call<wellknown::Empty>(kAgentService, method, request, Deadline::After(timeout));
+  // The guest's words reach users as they are: they are worded as runc words them.
+  if (!response) return std::unexpected(std::move(response).error());
+  return {};
+}
+
+Result<void> AgentClient::CallVoid(std::string_view method,
+                                   const google::protobuf::MessageLite& request) {
+  return CallVoid(method, request, request_timeout_);
+}
+
+Result<void> AgentClient::WaitUntilServing(Deadline deadline) {
+  health::CheckRequest request;
+  const auto response = KATA_TRY(
+      client_->Call<health::HealthCheckResponse>(kHealthService, "Check", request, deadline));
+  if (response.status() != health::HealthCheckResponse::SERVING) {
+    return Fail(Code::kUnavailable, "the agent says that it is not serving");
+  }
+  return {};
+}
+
+Result<void> AgentClient::CreateSandbox(const agent::CreateSandboxRequest& request) {
+  return CallVoid("CreateSandbox", request);
+}
+
+Result<void> AgentClient::CreateContainer(const agent::CreateContainerRequest& request,
+                                          std::chrono::milliseconds timeout) {
+  return CallVoid("CreateContainer", request, timeout);
+}
+
+Result<void> AgentClient::StartContainer(const std::string& container_id) {
+  return CallVoid("StartContainer", ForContainer<agent::StartContainerRequest>(container_id));
+}
+
+Result<void> AgentClient::RemoveContainer(const std::string& container_id,
+                                          std::chrono::milliseconds timeout) {
+  return CallVoid("RemoveContainer", ForContainer<agent::RemoveContainerRequest>(container_id),
+                  timeout);
+}
+
+Result<void> AgentClient::ExecProcess(const agent::ExecProcessRequest& request) {
+  return CallVoid("ExecProcess", request);
+}
+
+Result<void> AgentClient::SignalProcess(const ProcessName& process, uint32_t signal) {
+  auto request = ForProcess<agent::SignalProcessRequest>(process);
+  request.set_signal(signal);
+  return CallVoid("SignalProcess", request);
+}
+
+Result<void> AgentClient::CloseStdin(const ProcessName& process) {
+  return CallVoid("CloseStdin", ForProcess<agent::CloseStdinRequest>(process));
+}
+
+Result<void> AgentClient::ResizeTerminal(const ProcessName& process, uint32_t rows,
+                                         uint32_t columns) {
+  auto request = ForProcess<agent::TtyWinResizeRequest>(process);
+  request.set_row(rows);
+  request.set_column(columns);
+  return CallVoid("TtyWinResize", request);
+}
+
+Result<void> AgentClient::PauseContainer(const std::string& container_id) {
+  return CallVoid("PauseContainer", ForContainer<agent::PauseContainerRequest>(container_id));
+}
+
+Result<void> AgentClient::ResumeContainer(const std::string& container_id) {
+  return CallVoid("ResumeContainer", ForContainer<agent::ResumeContainerRequest>(container_id));
+}
+
+Result<void> AgentClient::UpdateContainer(const agent::UpdateContainerRequest& request) {
+  return CallVoid("UpdateContainer", request);
+}
+
+Result<agent::StatsContainerResponse> AgentClient::StatsContainer(const std::string& container_id) {
+  return Call<agent::StatsContainerResponse>(
+      "StatsContainer", ForContainer<agent::StatsContainerRequest>(container_id));
+}
+
+Result<std::vector<guest::GuestProcess>> AgentClient::ListProcesses(
+    const std::string& container_id) {
+  const auto response = KATA_TRY(client_->Call<guest::ListProcessesResponse>(
+      kGuestService, "ListProcesses", ForContainer<guest::ListProcessesRequest>(container_id),
+      Deadline::After(request_timeout_)));
+  return std::vector<guest::GuestProcess>(response.processes().begin(), response.processes().end());
+}
+
+Result<agent::GuestDetailsResponse> AgentClient::GetGuestDetails() {
+  return Call<agent::GuestDetailsResponse>("GetGuestDetails", agent::GuestDetailsRequest());
+}
+
+Result<void> AgentClient::OnlineCpusAndMemory(uint32_t cpus) {
+  agent::OnlineCPUMemRequest request;
+  request.set_nb_cpus(cpus);
+  return CallVoid("OnlineCPUMem", request);
+}
+
+Result<void> AgentClient::SetGuestDateTime() {
+  timeval now{};
+  ::gettimeofday(&now, nullptr);
+  agent::SetGuestDateTimeRequest request;
+  request.set_sec(now.tv_sec);
+  request.set_usec(now.tv_usec);
+  return CallVoid("SetGuestDateTime", request);
+}
+
+Result<void> AgentClient::ReseedRandom(std::string entropy) {
+  agent::ReseedRandomDevRequest request;
+  request.set_data(std::move(entropy));
+  return CallVoid("ReseedRandomDev", request);
+}
+
+void AgentClient::WaitProcess(const ProcessName& process,
+                              std::move_only_function<void(Result<int>)> done) {
+  client_->CallAsync<agent::WaitProcessResponse>(
+      kAgentService, "WaitProcess", ForProcess<agent::WaitProcessRequest>(process),
+      Deadline::Never(),
+      [done = std::move(done)](Result<agent::WaitProcessResponse> response) mutable {
+        if (!response) return done(std::unexpected(std::move(response).error()));
+        done(response->status() & 0xff);
+      });
+}
+
+void AgentClient::ReadStdout(const ProcessName& process,
+                             std::move_only_function<void(Result<std::string>)> done) {
+  auto request = ForProcess<agent::ReadStreamRequest>(process);
+  request.set_len(kChunk);
+  client_->CallAsync<agent::ReadStreamResponse>(
+      kAgentService, "ReadStdout", request, Deadline::Never(),
+      [done = std::move(done)](Result<agent::ReadStreamResponse> response) mutable {
+        done(Bounded(std::move(response)));
+      });
+}
+
+void AgentClient::ReadStderr(const ProcessName& process,
+                             std::move_only_function<void(Result<std::string>)> done) {
+  auto request = ForProcess<agent::ReadStreamRequest>(process);
+  request.set_len(kChunk);
+  client_->CallAsync<agent::ReadStreamResponse>(
+      kAgentService, "ReadStderr", request, Deadline::Never(),
+      [done = std::move(done)](Result<agent::ReadStreamResponse> response) mutable {
+        done(Bounded(std::move(response)));
+      });
+}
+
+void AgentClient::WriteStdin(const ProcessName& process, std::string data,
+                             std::move_only_function<void(Result<void>)> done) {
+  auto request = ForProcess<agent::WriteStreamRequest>(process);
+  const size_t size = data.size();
+  request.set_data(std::move(data));
+  client_->CallAsync<agent::WriteStreamResponse>(
+      kAgentService, "WriteStdin", request, Deadline::Never(),
+      [done = std::move(done), size](Result<agent::WriteStreamResponse> response) mutable {
+        if (!response) return done(std::unexpected(std::move(response).error()));
+        if (response->len() != size) return done(Fail(Code::kInternal, "short write to the guest"));
+        done({});
+      });
+}
+
+void AgentClient::CloseStdinAsync(const ProcessName& process) {
+  client_->CallAsync<wellknown::Empty>(
+      kAgentService, "CloseStdin", ForProcess<agent::CloseStdinRequest>(process),
+      Deadline::After(request_timeout_), [](Result<wellknown::Empty>) {});
+}
+
+void AgentClient::WaitOom(std::move_only_function<void(Result<std::string>)> done) {
+  client_->CallAsync<agent::OOMEvent>(
+      kAgentService, "GetOOMEvent", agent::GetOOMEventRequest(), Deadline::Never(),
+      [done = std::move(done)](Result<agent::OOMEvent> event) mutable {
+        if (!event) return done(std::unexpected(std::move(event).error()));
+        done(std::move(*event->mutable_container_id()));
+      });
+}
+
+}  // namespace kata::host

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/agent/agent_client.h - typed calls to the guest's agent.
+//
+// Every call but the endless ones has a deadline, because the guest may be hostile or stuck: an
+// answer that does not come is kDeadlineExceeded, a connection that breaks is kUnavailable.
+// Blocking calls are for pool threads, asynchronous ones answer on the loop's thread. Basis: Kata
+// Containers agent protocol, services grpc.AgentService and grpc.Health.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "proto/agent.pb.h"
+#include "proto/guest.pb.h"
+#include "sys/event_loop.h"
+#include "sys/fd.h"
+#include "ttrpc/client.h"
+
+namespace kata::host {
+
+// Names a process of the guest: `exec_id` is empty for a container's first process.
+struct ProcessName {
+  std::string container_id;
+  std::string exec_id;
+};
+
+class AgentClient {
+ public:
+  // Bytes asked for by one read of a stream, and the most that one write carries.
+  static constexpr uint32_t kChunk = 256 << 10;
+
+  // Speaks over `channel`. `on_closed` is called once, on the loop's thread, when it breaks.
+  // `request_timeout` bounds each call that names no other.
+  static Result<std::unique_ptr<AgentClient>> Create(sys::EventLoop& loop, sys::UniqueFd channel,
+                                                     std::chrono::milliseconds request_timeout,
+                                                     std::function<void(Error)> on_closed);
+
+  // Waits until the agent answers: the guest may still be booting.
+  Result<void> WaitUntilServing(Deadline deadline);
+
+  Result<void> CreateSandbox(const agent::CreateSandboxRequest& request);
+  Result<void> CreateContainer(const agent::CreateContainerRequest& request,
+                               std::chrono::milliseconds timeout);
+  Result<void> StartContainer(const std::string& container_id);
+  Result<void> RemoveContainer(const std::string& container_id, std::chrono::milliseconds timeout);
+  Result<void> ExecProcess(const agent::ExecProcessRequest& request);
+  Result<void> SignalProcess(const ProcessName& process, uint32_t signal);
+  Result<void> CloseStdin(const ProcessName& process);
+  Result<void> ResizeTerminal(const ProcessName& process, uint32_t rows, uint32_t columns);
+  Result<void> PauseContainer(const std::string& container_id);
+  Result<void> ResumeContainer(const std::string& container_id);
+  Result<void> UpdateContainer(const agent::UpdateContainerRequest& request);
+  Result<agent::StatsContainerResponse> StatsContainer(const std::string& container_id);
+  // Every process of the container; kUnimplemented from an agent that is not ours.
+  Result<std::vector<guest::GuestProcess>> ListProcesses(const std::string& container_id);
+  Result<agent::GuestDetailsResponse> GetGuestDetails();
+  Result<void> OnlineCpusAndMemory(uint32_t cpus);
+  Result<void> SetGuestDateTime();
+  Result<void> ReseedRandom(std::string entropy);
+
+  // The process's exit status, 0 to 255; answered once it has ended, however long that takes.
+  void WaitProcess(const ProcessName& process, std::move_only_function<void(Result<int>)> done);
+  // The next chunk of output; empty at its end.
+  void ReadStdout(const ProcessName& process,
+                  std::move_only_function<void(Result<std::string>)> done);
+  void ReadStderr(const ProcessName& process,
+                  std::move_only_function<void(Result<std::string>)> done);
+  void WriteStdin(const ProcessName& process, std::string data,
+                  std::move_only_function<void(Result<void>)> done);
+  void CloseStdinAsync(const ProcessName& process);
+  // The container that next runs out of memory.
+  void WaitOom(std::move_only_function<void(Result<std::string>)> done);
+
+  // Ends every call in flight.
+  void Close(Error reason) { client_->Close(std::move(reason)); }
+
+ private:
+  AgentClient(std::unique_ptr<ttrpc::Client> client, std::chrono::milliseconds request_timeout)
+      : client_(std::move(client)), request_timeout_(request_timeout) {}
+
+  template <class Response>
+  Result<Response> Call(std::string_view method, const google::protobuf::MessageLite& request);
+  Result<void> CallVoid(std::string_view method, const google::protobuf::MessageLite& request);
+  Result<void> CallVoid(std::string_view method, const google::protobuf::MessageLite& request,
+                        std::chrono::milliseconds timeout);
+
+  std::unique_ptr<ttrpc::Client> client_;
+  std::chrono::milliseconds request_timeout_;
+};
+
+}  // namespace kata::host

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/storage/rootfs.h - mounting a container's root file system from containerd's list of mounts.
+//
+// Basis: containerd's types.Mount: type, source, options, mounted one over the other.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace kata::storage {
+
+struct RootfsMount {
+  std::string type;
+  std::string source;
+  std::vector<std::string> options;
+};
+
+// Mounts `mounts` in order at the directory `target`. Overlay mounts with more lower directories
+// than a mount call takes are shortened by their common parent.
+// On failure everything mounted before is unmounted again.
+Result<void> MountRootfs(const std::vector<RootfsMount>& mounts, const std::string& target);
+
+// The longest directory that every `lowerdir`, the `upperdir` and the `workdir` of an overlay's
+// options are below, and the options relative to it; `directory` is empty when there is none.
+struct RelativeOverlay {
+  std::string directory;
+  std::vector<std::string> options;
+};
+RelativeOverlay MakeOverlayRelative(const std::vector<std::string>& options);
+
+}  // namespace kata::storage

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/storage/share.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/rollback.h"
+#include "sys/file.h"
+#include "sys/mounts.h"
+
+namespace kata::storage {
+namespace {
+
+constexpr const char* kSandboxes = "/run/kata-containers/shared/sandboxes";
+
+// The last part of a path, made harmless as a file name.
+std::string BaseName(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  std::string name = path.substr(path.rfind('/') + 1);
+  constexpr size_t kMaxName = 100;
+  if (name.size() > kMaxName) name.resize(kMaxName);
+  return name.empty() || name == "." || name == ".." ? "root" : name;
+}
+
+// An empty file or directory, as `source` is, to mount over.
+Result<void> MakeMountPoint(const std::string& path, const struct stat& source) {
+  if (S_ISDIR(source.st_mode)) {
+    if (::mkdir(path.c_str(), 0755) != 0) return FailErrno("mkdir", path);
+  } else {
+    KATA_TRY(sys::Open(path, O_CREAT | O_EXCL | O_WRONLY, 0644));
+  }
+  return {};
+}
+
+void RemoveMountPoint(const std::string& path) {
+  if (::unlink(path.c_str()) != 0) ::rmdir(path.c_str());
+}
+
+}  // namespace
+
+std::string SharedDirectory::RootOf(const std::string& sandbox_id) {
+  return fmt::format("{}/{}", kSandboxes, sandbox_id);
+}
+
+Result<SharedDirectory> SharedDirectory::Create(const std::string& sandbox_id) {
+  SharedDirectory share(RootOf(sandbox_id));
+  Rollback undo;
+  KATA_TRY(sys::MakeDirs(share.root_, 0700));
+  undo.Add([root = share.root_] {
+    ::umount2(root.c_str(), MNT_DETACH);
+    ::rmdir(root.c_str());
+  });
+  KATA_TRY(sys::Mount("kata-share", share.root_, "tmpfs", MS_NOSUID | MS_NODEV,
+                      "size=1m,nr_inodes=65536,mode=0700"));
+  KATA_TRY(sys::MakeDirs(share.Mounts()));
+  KATA_TRY(sys::MakeDirs(share.served()));
+  // virtiofsd works in a mount namespace of its own: it hears of later mounts only if they are
+  // shared from here.
+  sys::MountOptions bind;
+  bind.Add("bind");
+  KATA_TRY(sys::BindMount(share.Mounts(), share.Mounts(), bind));
+  KATA_TRY(sys::SetPropagation(share.Mounts(), MS_SHARED));
+  sys::MountOptions read_only = bind;
+  read_only.Add("ro");
+  KATA_TRY(sys::BindMount(share.Mounts(), share.served(), read_only));
+  undo.Release();
+  return share;
+}
+
+Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
+                                               const std::vector<RootfsMount>& mounts,
+                                               const std::string& directory, bool read_only) {
+  const std::string parent = fmt::format("{}/{}", Mounts(), container_id);
+  const std::string target = parent + "/rootfs";
+  Rollback undo;
+  KATA_TRY(sys::MakeDirs(target));
+  undo.Add([parent, target] {
+    ::rmdir(target.c_str());
+    ::rmdir(parent.c_str());
+  });
+  if (mounts.empty()) {
+    struct stat status{};
+    if (::stat(directory.c_str(), &status) != 0) return FailErrno("root file system", directory);
+    if (!S_ISDIR(status.st_mode)) {
+      return Fail(Code::kInvalidArgument,
+                  fmt::format("root file system \"{}\": not a directory", directory));
+    }
+    sys::MountOptions bind;
+    bind.Add("rbind");
+    KATA_TRY_WITHIN("root file system", sys::BindMount(directory, target, bind));
+  } else {
+    KATA_TRY(MountRootfs(mounts, target));
+  }
+  undo.Add([target] { ::umount2(target.c_str(), MNT_DETACH); });
+  if (read_only) {
+    sys::MountOptions options;
+    options.Add("bind");
+    options.Add("ro");
+    KATA_TRY_WITHIN("root file system", sys::BindMount(target, target, options));
+  }
+  entries_.push_back({container_id, target});
+  undo.Release();
+  return fmt::format("{}{}/rootfs", kGuestDirectory, container_id);
+}
+
+Result<std::string> SharedDirectory::AddVolume(const std::string& container_id, size_t index,
+                                               const std::string& source,
+                                               const std::string& destination,
+                                               const std::vector<std::string>& options) {
+  struct stat status{};
+  if (::stat(source.c_str(), &status) != 0) return FailErrno("mount source", source);
+  const std::string name = fmt::format("{}-{:016x}-{}", container_id, index, BaseName(destination));
+  const std::string target = fmt::format("{}/{}", Mounts(), name);
+  KATA_TRY(MakeMountPoint(target, status));
+  if (auto bound = sys::BindMount(source, target, sys::ParseMountOptions(options)); !bound) {
+    RemoveMountPoint(target);
+    return std::unexpected(std::move(bound).error());
+  }
+  entries_.push_back({container_id, target});
+  return kGuestDirectory + name;
+}
+
+Result<void> SharedDirectory::RemoveContainer(const std::string& container_id) {
+  Result<void> result;
+  std::erase_if(entries_, [&](const Entry& entry) {
+    if (entry.container_id != container_id) return false;
+    // A root file system can be a stack of mounts; MNT_DETACH takes them one at a time.
+    while (::umount2(entry.path.c_str(), MNT_DETACH) == 0) {
+    }
+    if (errno != EINVAL && errno != ENOENT) result = FailErrno("unmount", entry.path);
+    RemoveMountPoint(entry.path);
+    return true;
+  });
+  ::rmdir(fmt::format("{}/{}", Mounts(), container_id).c_str());
+  return result;
+}
+
+Result<void> SharedDirectory::Remove() {
+  entries_.clear();
+  KATA_TRY(sys::Unmount(root_, MNT_DETACH));
+  if (::rmdir(root_.c_str()) != 0 && errno != ENOENT) return FailErrno("rmdir", root_);
+  return {};
+}
+
+}  // namespace kata::storage

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/storage/share.h - the directory tree that a sandbox shows to its guest.
+//
+//   <root>/mounts    what we mount, one entry a root file system or volume
+//   <root>/shared    the same tree, seen read-only at its top: what virtiofsd serves
+//
+// <root> is /run/kata-containers/shared/sandboxes/<sandbox id>, a small file system of its own made
+// inside the shim's private mount namespace, so that all of it vanishes with the shim. The guest
+// sees <root>/shared at kGuestDirectory. The guest can write inside a root file system, never in
+// the directories above; nothing on the host is mounted or opened below a name that it can change.
+// Basis: Kata Containers' layout of shared directories.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "host/storage/rootfs.h"
+
+namespace kata::storage {
+
+class SharedDirectory {
+ public:
+  static constexpr const char* kTag = "kataShared";
+  static constexpr const char* kGuestDirectory = "/run/kata-containers/shared/containers/";
+
+  // The path that Create() uses for a sandbox.
+  static std::string RootOf(const std::string& sandbox_id);
+
+  // Makes the tree. The calling process must be in a mount namespace of its own.
+  static Result<SharedDirectory> Create(const std::string& sandbox_id);
+  SharedDirectory(SharedDirectory&&) noexcept = default;
+  SharedDirectory& operator=(SharedDirectory&&) noexcept = default;
+
+  // The side for virtiofsd.
+  std::string served() const { return root_ + "/shared"; }
+
+  // Mounts a container's root file system and returns its path in the guest. Without mounts,
+  // `directory`, an absolute path on the host, is the root file system.
+  // Errors  kNotFound  `directory` or a mount's source does not exist
+  Result<std::string> AddRootfs(const std::string& container_id,
+                                const std::vector<RootfsMount>& mounts,
+                                const std::string& directory, bool read_only);
+
+  // Shows a host file or directory to the guest under a name made from `container_id`, `index` and
+  // the last part of `destination`; returns its path in the guest. `read_only` holds on this side,
+  // whatever the guest does.
+  Result<std::string> AddVolume(const std::string& container_id, size_t index,
+                                const std::string& source, const std::string& destination,
+                                const std::vector<std::string>& options);
+
+  // Unmounts everything of one container, newest first. What does not exist is fine.
+  Result<void> RemoveContainer(const std::string& container_id);
+
+  // Unmounts the whole tree and removes its directory.
+  Result<void> Remove();
+
+ private:
+  struct Entry {
+    std::string container_id;
+    std::string path;  // on the host, below mounts/
+  };
+  explicit SharedDirectory(std::string root) : root_(std::move(root)) {}
+  std::string Mounts() const { return root_ + "/mounts"; }
+
+  std::string root_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace kata::storage

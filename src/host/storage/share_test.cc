@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/storage/share.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sys/file.h"
+#include "sys/mounts.h"
+
+namespace kata::storage {
+namespace {
+
+using testing::HasSubstr;
+
+class ShareTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+    ASSERT_TRUE(sys::SetPropagation("/", MS_PRIVATE | MS_REC));
+    char name[] = "/tmp/kata-share-test-XXXXXX";
+    dir_ = ::mkdtemp(name);
+    id_ = "share-test-" + std::to_string(::getpid());
+    share_ = std::make_unique<SharedDirectory>(SharedDirectory::Create(id_).value());
+  }
+  void TearDown() override {
+    if (!share_) return;
+    EXPECT_TRUE(share_->Remove());
+    EXPECT_FALSE(sys::Exists(SharedDirectory::RootOf(id_)));
+    EXPECT_TRUE(sys::RemoveTree(dir_));
+  }
+  // Where the guest would see `guest_path`.
+  std::string Served(const std::string& guest_path) {
+    const std::string prefix = SharedDirectory::kGuestDirectory;
+    EXPECT_TRUE(guest_path.starts_with(prefix)) << guest_path;
+    return share_->served() + "/" + guest_path.substr(prefix.size());
+  }
+  std::string dir_, id_;
+  std::unique_ptr<SharedDirectory> share_;
+};
+
+TEST_F(ShareTest, TheTopIsReadOnlyAndARootfsBelowIsNot) {
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/rootfs"));
+  const std::string rootfs = Served(share_->AddRootfs("c1", {}, dir_ + "/rootfs", false).value());
+  EXPECT_TRUE(sys::WriteFile(rootfs + "/file", "x"));
+  EXPECT_EQ(sys::ReadFile(dir_ + "/rootfs/file").value(), "x");
+  EXPECT_EQ(sys::WriteFile(share_->served() + "/file", "x").error().error_number(), EROFS);
+  EXPECT_TRUE(share_->RemoveContainer("c1"));
+  EXPECT_FALSE(sys::Exists(rootfs));
+}
+
+TEST_F(ShareTest, ReadOnlyHoldsOnTheHostSide) {
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/rootfs"));
+  const std::string rootfs = Served(share_->AddRootfs("c1", {}, dir_ + "/rootfs", true).value());
+  EXPECT_EQ(sys::WriteFile(rootfs + "/file", "x").error().error_number(), EROFS);
+  const std::string volume =
+      Served(share_->AddVolume("c1", 0, dir_, "/data", {"rbind", "ro"}).value());
+  EXPECT_EQ(sys::WriteFile(volume + "/file", "x").error().error_number(), EROFS);
+}
+
+TEST_F(ShareTest, AFileAndADirectoryOfTheSameNameDoNotCollide) {
+  ASSERT_TRUE(sys::WriteFile(dir_ + "/hosts", "127.0.0.1"));
+  const std::string file =
+      Served(share_->AddVolume("c1", 0, dir_ + "/hosts", "/etc/hosts", {"bind"}).value());
+  const std::string other =
+      Served(share_->AddVolume("c1", 1, dir_, "/srv/hosts", {"bind"}).value());
+  EXPECT_EQ(sys::ReadFile(file).value(), "127.0.0.1");
+  EXPECT_EQ(sys::ReadFile(other + "/hosts").value(), "127.0.0.1");
+}
+
+TEST_F(ShareTest, MountsContainerdsList) {
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/lower"));
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/upper"));
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/work"));
+  ASSERT_TRUE(sys::WriteFile(dir_ + "/lower/file", "below"));
+  const std::vector<RootfsMount> mounts = {
+      {"overlay",
+       "overlay",
+       {"lowerdir=" + dir_ + "/lower", "upperdir=" + dir_ + "/upper",
+        "workdir=" + dir_ + "/work"}}};
+  const auto guest_path = share_->AddRootfs("c1", mounts, "", false);
+  ASSERT_TRUE(guest_path) << guest_path.error().message();
+  const std::string rootfs = Served(*guest_path);
+  EXPECT_EQ(sys::ReadFile(rootfs + "/file").value(), "below");
+  ASSERT_TRUE(sys::WriteFile(rootfs + "/new", "x"));
+  EXPECT_EQ(sys::ReadFile(dir_ + "/upper/new").value(), "x");
+  EXPECT_TRUE(share_->RemoveContainer("c1"));
+  EXPECT_FALSE(sys::Exists(rootfs));
+}
+
+TEST_F(ShareTest, NamesWhatIsMissing) {
+  const auto rootfs = share_->AddRootfs("c1", {}, dir_ + "/nowhere", false);
+  EXPECT_EQ(rootfs.error().code(), Code::kNotFound);
+  EXPECT_THAT(rootfs.error().message(), HasSubstr(dir_ + "/nowhere"));
+  EXPECT_EQ(share_->AddVolume("c1", 0, dir_ + "/nowhere", "/x", {"bind"}).error().code(),
+            Code::kNotFound);
+  EXPECT_EQ(share_->AddRootfs("c1", {{"nosuchfs", "none", {}}}, "", false).error().error_number(),
+            ENODEV);
+}
+
+}  // namespace
+}  // namespace kata::storage
