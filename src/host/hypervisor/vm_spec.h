@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// hypervisor/vm_spec.h - a virtual machine as its owner wants it, in no VMM's language.
+//
+// Plain data. Descriptors inside are owned by the spec and move with it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "sys/fd.h"
+
+namespace kata::hypervisor {
+
+// The guest's port on which the agent listens, over vsock of either kind.
+inline constexpr uint32_t kAgentPort = 1024;
+// The name of the agent's virtio-serial port, in /sys/class/virtio-ports/*/name of the guest.
+inline constexpr char kAgentSerialPort[] = "agent.channel.0";
+
+enum class AcceleratorKind { kKvm, kTcg };
+
+// How bytes reach the agent.
+struct VsockChannel {
+  uint32_t cid = 0;        // 3 or higher
+  sys::UniqueFd vhost_fd;  // /dev/vhost-vsock with that CID set on it
+};
+struct VirtioSerialChannel {};
+struct HybridVsockChannel {
+  std::string path;  // unix socket that the VMM makes
+};
+using AgentChannel = std::variant<VirtioSerialChannel, VsockChannel, HybridVsockChannel>;
+
+struct Memory {
+  uint32_t boot_mib = 256;  // at least 64
+  // Room for Resize: 0 slots means that memory cannot grow.
+  uint32_t hotplug_slots = 0;
+  uint32_t max_mib = 0;  // boot included; ignored without slots
+  // In a memfd that vhost-user devices can map. Required by VhostUserFs.
+  bool shared = true;
+  bool huge_pages = false;
+  bool preallocate = false;
+};
+
+struct Cpus {
+  uint32_t boot = 1;
+  uint32_t max = 1;  // at least `boot`
+  // vmx or svm shown to the guest.
+  bool nested_virtualization = false;
+  std::string extra_features;  // as the VMM spells them, such as "pmu=off"; appended last
+};
+
+// A disk of the guest. `path` is opened by the driver, read-only when so asked, so a VMM never
+// follows a name by itself; or `fd` is handed in, with the access mode that it needs.
+struct Disk {
+  enum class Bus { kScsi, kBlock };
+  std::string id;  // letters, digits, '-', '_'; unique in this VM; at most 48 characters
+  std::string path;
+  sys::UniqueFd fd;
+  bool read_only = false;
+  Bus bus = Bus::kScsi;
+  std::string serial;  // at most 20 characters
+  bool direct_io = false;
+};
+
+// A connection to a vhost-user file system daemon that is listening.
+struct VhostUserFs {
+  std::string id;
+  std::string tag;   // 1..36 bytes, what the guest mounts
+  sys::UniqueFd fd;  // connected unix stream socket
+  uint32_t queue_size = 1024;
+};
+
+// A NIC on tap queues that are open already, one descriptor a queue pair.
+struct Nic {
+  std::string id;
+  std::array<uint8_t, 6> mac{};
+  std::vector<sys::UniqueFd> tap_fds;    // 1..16
+  std::vector<sys::UniqueFd> vhost_fds;  // none, or one for each tap descriptor
+};
+
+using Device = std::variant<Disk, VhostUserFs, Nic>;
+
+struct VmSpec {
+  std::string id;
+  AcceleratorKind accelerator = AcceleratorKind::kTcg;
+  std::string vmm_path;                     // the VMM's program
+  std::vector<std::string> vmm_extra_args;  // appended to its command line as they are
+
+  std::string kernel;
+  std::string initrd;  // either this or `image`
+  std::string image;   // a raw disk image; becomes the first virtio-blk disk, read-only
+  std::vector<std::string> kernel_params;  // appended to those that the driver needs
+
+  Cpus cpus;
+  Memory memory;
+  AgentChannel agent;
+  std::vector<Device> devices;  // there from the start
+
+  uint32_t hotplug_ports = 4;  // PCI devices that can be attached later, 0..16
+  bool rng = true;
+  bool free_page_reporting = true;  // memory that the guest frees goes back to the host
+  bool seccomp = true;              // the VMM confines itself
+  // The guest's whole boot log on an emulated serial port, from its first line; slower.
+  bool debug_console = false;
+
+  // Cgroup directories that the VMM joins before it executes, and a network namespace.
+  std::vector<std::string> cgroup_dirs;
+  sys::UniqueFd network_namespace;
+  std::optional<int> oom_score_adj;
+};
+
+// Sizes that Resize works on; 0 means as it is.
+struct Resources {
+  uint32_t vcpus = 0;
+  uint32_t memory_mib = 0;
+};
+
+// Where the guest finds an attached device.
+struct GuestAddress {
+  // Slots from the root bus down, two hex digits each: "10/00". Empty for SCSI disks.
+  std::string pci_path;
+  // "<target>:<lun>". Empty for all others.
+  std::string scsi;
+};
+
+}  // namespace kata::hypervisor
