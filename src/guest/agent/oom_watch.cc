@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/agent/oom_watch.h"
+
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+#include <utility>
+
+namespace kata::guest {
+namespace {
+
+constexpr size_t kMaxEvents = 64;
+constexpr size_t kMaxListeners = 16;
+
+}  // namespace
+
+OomWatch::OomWatch(sys::EventLoop& loop)
+    : loop_(loop), inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+  if (inotify_ && !loop_.Add(inotify_.get(), EPOLLIN, [this](uint32_t) { OnEvents(); })) {
+    inotify_.Reset();
+  }
+}
+
+OomWatch::~OomWatch() { loop_.Remove(inotify_.get()); }
+
+Result<void> OomWatch::Add(const std::string& id, const Container& container) {
+  const std::string path = container.cgroup_path() + "/memory.events";
+  const int descriptor = ::inotify_add_watch(inotify_.get(), path.c_str(), IN_MODIFY);
+  if (descriptor < 0) return FailErrno("inotify_add_watch", path);
+  watched_[id] = Watched{&container, descriptor, container.OomKills().value_or(0)};
+  return {};
+}
+
+void OomWatch::Remove(const std::string& id) {
+  const auto it = watched_.find(id);
+  if (it == watched_.end()) return;
+  ::inotify_rm_watch(inotify_.get(), it->second.descriptor);
+  watched_.erase(it);
+}
+
+void OomWatch::Check(const std::string& id) {
+  const auto it = watched_.find(id);
+  if (it == watched_.end()) return;
+  const Result<uint64_t> kills = it->second.container->OomKills();
+  if (!kills || *kills <= it->second.kills) return;
+  it->second.kills = *kills;
+  Announce(id);
+}
+
+void OomWatch::Next(Listener listener) {
+  if (!events_.empty()) {
+    std::string id = std::move(events_.front());
+    events_.pop_front();
+    return listener(std::move(id));
+  }
+  listeners_.push_back(std::move(listener));
+  if (listeners_.size() <= kMaxListeners) return;
+  Listener oldest = std::move(listeners_.front());
+  listeners_.pop_front();
+  oldest(Fail(Code::kAborted, "another call waits for the event"));
+}
+
+void OomWatch::OnEvents() {
+  alignas(inotify_event) std::array<char, 4096> buffer;
+  while (::read(inotify_.get(), buffer.data(), buffer.size()) > 0) {
+  }
+  // Which file changed is not looked at: there are few, and a lost event (IN_Q_OVERFLOW) is made
+  // good by looking at all.
+  std::vector<std::string> ids;
+  for (const auto& [id, watched] : watched_) ids.push_back(id);
+  for (const std::string& id : ids) Check(id);
+}
+
+void OomWatch::Announce(const std::string& id) {
+  if (listeners_.empty()) {
+    events_.push_back(id);
+    if (events_.size() > kMaxEvents) events_.pop_front();
+    return;
+  }
+  for (Listener& listener : std::exchange(listeners_, {})) listener(id);
+}
+
+}  // namespace kata::guest

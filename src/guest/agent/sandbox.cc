@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/agent/sandbox.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "sys/file.h"
+
+namespace kata::guest {
+namespace {
+
+constexpr size_t kMaxHostname = 64;  // of the kernel
+constexpr int kMaxDnsLines = 256;
+
+Result<void> CheckModules(const agent::CreateSandboxRequest& request) {
+  for (const agent::KernelModule& module : request.kernel_modules()) {
+    std::string name = module.name();
+    for (char& c : name) {
+      if (c == '-') c = '_';
+    }
+    if (name.empty() || name.find('/') != std::string::npos || name.front() == '.') {
+      return Fail(Code::kInvalidArgument, fmt::format("kernel module \"{}\": bad name", name));
+    }
+    if (!sys::Exists("/sys/module/" + name)) {
+      return Fail(Code::kFailedPrecondition,
+                  fmt::format("kernel module \"{}\": this guest's kernel loads no modules, and it "
+                              "is not built in",
+                              module.name()));
+    }
+  }
+  return {};
+}
+
+Result<sys::UniqueFd> OpenNamespace(const char* kind) {
+  return sys::Open(fmt::format("/proc/self/ns/{}", kind), O_RDONLY);
+}
+
+struct Namespaces {
+  sys::UniqueFd ipc;
+  sys::UniqueFd uts;
+};
+
+// Makes the namespaces by entering new ones and going back: the agent has one thread, and a
+// namespace lives as long as a descriptor of it.
+Result<Namespaces> MakeNamespaces(const std::string& hostname) {
+  const sys::UniqueFd own_ipc = KATA_TRY(OpenNamespace("ipc"));
+  const sys::UniqueFd own_uts = KATA_TRY(OpenNamespace("uts"));
+  if (::unshare(CLONE_NEWIPC | CLONE_NEWUTS) != 0) return FailErrno("unshare", "ipc, uts");
+  Result<Namespaces> made = [&]() -> Result<Namespaces> {
+    if (!hostname.empty() && ::sethostname(hostname.data(), hostname.size()) != 0) {
+      return FailErrno("sethostname", hostname);
+    }
+    Namespaces fresh;
+    fresh.ipc = KATA_TRY(OpenNamespace("ipc"));
+    fresh.uts = KATA_TRY(OpenNamespace("uts"));
+    return fresh;
+  }();
+  if (::setns(own_ipc.get(), CLONE_NEWIPC) != 0) return FailErrno("setns", "ipc");
+  if (::setns(own_uts.get(), CLONE_NEWUTS) != 0) return FailErrno("setns", "uts");
+  return made;
+}
+
+Result<void> WriteResolverConfiguration(const agent::CreateSandboxRequest& request) {
+  if (request.dns_size() == 0) return {};
+  if (request.dns_size() > kMaxDnsLines) {
+    return Fail(Code::kInvalidArgument, fmt::format("{} DNS lines", request.dns_size()));
+  }
+  std::string content;
+  for (const std::string& line : request.dns()) content += line + "\n";
+  const std::string path = fmt::format("{}/resolv.conf", kSandboxDir);
+  KATA_TRY(sys::ReplaceFile(path, content));
+  constexpr const char* kSystemFile = "/etc/resolv.conf";
+  if (!sys::Exists(kSystemFile)) {
+    KATA_TRY(sys::MakeDirs("/etc"));
+    KATA_TRY(sys::WriteFile(kSystemFile, ""));
+  }
+  if (::mount(path.c_str(), kSystemFile, nullptr, MS_BIND, nullptr) != 0) {
+    return FailErrno("mount", kSystemFile);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Sandbox> Sandbox::Create(const agent::CreateSandboxRequest& request) {
+  if (request.hostname().size() > kMaxHostname) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("host name of {} characters", request.hostname().size()));
+  }
+  KATA_TRY(CheckModules(request));
+  KATA_TRY(sys::MakeDirs(kSandboxDir));
+  KATA_TRY(sys::MakeDirs(kSharedDir));
+  KATA_TRY(WriteResolverConfiguration(request));
+  Namespaces namespaces = KATA_TRY(MakeNamespaces(request.hostname()));
+  Sandbox sandbox;
+  sandbox.id_ = request.sandbox_id();
+  sandbox.shares_pid_ = request.sandbox_pidns();
+  sandbox.ipc_ = std::move(namespaces.ipc);
+  sandbox.uts_ = std::move(namespaces.uts);
+  return sandbox;
+}
+
+SharedNamespaces Sandbox::NamespacesFor(bool share_pid) const {
+  return {.ipc = ipc_.get(), .uts = uts_.get(), .pid = share_pid ? pid_.get() : -1};
+}
+
+Result<void> Sandbox::KeepPidNamespace(pid_t pid) {
+  if (!pid_) pid_ = KATA_TRY(sys::Open(fmt::format("/proc/{}/ns/pid", pid), O_RDONLY));
+  return {};
+}
+
+}  // namespace kata::guest

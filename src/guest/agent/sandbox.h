@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// guest/agent/sandbox.h - what the containers of this guest share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "guest/agent/container/container.h"
+#include "proto/agent.pb.h"
+#include "sys/fd.h"
+
+namespace kata::guest {
+
+// Where things of the sandbox live in the guest; names are part of the protocol.
+inline constexpr const char* kSandboxDir = "/run/kata-containers/sandbox";
+inline constexpr const char* kSharedDir = "/run/kata-containers/shared/containers";
+
+// One sandbox: made by CreateSandbox, ended with the guest.
+class Sandbox {
+ public:
+  // Makes the namespaces, sets the host name in them and in the guest, and writes the resolver's
+  // configuration if there are DNS lines. Storages are the caller's business.
+  // Errors  kFailedPrecondition  a kernel module that this kernel does not have
+  static Result<Sandbox> Create(const agent::CreateSandboxRequest& request);
+
+  const std::string& id() const { return id_; }
+  // For a new container. Those that share a pid namespace share that of the first one that asked.
+  SharedNamespaces NamespacesFor(bool share_pid) const;
+  // Remembers the pid namespace of `pid` where it is the first to be shared.
+  Result<void> KeepPidNamespace(pid_t pid);
+  bool shares_pid() const { return shares_pid_; }
+
+  std::vector<std::string> mount_points;
+
+ private:
+  Sandbox() = default;
+
+  std::string id_;
+  bool shares_pid_ = false;
+  sys::UniqueFd ipc_;
+  sys::UniqueFd uts_;
+  sys::UniqueFd pid_;
+};
+
+}  // namespace kata::guest
