@@ -3,8 +3,9 @@
 // ttrpc/client.h - calling a server.
 //
 // One Client is one connection; any number of calls can be in flight, and answers may come in any
-// order. The peer may be hostile: frames for unknown calls, of unknown types or too large close the
-// connection or are dropped as the protocol says, and never grow memory beyond Limits.
+// order. The peer may be hostile: late answers are dropped, an answer that is too large or does not
+// parse fails its call, and frames of unknown types or for streams that were never opened close the
+// connection. Memory stays within Limits.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <google/protobuf/message_lite.h>
 
@@ -20,11 +20,10 @@
 #include "base/result.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
+#include "ttrpc/envelope.h"
 #include "ttrpc/limits.h"
 
 namespace kata::ttrpc {
-
-using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 class Client {
  public:
@@ -34,25 +33,36 @@ class Client {
   using Done = std::move_only_function<void(Result<std::string> payload)>;
   using CallId = uint64_t;
 
-  // Speaks over `stream`, a connected socket or another byte stream that polls (such as a
-  // virtio-serial port). `on_closed` is called once, on the loop's thread, with the reason, after
-  // every call in flight has been answered kUnavailable.
+  // Speaks over `stream`, a connected socket or another byte stream that polls. From any thread;
+  // the loop outlives the client.
+  //
+  // on_closed        called once, on the loop's thread, with the reason, after every call in flight
+  //                  has been answered; not when the client is destroyed first
+  // first_stream_id  over a link that an earlier client has used and that the server cannot see
+  //                  closing (virtio-serial), a number above the ids of that client: answers meant
+  //                  for it are then dropped instead of taken for ours
   static Result<std::unique_ptr<Client>> Create(sys::EventLoop& loop, sys::UniqueFd stream,
                                                 Limits limits = {},
-                                                std::function<void(Error)> on_closed = {});
+                                                std::function<void(Error)> on_closed = {},
+                                                uint32_t first_stream_id = 1);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
-  // From any thread; later answers are dropped and calls in flight end with kCancelled.
+  // From any thread, but not while another thread is inside a member function other than the
+  // blocking Call(). Calls in flight end with kCancelled: before this returns on the loop's thread,
+  // later when on another.
   ~Client();
 
-  // From any thread. The deadline also travels to the server.
+  // From any thread. The deadline also travels to the server. A call that cannot be made (too many
+  // are in flight, the queue is full, the request is above the bound: kResourceExhausted) ends in
+  // the same way as any other, on the loop's thread after this has returned.
   CallId CallAsync(std::string_view service, std::string_view method, std::string payload,
                    Deadline deadline, Done done, Metadata metadata = {});
   // From any thread: the call ends with kCancelled unless it has ended; the server's late answer is
   // dropped.
   void Cancel(CallId id);
 
-  // Blocks until the answer is there. Never on the loop's thread.
+  // Blocks until the answer is there, never longer than the deadline. On the loop's thread it would
+  // never end, and fails with kInternal.
   Result<std::string> Call(std::string_view service, std::string_view method, std::string payload,
                            Deadline deadline, Metadata metadata = {});
 
@@ -81,6 +91,11 @@ class Client {
 
   // From any thread: closes the connection; everything in flight ends with `reason`.
   void Close(Error reason);
+
+  // From any thread.
+  size_t calls_in_flight() const;
+  // The id that the next call would use, for the `first_stream_id` of a successor. From any thread.
+  uint32_t next_stream_id() const;
 
  private:
   template <class Response>

@@ -15,9 +15,15 @@ struct Limits {
   // Calls of one connection that wait for an answer; a server answers more with
   // kResourceExhausted, a client refuses to make more.
   size_t max_calls = 4096;
+  // Bytes of the payloads of those calls on the server; a call beyond is answered
+  // kResourceExhausted unless it is the only one.
+  size_t max_call_bytes = 64 << 20;
   // Bytes of frames that wait to be written. While a server's queue is above this, it reads no more
-  // requests from that connection; a client refuses new calls with kResourceExhausted.
+  // requests from that connection, and above twice this it answers kResourceExhausted in place of
+  // payloads; a client refuses new calls with kResourceExhausted.
   size_t max_queued_bytes = 16 << 20;
+  // Connections that a server accepts at a time; more wait in the listener's backlog.
+  size_t max_connections = 256;
 };
 
 }  // namespace kata::ttrpc

@@ -13,7 +13,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <google/protobuf/message_lite.h>
 
@@ -21,6 +20,8 @@
 #include "base/result.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
+#include "ttrpc/connection.h"
+#include "ttrpc/envelope.h"
 #include "ttrpc/limits.h"
 
 namespace kata::ttrpc {
@@ -30,7 +31,7 @@ struct CallContext {
   // From the request's timeout_nano; Never() without one. The server itself answers
   // kDeadlineExceeded when it passes; a handler may look at it to stop early.
   Deadline deadline = Deadline::Never();
-  std::vector<std::pair<std::string, std::string>> metadata;
+  Metadata metadata;
 };
 
 // The duty to answer one call, exactly once, from any thread. Answers after the first, after the
@@ -38,22 +39,34 @@ struct CallContext {
 // kInternal. May outlive the connection and the server.
 class Responder {
  public:
-  // Makes the frame's payload travel to the connection; called at most once.
+  // Makes the answer travel to the connection; called at most once.
   using Send = std::move_only_function<void(Result<std::string>)>;
+  using Wanted = std::function<bool()>;
 
-  explicit Responder(Send send) : send_(std::move(send)) {}
-  Responder(Responder&&) noexcept = default;
+  explicit Responder(Send send, Wanted wanted = {})
+      : send_(std::move(send)), wanted_(std::move(wanted)) {}
+  Responder(Responder&& other) noexcept
+      : send_(std::exchange(other.send_, {})), wanted_(std::exchange(other.wanted_, {})) {}
   Responder& operator=(Responder&& other) noexcept;
   ~Responder();
 
   void Reply(const google::protobuf::MessageLite& response);
   // A response message without fields.
   void ReplyEmpty();
+  // A response message that is serialised already.
+  void ReplyBytes(std::string response);
   void Fail(Error error);
   bool answered() const { return !send_; }
 
+  // False once nobody waits for the answer: it was given, its deadline passed, or the connection
+  // has gone. Who parks a Responder for a later event asks before the event is spent on it.
+  bool wanted() const { return send_ && (!wanted_ || wanted_()); }
+
  private:
+  void Answer(Result<std::string> answer);
+
   Send send_;
+  Wanted wanted_;
 };
 
 class Server {
@@ -61,10 +74,13 @@ class Server {
   using Handler =
       std::function<void(CallContext context, std::string_view payload, Responder responder)>;
 
+  // The loop outlives the server.
   explicit Server(sys::EventLoop& loop, Limits limits = {});
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
-  ~Server();  // closes all connections
+  // On the loop's thread, also from inside a handler, or when the loop does not run. Closes all
+  // connections; their on_closed runs before it returns.
+  ~Server();
 
   // `payload` is valid during the call only. Unknown services and methods are answered with
   // kUnimplemented. Register before serving.
@@ -85,15 +101,20 @@ class Server {
            }));
   }
 
-  // Serves a connected stream until it closes. On the loop's thread, or before the loop runs.
+  // Serves a connected stream until it closes; a kReconnecting one until the server is destroyed,
+  // one client after the other. On the loop's thread, or before the loop runs.
   // `on_closed`, if given, is called once on the loop's thread after the connection has gone.
-  Result<void> Serve(sys::UniqueFd connection, std::function<void()> on_closed = {});
+  Result<void> Serve(sys::UniqueFd connection, std::function<void()> on_closed = {},
+                     StreamKind kind = StreamKind::kConnected);
 
-  // Accepts from a listening socket and serves what comes.
+  // Accepts from a listening socket and serves what comes. On the loop's thread, or before the loop
+  // runs.
   Result<void> Listen(sys::UniqueFd listener);
 
-  // Calls answered by no one yet, over all connections.
+  // Calls answered by no one yet, over all connections. From any thread.
   size_t calls_in_flight() const;
+  // Connections served now. On the loop's thread.
+  size_t connections() const;
 
  private:
   struct State;
