@@ -5,12 +5,12 @@ import itertools
 import json
 import os
 import re
+import secrets
 import select
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
@@ -54,13 +54,15 @@ class Containerd:
 
     bin_dir   folder with containerd, ctr, containerd-shim-runc-v2 and runc
     runtime   a support.runtime.Runtime: PATH entries and environment for its shim
-    prelude   shell text to run in a private mount namespace before containerd, or None
+    prelude   shell text to run in a private mount namespace before containerd, or None; {base} is
+              the bed's folder
     """
 
     def __init__(self, bin_dir, runtime, prelude=None):
         self.bin_dir, self.runtime, self.prelude = bin_dir, runtime, prelude
         # Short on purpose: a unix socket's path ends at 107 bytes.
-        self.base = tempfile.mkdtemp(prefix="kt-", dir="/tmp")
+        self.base = f"/tmp/kt-{secrets.token_hex(4)}"
+        os.mkdir(self.base, 0o711)
         self.address = f"{self.base}/c.sock"
         self.log = f"{self.base}/containerd.log"
         self.namespace = os.path.basename(self.base)
@@ -83,7 +85,7 @@ class Containerd:
         argv = [f"{self.bin_dir}/containerd", "--config", f"{self.base}/config.toml"]
         if self.prelude:
             argv = ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
-                    self.prelude + '\nexec "$@"', "sh", *argv]
+                    self.prelude.format(base=self.base) + '\nexec "$@"', "sh", *argv]
         # A socket that a killed daemon left behind would accept nobody and mislead the wait.
         for name in (self.address, self.address + ".ttrpc"):
             if os.path.exists(name):
@@ -168,7 +170,9 @@ class Containerd:
         return f"{word}{next(self._ids)}"
 
     def run_arguments(self, name, command, *flags):
-        return ["run", "--runtime", self.runtime.type, *flags, image.NAME, name, *command]
+        # ctr leaves the fifos of what it detaches from: keep them out of the host's /run.
+        return ["run", "--runtime", self.runtime.type, "--fifo-dir", f"{self.base}/fifo", *flags,
+                image.NAME, name, *command]
 
     def run(self, name, command, *flags, **options):
         """ctr run FLAGS IMAGE NAME COMMAND with this bed's runtime."""
@@ -178,8 +182,11 @@ class Containerd:
         return self.run(name, command, "-d", *flags, timeout=timeout, check=True)
 
     def exec(self, name, command, *flags, exec_id=None, **options):
-        exec_id = exec_id or self.new_id("e")
-        return self.ctr("task", "exec", "--exec-id", exec_id, *flags, name, *command, **options)
+        return self.ctr(*self.exec_arguments(name, command, *flags, exec_id=exec_id), **options)
+
+    def exec_arguments(self, name, command, *flags, exec_id=None):
+        return ["task", "exec", "--fifo-dir", f"{self.base}/fifo", "--exec-id",
+                exec_id or self.new_id("e"), *flags, name, *command]
 
     def tasks(self):
         """{name: (pid, status)} of `ctr task ls`."""

@@ -15,6 +15,9 @@ class Runtime:
     # Paths that the runtime is known to leave; a named difference, not a pass for everything.
     known_leftovers = re.compile(r"(?!)")
 
+    def execs_at_once(self, series):
+        return 100
+
     def prepare(self, base):
         """Writes what the runtime needs below the bed's folder `base`."""
 
@@ -42,6 +45,10 @@ class Runc(Runtime):
     type = "io.containerd.runc.v2"
     # Its shim keeps a namespace's folder once made.
     known_leftovers = re.compile(r"^empty folder /run/containerd/runc/[^/]+$")
+
+    def execs_at_once(self, series):
+        # 100 take 6 s with 10 at once and 160 s with 100 at once on containerd 1.6's runc shim.
+        return 10 if series == "1.6" else 100
 
     def victims(self, containerd, name):
         found = super().victims(containerd, name)
