@@ -134,6 +134,21 @@ Result<PeerCredentials> GetPeerCredentials(int fd) {
   return PeerCredentials{credentials.pid, credentials.uid, credentials.gid};
 }
 
+Result<void> SendAll(int socket, std::string_view data, Deadline deadline) {
+  while (!data.empty()) {
+    const ssize_t n =
+        RetryOnEintr([&] { return ::send(socket, data.data(), data.size(), MSG_NOSIGNAL); });
+    if (n >= 0) {
+      data.remove_prefix(static_cast<size_t>(n));
+    } else if (errno == EAGAIN) {
+      KATA_TRY(WaitFor(socket, POLLOUT, deadline));
+    } else {
+      return FailErrno("send");
+    }
+  }
+  return {};
+}
+
 Result<void> SendWithFd(int socket, std::string_view data, int fd, Deadline deadline) {
   if (data.empty()) return Fail(Code::kInvalidArgument, "a descriptor travels with data only");
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -150,7 +165,7 @@ Result<void> SendWithFd(int socket, std::string_view data, int fd, Deadline dead
   std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
   for (;;) {
     const ssize_t n = RetryOnEintr([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });
-    if (n > 0) return WriteAll(socket, data.substr(static_cast<size_t>(n)), deadline);
+    if (n > 0) return SendAll(socket, data.substr(static_cast<size_t>(n)), deadline);
     if (errno != EAGAIN) return FailErrno("sendmsg");
     KATA_TRY(WaitFor(socket, POLLOUT, deadline));
   }

@@ -57,8 +57,12 @@ struct PeerCredentials {
 };
 Result<PeerCredentials> GetPeerCredentials(int fd);
 
-// Sends `data` on a stream socket with `fd` attached to its first byte; waits for room until the
-// deadline on a non-blocking socket.
+// Sends all of `data` on a stream socket, without SIGPIPE; waits for room until the deadline on a
+// non-blocking socket.
+// Errors  kUnavailable  the peer has closed;  kDeadlineExceeded
+Result<void> SendAll(int socket, std::string_view data, Deadline deadline);
+
+// The same with `fd` attached to the first byte.
 Result<void> SendWithFd(int socket, std::string_view data, int fd, Deadline deadline);
 
 // Receives up to `limit` bytes and at most one descriptor (more are closed). Empty data is end of

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/hypervisor/qemu/argv.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "host/hypervisor/qemu/devices.h"
+
+namespace kata::hypervisor::qemu {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint32_t kMinMemoryMib = 64;
+constexpr uint32_t kMaxMemoryMib = 16 << 20;
+constexpr uint32_t kMaxCpus = 255;
+constexpr uint32_t kMaxSlots = 256;
+constexpr size_t kMaxKernelCommandLine = 2047;  // COMMAND_LINE_SIZE of Linux on x86, less the NUL
+
+// Collects the line and gives descriptors their numbers in QEMU, 3 upwards.
+class Builder {
+ public:
+  void Add(std::string option) { line_.argv.push_back(std::move(option)); }
+  void Add(std::string option, std::string value) {
+    Add(std::move(option));
+    Add(std::move(value));
+  }
+  int Inherit(int fd) {
+    const int number = 3 + static_cast<int>(line_.fds.size());
+    line_.fds.push_back({fd, number});
+    return number;
+  }
+  std::string Inherit(const std::vector<sys::UniqueFd>& fds) {
+    std::vector<int> numbers;
+    for (const sys::UniqueFd& fd : fds) numbers.push_back(Inherit(fd.get()));
+    return fmt::format("{}", fmt::join(numbers, ":"));
+  }
+  // A chardev on a connected socket.
+  void AddSocket(const std::string& id, int fd) {
+    Add("-chardev", fmt::format("socket,id={},fd={}", id, Inherit(fd)));
+  }
+  CommandLine& line() { return line_; }
+
+ private:
+  CommandLine line_;
+};
+
+const char* OnOff(bool value) { return value ? "on" : "off"; }
+
+void AddMachine(const VmSpec& spec, Builder& out) {
+  out.Add("-name", fmt::format("kata-{},debug-threads=on", spec.id));
+  // Nothing of a PC that a Linux guest does not need. The interval timer and the old interrupt
+  // controller stay: without them a guest hangs in calibration under TCG.
+  out.Add("-machine",
+          "q35,memory-backend=ram0,hpet=off,i8042=off,sata=off,smbus=off,usb=off,vmport=off,"
+          "graphics=off,dump-guest-core=off");
+  if (spec.accelerator == AcceleratorKind::kKvm) {
+    out.Add("-accel", "kvm");
+  } else {
+    // The default lets translated code grow to a gigabyte.
+    out.Add("-accel", "tcg,tb-size=64");
+  }
+  std::string cpu = spec.accelerator == AcceleratorKind::kKvm ? "host" : "max";
+  if (!spec.cpus.nested_virtualization) cpu += ",vmx=off,svm=off";
+  if (!spec.cpus.extra_features.empty()) cpu += "," + spec.cpus.extra_features;
+  out.Add("-cpu", cpu);
+  out.Add("-smp", fmt::format("cpus={},maxcpus={},sockets={},cores=1,threads=1", spec.cpus.boot,
+                              spec.cpus.max, spec.cpus.max));
+}
+
+void AddMemory(const VmSpec& spec, Builder& out) {
+  const Memory& memory = spec.memory;
+  std::string size = fmt::format("{}M", memory.boot_mib);
+  if (memory.hotplug_slots > 0) {
+    size += fmt::format(",slots={},maxmem={}M", memory.hotplug_slots, memory.max_mib);
+  }
+  out.Add("-m", size);
+  const bool memfd = memory.shared || memory.huge_pages;
+  out.Add("-object",
+          fmt::format("{},id=ram0,size={}M,share={}{}{}",
+                      memfd ? "memory-backend-memfd" : "memory-backend-ram", memory.boot_mib,
+                      OnOff(memory.shared), memory.huge_pages ? ",hugetlb=on" : "",
+                      memory.preallocate ? ",prealloc=on" : ""));
+}
+
+void AddChannels(const VmSpec& spec, const Channels& channels, Builder& out) {
+  out.AddSocket("qmp0", channels.qmp);
+  out.Add("-mon", "chardev=qmp0,mode=control");
+  // Three ports at most: each one costs the guest two queues at boot.
+  out.Add("-device", fmt::format("virtio-serial-pci,id=serial0,bus=pcie.0,addr={:x},max_ports=3,"
+                                 "disable-legacy=on",
+                                 kSerialSlot));
+  out.AddSocket("console0", channels.console);
+  out.Add("-device", "virtconsole,chardev=console0,id=hvc0");
+  if (channels.agent >= 0) {
+    out.AddSocket("agent0", channels.agent);
+    out.Add("-device",
+            fmt::format("virtserialport,chardev=agent0,id=agentport0,name={}", kAgentSerialPort));
+  }
+  if (const auto* vsock = std::get_if<VsockChannel>(&spec.agent)) {
+    out.Add("-device", fmt::format("vhost-vsock-pci,id=vsock0,bus=pcie.0,addr={:x},guest-cid={},"
+                                   "vhostfd={},disable-legacy=on",
+                                   kVsockSlot, vsock->cid, out.Inherit(vsock->vhost_fd.get())));
+  }
+  if (channels.serial >= 0) {
+    out.AddSocket("debug0", channels.serial);
+    out.Add("-device", "isa-serial,chardev=debug0");
+  }
+}
+
+void AddFixedDevices(const VmSpec& spec, Builder& out) {
+  if (spec.rng) {
+    out.Add("-object", "rng-builtin,id=rng0");
+    out.Add("-device", fmt::format("virtio-rng-pci,rng=rng0,bus=pcie.0,addr={:x},disable-legacy=on",
+                                   kRngSlot));
+  }
+  out.Add("-device", fmt::format("virtio-scsi-pci,id=scsi0,bus=pcie.0,addr={:x},num_queues=1,"
+                                 "disable-legacy=on",
+                                 kScsiSlot));
+  if (spec.free_page_reporting) {
+    out.Add("-device", fmt::format("virtio-balloon-pci,id=balloon0,bus=pcie.0,addr={:x},"
+                                   "free-page-reporting=on,disable-legacy=on",
+                                   kBalloonSlot));
+  }
+  out.Add("-device", fmt::format("pvpanic-pci,bus=pcie.0,addr={:x}", kPanicSlot));
+  for (uint32_t port = 0; port < spec.hotplug_ports; ++port) {
+    out.Add("-device", fmt::format("pcie-root-port,id=rp{},bus=pcie.0,addr={:x},chassis={},slot={},"
+                                   "io-reserve=0",
+                                   port, kFirstPortSlot + port, port + 1, port + 1));
+  }
+}
+
+void AddDevice(const Device& device, Builder& out) {
+  if (const auto* disk = std::get_if<Disk>(&device)) {
+    const bool block = IsBlockDevice(disk->fd.get());
+    const int number = out.Inherit(disk->fd.get());
+    out.Add("-add-fd", fmt::format("fd={},set={}", number, number));
+    out.Add("-blockdev", BlockNode(*disk, fmt::format("/dev/fdset/{}", number), block).dump());
+  } else if (const auto* fs = std::get_if<VhostUserFs>(&device)) {
+    out.AddSocket(BackendId(device), fs->fd.get());
+  } else if (const auto* nic = std::get_if<Nic>(&device)) {
+    const std::string fds = out.Inherit(nic->tap_fds);
+    out.Add("-netdev", NetBackend(*nic, fds, out.Inherit(nic->vhost_fds)).dump());
+  }
+  const auto* disk = std::get_if<Disk>(&device);
+  const bool scsi = disk != nullptr && disk->bus == Disk::Bus::kScsi;
+  CommandLine& line = out.line();
+  out.Add("-device", FrontEnd(device, ColdPlace(line.cold_pci_devices), line.luns).dump());
+  ++(scsi ? line.luns : line.cold_pci_devices);
+}
+
+void AddBoot(const VmSpec& spec, Builder& out) {
+  out.Add("-kernel", spec.kernel);
+  if (!spec.initrd.empty()) out.Add("-initrd", spec.initrd);
+  out.Add("-append", KernelCommandLine(spec));
+}
+
+Result<void> ValidateSizes(const VmSpec& spec) {
+  const Memory& memory = spec.memory;
+  if (memory.boot_mib < kMinMemoryMib || memory.boot_mib > kMaxMemoryMib) {
+    return Fail(Code::kOutOfRange, fmt::format("guest memory of {} MiB: {} to {} are possible",
+                                               memory.boot_mib, kMinMemoryMib, kMaxMemoryMib));
+  }
+  if (memory.hotplug_slots > kMaxSlots) {
+    return Fail(Code::kOutOfRange, fmt::format("{} memory slots: up to {} are possible",
+                                               memory.hotplug_slots, kMaxSlots));
+  }
+  if (memory.hotplug_slots > 0 &&
+      (memory.max_mib < memory.boot_mib || memory.max_mib > kMaxMemoryMib)) {
+    return Fail(Code::kOutOfRange,
+                fmt::format("maximum guest memory of {} MiB: {} to {} are possible", memory.max_mib,
+                            memory.boot_mib, kMaxMemoryMib));
+  }
+  if (spec.cpus.boot < 1 || spec.cpus.boot > spec.cpus.max || spec.cpus.max > kMaxCpus) {
+    return Fail(Code::kOutOfRange, fmt::format("{} of at most {} vCPUs: 1 to {} are possible",
+                                               spec.cpus.boot, spec.cpus.max, kMaxCpus));
+  }
+  if (spec.hotplug_ports > kMaxHotplugPorts) {
+    return Fail(Code::kOutOfRange, fmt::format("{} hotplug ports: up to {} are possible",
+                                               spec.hotplug_ports, kMaxHotplugPorts));
+  }
+  return {};
+}
+
+Result<void> ValidateDevices(const VmSpec& spec) {
+  std::set<std::string> ids;
+  uint32_t pci_devices = 0;
+  uint32_t luns = 0;
+  for (const Device& device : spec.devices) {
+    KATA_TRY(ValidateDevice(device));
+    if (!ids.insert(DeviceId(device)).second) {
+      return Fail(Code::kInvalidArgument,
+                  fmt::format("two devices with the id \"{}\"", DeviceId(device)));
+    }
+    if (std::holds_alternative<VhostUserFs>(device) && !spec.memory.shared) {
+      return Fail(Code::kInvalidArgument, "a virtiofs share needs shared guest memory");
+    }
+    const auto* disk = std::get_if<Disk>(&device);
+    ++(disk != nullptr && disk->bus == Disk::Bus::kScsi ? luns : pci_devices);
+  }
+  if (pci_devices > kMaxColdPciDevices || luns > kMaxLun + 1) {
+    return Fail(Code::kOutOfRange,
+                fmt::format("{} PCI devices and {} SCSI disks: up to {} and {} are possible",
+                            pci_devices, luns, kMaxColdPciDevices, kMaxLun + 1));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> ValidateSpec(const VmSpec& spec) {
+  if (spec.id.empty() || spec.id.size() > 128 ||
+      spec.id.find_first_of(",/ \t\n") != std::string::npos) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("VM id \"{}\" is unusable", spec.id.substr(0, 128)));
+  }
+  KATA_TRY(ValidateSizes(spec));
+  KATA_TRY(ValidateDevices(spec));
+  if (spec.initrd.empty() == spec.image.empty()) {
+    return Fail(Code::kInvalidArgument, "the guest needs either an initrd or an image");
+  }
+  if (std::holds_alternative<HybridVsockChannel>(spec.agent)) {
+    return Fail(Code::kUnimplemented, "QEMU has no hybrid vsock");
+  }
+  if (const auto* vsock = std::get_if<VsockChannel>(&spec.agent);
+      vsock != nullptr && (vsock->cid < 3 || !vsock->vhost_fd)) {
+    return Fail(Code::kInvalidArgument, "vsock channel without CID or vhost descriptor");
+  }
+  const size_t length = KernelCommandLine(spec).size();
+  if (length > kMaxKernelCommandLine) {
+    return Fail(Code::kOutOfRange, fmt::format("kernel command line of {} bytes: the limit is {}",
+                                               length, kMaxKernelCommandLine));
+  }
+  return {};
+}
+
+std::string KernelCommandLine(const VmSpec& spec) {
+  // A panic or reboot ends the VM at once: QEMU runs with -no-reboot, and without a keyboard
+  // controller only the triple fault is left to reset by.
+  std::vector<std::string> params = {"console=hvc0", "panic=-1", "reboot=t"};
+  if (spec.debug_console) {
+    params.emplace_back("earlyprintk=ttyS0");
+  } else {
+    params.emplace_back("quiet");
+  }
+  if (!spec.image.empty()) {
+    params.insert(params.end(), {"root=/dev/vda1", "rootfstype=ext4", "ro"});
+  }
+  params.insert(params.end(), spec.kernel_params.begin(), spec.kernel_params.end());
+  return fmt::format("{}", fmt::join(params, " "));
+}
+
+CommandLine BuildCommandLine(const VmSpec& spec, const Channels& channels) {
+  Builder out;
+  out.Add(spec.vmm_path);
+  AddMachine(spec, out);
+  AddMemory(spec, out);
+  out.Add("-nodefaults");
+  out.Add("-no-user-config");
+  out.Add("-display", "none");
+  out.Add("-no-reboot");
+  if (spec.seccomp) {
+    out.Add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+  }
+  AddChannels(spec, channels, out);
+  AddFixedDevices(spec, out);
+  for (const Device& device : spec.devices) AddDevice(device, out);
+  AddBoot(spec, out);
+  for (const std::string& argument : spec.vmm_extra_args) out.Add(argument);
+  return std::move(out.line());
+}
+
+}  // namespace kata::hypervisor::qemu

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include <fmt/format.h>
+
+#include "host/hypervisor/qemu/qemu_vm.h"
+
+namespace kata::hypervisor::qemu {
+namespace {
+
+std::string TextOf(const nlohmann::json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+}  // namespace
+
+void QemuProcess::Adopt(sys::ChildProcess child, std::shared_ptr<LogReader> errors,
+                        std::shared_ptr<LogReader> console, std::shared_ptr<LogReader> serial) {
+  for (auto& reader : {errors, console, serial}) {
+    if (reader) readers_.push_back(reader);
+  }
+  const int pidfd = child.pidfd();
+  {
+    const std::lock_guard lock(mutex_);
+    pid_ = child.pid();
+    child_ = std::move(child);
+  }
+  loop_.Post([self = shared_from_this(), pidfd] {
+    if (self->exit()) return;
+    (void)self->loop_.Add(pidfd, EPOLLIN, [self](uint32_t) { self->ReapIfEnded(); });
+  });
+}
+
+void QemuProcess::OnEvent(const QmpEvent& event) {
+  const std::lock_guard lock(mutex_);
+  if (event.name == "GUEST_PANICKED") {
+    panicked_ = true;
+  } else if (event.name == "SHUTDOWN") {
+    shutdown_reason_ = TextOf(event.data, "reason");
+  } else if (event.name == "DEVICE_DELETED") {
+    const auto it = deletions_.find(TextOf(event.data, "device"));
+    if (it != deletions_.end()) it->second = true;
+    changed_.notify_all();
+  }
+}
+
+VmExit QemuProcess::DescribeExit(sys::ExitStatus status) {
+  VmExit exit;
+  exit.status = status;
+  const std::string panic_line = console_log_->FindLast("Kernel panic");
+  const std::string last_words = error_log_->Tail(4, 1000);
+  if (stop_wanted_) {
+    exit.reason = VmExit::Reason::kStopped;
+    exit.message = "the VM was stopped";
+  } else if (panicked_ || shutdown_reason_ == "guest-panic") {
+    exit.reason = VmExit::Reason::kGuestPanic;
+    exit.message = "the guest's kernel panicked";
+    if (!panic_line.empty()) exit.message += ": " + panic_line;
+  } else if (shutdown_reason_ == "guest-reset") {
+    const bool panic = !panic_line.empty();
+    exit.reason = panic ? VmExit::Reason::kGuestPanic : VmExit::Reason::kGuestReset;
+    exit.message = panic ? "the guest's kernel panicked: " + panic_line : "the guest reset itself";
+    if (console_log_->total_bytes() == 0) {
+      exit.message +=
+          " before it wrote anything to its console; enable_debug in configuration.toml shows the "
+          "boot from its first line";
+    }
+  } else if (shutdown_reason_ == "guest-shutdown") {
+    exit.reason = VmExit::Reason::kGuestShutdown;
+    exit.message = "the guest powered itself off";
+  } else {
+    exit.reason = VmExit::Reason::kVmmFailed;
+    exit.message = fmt::format("QEMU ended: {}", status.Describe());
+    if (!last_words.empty()) exit.message += "; its last words: " + last_words;
+  }
+  return exit;
+}
+
+void QemuProcess::ReapIfEnded() {
+  std::unique_lock lock(mutex_);
+  if (exit_ || reaping_ || !child_.valid()) return;
+  const auto status = child_.Wait(Deadline::After(std::chrono::milliseconds(0)));
+  if (!status) return;
+  reaping_ = true;
+  lock.unlock();
+  // All that QEMU and the guest said before the end belongs to the story of the end.
+  for (const auto& reader : readers_) reader->Drain();
+  if (qmp_) qmp_->Pump();
+  lock.lock();
+  exit_ = DescribeExit(*status);
+  std::vector<Hypervisor::ExitHandler> handlers = std::exchange(exit_handlers_, {});
+  changed_.notify_all();
+  lock.unlock();
+  for (const auto& reader : readers_) reader->Close();
+  if (qmp_) qmp_->Close();
+  loop_.Post([self = shared_from_this(), run = std::move(handlers)]() mutable {
+    self->loop_.Remove(self->child_.pidfd());
+    for (Hypervisor::ExitHandler& handler : run) handler(*self->exit_);
+  });
+}
+
+void QemuProcess::OnExit(Hypervisor::ExitHandler handler) {
+  const std::lock_guard lock(mutex_);
+  if (!exit_) {
+    exit_handlers_.push_back(std::move(handler));
+    return;
+  }
+  loop_.Post([exit = *exit_, run = std::move(handler)]() mutable { run(exit); });
+}
+
+std::optional<VmExit> QemuProcess::exit() const {
+  const std::lock_guard lock(mutex_);
+  return exit_;
+}
+
+pid_t QemuProcess::pid() const {
+  const std::lock_guard lock(mutex_);
+  return pid_;
+}
+
+void QemuProcess::Stop(std::chrono::milliseconds grace) {
+  int pidfd = -1;
+  {
+    const std::lock_guard lock(mutex_);
+    stop_wanted_ = true;
+    if (exit_ || !child_.valid()) return;
+    pidfd = child_.pidfd();
+  }
+  if (grace.count() > 0 && qmp_) {
+    const Deadline deadline = Deadline::After(grace);
+    (void)qmp_->Call("quit", nullptr, deadline);
+    (void)sys::WaitFor(pidfd, POLLIN, deadline);
+  }
+  (void)sys::SignalPidFd(pidfd, SIGKILL);
+  (void)sys::WaitFor(pidfd, POLLIN, Deadline::Never());
+  ReapIfEnded();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return exit_.has_value(); });
+}
+
+Error QemuProcess::Explain(Error error) {
+  // The monitor closes a moment before the process ends, so wait for the better explanation.
+  std::unique_lock lock(mutex_);
+  if (error.code() != Code::kUnavailable || !child_.valid()) return error;
+  if (!exit_) {
+    const int pidfd = child_.pidfd();
+    lock.unlock();
+    (void)sys::WaitFor(pidfd, POLLIN, Deadline::After(std::chrono::milliseconds(500)));
+    ReapIfEnded();
+    lock.lock();
+    changed_.wait_for(lock, std::chrono::milliseconds(500), [this] { return exit_.has_value(); });
+  }
+  if (!exit_) return error;
+  return Error(Code::kUnavailable, exit_->message);
+}
+
+void QemuProcess::ExpectDeletion(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  deletions_[id] = false;
+}
+
+Result<void> QemuProcess::WaitForDeletion(const std::string& id, Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  const auto done = [&] { return exit_ || deletions_[id]; };
+  if (deadline.never()) {
+    changed_.wait(lock, done);
+  } else if (!changed_.wait_until(lock, deadline.when(), done)) {
+    return Fail(Code::kDeadlineExceeded, "the guest does not release it");
+  }
+  if (exit_ && !deletions_[id]) return Fail(Code::kUnavailable, exit_->message);
+  return {};
+}
+
+void QemuProcess::ForgetDeletion(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  deletions_.erase(id);
+}
+
+}  // namespace kata::hypervisor::qemu

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/hypervisor/qemu/qemu_vm.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "host/hypervisor/boot_files.h"
+#include "host/hypervisor/qemu/qemu.h"
+#include "sys/file.h"
+#include "sys/sockets.h"
+
+namespace kata::hypervisor::qemu {
+namespace {
+
+// The disks' files, opened here: QEMU gets descriptors with exactly the access that the spec says.
+Result<void> OpenDisk(Disk& disk) {
+  if (disk.fd) return {};
+  disk.fd = KATA_TRY_WITHIN(fmt::format("disk \"{}\"", disk.id),
+                            sys::Open(disk.path, disk.read_only ? O_RDONLY : O_RDWR));
+  return {};
+}
+
+Result<void> CheckHostMemory(const VmSpec& spec) {
+  const uint64_t host_mib = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                                static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) >>
+                            20;
+  if (spec.memory.boot_mib <= host_mib) return {};
+  return Fail(
+      Code::kResourceExhausted,
+      fmt::format("guest memory of {} MiB, but the host has {} MiB: lower default_memory in "
+                  "configuration.toml or the container's limit",
+                  spec.memory.boot_mib, host_mib));
+}
+
+Result<void> Preflight(VmSpec& spec) {
+  if (!spec.image.empty()) {
+    Disk image;
+    image.id = "image";
+    image.path = spec.image;
+    image.read_only = true;
+    image.bus = Disk::Bus::kBlock;
+    spec.devices.insert(spec.devices.begin(), std::move(image));
+  }
+  KATA_TRY(ValidateSpec(spec));
+  KATA_TRY(CheckKernel(spec.kernel));
+  if (!spec.initrd.empty()) KATA_TRY(CheckInitrd(spec.initrd));
+  if (!spec.image.empty()) KATA_TRY(CheckImage(spec.image));
+  KATA_TRY(CheckHostMemory(spec));
+  for (Device& device : spec.devices) {
+    if (auto* disk = std::get_if<Disk>(&device)) KATA_TRY(OpenDisk(*disk));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::unique_ptr<Hypervisor> MakeQemu(sys::EventLoop& loop) {
+  return std::make_unique<QemuVm>(loop);
+}
+
+Capabilities QemuVm::capabilities() const {
+  return Capabilities{.virtiofs = true,
+                      .block_hotplug = true,
+                      .nic_hotplug = true,
+                      .cpu_resize = true,
+                      .memory_resize = true,
+                      .pause = true,
+                      .vsock = true,
+                      .virtio_serial = true};
+}
+
+Result<void> QemuVm::Start(VmSpec spec, Deadline deadline) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (started_) return Fail(Code::kFailedPrecondition, "the VM was started before");
+    started_ = true;
+  }
+  KATA_TRY(Preflight(spec));
+  auto launched = Launch(spec, deadline);
+  if (!launched) process_->Stop(std::chrono::milliseconds(0));
+  return launched;
+}
+
+Result<void> QemuVm::Launch(VmSpec& spec, Deadline deadline) {
+  sys::SocketPair qmp = KATA_TRY(sys::MakeSocketPair());
+  sys::SocketPair console = KATA_TRY(sys::MakeSocketPair());
+  sys::Pipe errors = KATA_TRY(sys::MakePipe());
+  sys::SocketPair agent;
+  sys::SocketPair serial;
+  if (std::holds_alternative<VirtioSerialChannel>(spec.agent)) {
+    agent = KATA_TRY(sys::MakeSocketPair());
+  }
+  if (spec.debug_console) serial = KATA_TRY(sys::MakeSocketPair());
+
+  CommandLine line = BuildCommandLine(spec, {.qmp = qmp.theirs.get(),
+                                             .console = console.theirs.get(),
+                                             .agent = agent.theirs.get(),
+                                             .serial = serial.theirs.get()});
+  sys::Command command;
+  command.argv = std::move(line.argv);
+  command.fds = std::move(line.fds);
+  command.cwd = "/";
+  command.stdout_fd = errors.write.get();
+  command.stderr_fd = errors.write.get();
+  // Signals for the shim's terminal or group are not the guest's.
+  command.new_session = true;
+  command.parent_death_signal = SIGKILL;
+  command.oom_score_adj = spec.oom_score_adj;
+  command.cgroup_dirs = spec.cgroup_dirs;
+  if (spec.network_namespace) command.namespace_fds.push_back(spec.network_namespace.get());
+  auto child = sys::ChildProcess::Spawn(command);
+  if (!child) {
+    if (child.error().code() == Code::kNotFound) {
+      return std::unexpected(std::move(child).error().Within(
+          "start QEMU (install qemu-system-x86 or correct its path in configuration.toml)"));
+    }
+    return std::unexpected(std::move(child).error().Within("start QEMU"));
+  }
+  // QEMU's ends are QEMU's alone from here on, so that its death closes them.
+  qmp.theirs.Reset();
+  console.theirs.Reset();
+  serial.theirs.Reset();
+  agent.theirs.Reset();
+  errors.write.Reset();
+
+  process_->SetQmp(QmpClient::Create(loop_, std::move(qmp.ours),
+                                     [process = std::weak_ptr(process_)](const QmpEvent& event) {
+                                       if (const auto alive = process.lock()) alive->OnEvent(event);
+                                     }));
+  process_->Adopt(
+      *std::move(child), LogReader::Watch(loop_, std::move(errors.read), process_->error_log()),
+      LogReader::Watch(loop_, std::move(console.ours), process_->console_log()),
+      serial.ours ? LogReader::Watch(loop_, std::move(serial.ours), process_->console_log())
+                  : nullptr);
+
+  auto greeting = process_->qmp()->Handshake(deadline);
+  if (!greeting) return std::unexpected(process_->Explain(std::move(greeting).error()));
+  const Version version{greeting->major, greeting->minor, greeting->micro};
+  if (version < kOldestVersion) {
+    return Fail(Code::kFailedPrecondition,
+                fmt::format("QEMU {}.{} is too old: {}.{} or later is needed", version.major,
+                            version.minor, kOldestVersion.major, kOldestVersion.minor));
+  }
+
+  const std::scoped_lock lock(mutex_, resize_mutex_);
+  memory_ = spec.memory;
+  cpus_ = spec.cpus;
+  hotplug_ports_ = spec.hotplug_ports;
+  vcpus_ = spec.cpus.boot;
+  memory_mib_ = spec.memory.boot_mib;
+  agent_socket_ = std::move(agent.ours);
+  if (auto* vsock = std::get_if<VsockChannel>(&spec.agent)) vsock_ = std::move(*vsock);
+  for (uint32_t lun = 0; lun < line.luns; ++lun) luns_used_.set(lun);
+  for (const Device& device : spec.devices) {
+    devices_[DeviceId(device)] = Attached{.busy = false, .cold = true};
+  }
+  return {};
+}
+
+Result<sys::UniqueFd> QemuVm::ConnectAgent(Deadline deadline) {
+  uint32_t cid = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (agent_socket_) return sys::Duplicate(agent_socket_.get());
+    if (!vsock_) return Fail(Code::kFailedPrecondition, "the VM is not running");
+    cid = vsock_->cid;
+  }
+  for (;;) {
+    auto connected = sys::ConnectVsock(cid, kAgentPort, deadline);
+    if (connected || deadline.Passed()) return connected;
+    if (const auto exit = process_->exit()) return Fail(Code::kUnavailable, exit->message);
+    // The guest answers every try with a reset until the agent listens; nothing announces that.
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+Result<nlohmann::json> QemuVm::Call(std::string_view command, const nlohmann::json& arguments,
+                                    Deadline deadline, int fd) {
+  if (!process_->qmp()) return Fail(Code::kFailedPrecondition, "the VM is not running");
+  auto answer = process_->qmp()->Call(command, arguments, deadline, fd);
+  if (!answer) return std::unexpected(process_->Explain(std::move(answer).error()));
+  return answer;
+}
+
+Result<void> QemuVm::Pause(Deadline deadline) {
+  KATA_TRY(Call("stop", nullptr, deadline));
+  return {};
+}
+
+Result<void> QemuVm::Resume(Deadline deadline) {
+  KATA_TRY(Call("cont", nullptr, deadline));
+  return {};
+}
+
+}  // namespace kata::hypervisor::qemu

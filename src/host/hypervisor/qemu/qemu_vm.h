@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// qemu/qemu_vm.h - the QEMU driver's state. Private to this folder.
+#pragma once
+
+#include <bitset>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "host/hypervisor/console_log.h"
+#include "host/hypervisor/hypervisor.h"
+#include "host/hypervisor/qemu/argv.h"
+#include "host/hypervisor/qemu/devices.h"
+#include "host/hypervisor/qemu/qmp_client.h"
+#include "sys/event_loop.h"
+#include "sys/process.h"
+
+namespace kata::hypervisor::qemu {
+
+// QEMU's process and what it says, shared by the driver and by the handlers on the event loop.
+class QemuProcess : public std::enable_shared_from_this<QemuProcess> {
+ public:
+  explicit QemuProcess(sys::EventLoop& loop) : loop_(loop) {}
+
+  // Takes over what Start has made and begins to watch for the end.
+  void Adopt(sys::ChildProcess child, std::shared_ptr<LogReader> errors,
+             std::shared_ptr<LogReader> console, std::shared_ptr<LogReader> serial);
+  void SetQmp(std::shared_ptr<QmpClient> qmp) { qmp_ = std::move(qmp); }
+
+  void OnEvent(const QmpEvent& event);
+
+  // Marks the end as wanted, asks QEMU to go if there is a grace, kills it after that, reaps it.
+  void Stop(std::chrono::milliseconds grace);
+  void OnExit(Hypervisor::ExitHandler handler);
+  std::optional<VmExit> exit() const;
+
+  // `error` with what is known about QEMU's end in its place, when QEMU has died.
+  Error Explain(Error error);
+
+  // Waits for DEVICE_DELETED of a device that Expect was called for before.
+  void ExpectDeletion(const std::string& id);
+  Result<void> WaitForDeletion(const std::string& id, Deadline deadline);
+  void ForgetDeletion(const std::string& id);
+
+  pid_t pid() const;
+  const std::shared_ptr<QmpClient>& qmp() const { return qmp_; }
+  const std::shared_ptr<ConsoleLog>& console_log() const { return console_log_; }
+  const std::shared_ptr<ConsoleLog>& error_log() const { return error_log_; }
+
+ private:
+  void ReapIfEnded();
+  VmExit DescribeExit(sys::ExitStatus status);
+
+  sys::EventLoop& loop_;
+  const std::shared_ptr<ConsoleLog> console_log_ = std::make_shared<ConsoleLog>();
+  const std::shared_ptr<ConsoleLog> error_log_ = std::make_shared<ConsoleLog>(8 << 10);
+  // Set before the process is shared with the loop, never changed afterwards.
+  std::shared_ptr<QmpClient> qmp_;
+  std::vector<std::shared_ptr<LogReader>> readers_;
+
+  mutable std::mutex mutex_;  // guards all below
+  std::condition_variable changed_;
+  sys::ChildProcess child_;
+  pid_t pid_ = -1;
+  bool stop_wanted_ = false;
+  bool panicked_ = false;
+  std::string shutdown_reason_;
+  bool reaping_ = false;
+  std::optional<VmExit> exit_;
+  std::vector<Hypervisor::ExitHandler> exit_handlers_;
+  std::map<std::string, bool> deletions_;  // awaited ids, true once deleted
+};
+
+class QemuVm : public Hypervisor {
+ public:
+  explicit QemuVm(sys::EventLoop& loop)
+      : loop_(loop), process_(std::make_shared<QemuProcess>(loop)) {}
+  ~QemuVm() override { process_->Stop(std::chrono::milliseconds(0)); }
+
+  Capabilities capabilities() const override;
+  Result<void> Start(VmSpec spec, Deadline deadline) override;
+  Result<sys::UniqueFd> ConnectAgent(Deadline deadline) override;
+  Result<GuestAddress> Attach(Device device, Deadline deadline) override;
+  Result<void> Detach(const std::string& id, Deadline deadline) override;
+  Result<Resources> Resize(Resources wanted, Deadline deadline) override;
+  Result<void> Pause(Deadline deadline) override;
+  Result<void> Resume(Deadline deadline) override;
+  void Stop(std::chrono::milliseconds grace) override { process_->Stop(grace); }
+  void OnExit(ExitHandler handler) override { process_->OnExit(std::move(handler)); }
+  pid_t pid() const override { return process_->pid(); }
+  std::string ConsoleTail(size_t lines) const override {
+    return process_->console_log()->Tail(lines);
+  }
+
+ private:
+  // Where an attached device sits, and what has to be undone for it.
+  struct Attached {
+    enum class Kind { kDisk, kFs, kNic } kind = Kind::kDisk;
+    std::optional<uint32_t> port;
+    std::optional<uint32_t> lun;
+    std::optional<int64_t> fd_set;
+    bool busy = true;  // an attach or detach is under way
+    bool cold = false;
+  };
+
+  Result<void> Launch(VmSpec& spec, Deadline deadline);
+  Result<Attached> Reserve(const Device& device);
+  Result<void> AddBackend(Device& device, Attached& place, Deadline deadline);
+  void RemoveBackend(const std::string& id, const Attached& place, Deadline deadline);
+  void Forget(const std::string& id);
+  Result<std::string> PassFds(const std::string& prefix, const std::vector<sys::UniqueFd>& fds,
+                              Deadline deadline);
+  Result<void> AddCpus(uint32_t wanted, Deadline deadline);
+  Result<void> AddMemory(uint32_t wanted_mib, Deadline deadline);
+  // A command; QEMU's death in the middle is explained in the error.
+  Result<nlohmann::json> Call(std::string_view command, const nlohmann::json& arguments,
+                              Deadline deadline, int fd = -1);
+
+  sys::EventLoop& loop_;
+  const std::shared_ptr<QemuProcess> process_;
+
+  mutable std::mutex mutex_;  // guards all below; never held across a command
+  bool started_ = false;
+  Memory memory_;
+  Cpus cpus_;
+  uint32_t hotplug_ports_ = 0;
+  std::optional<VsockChannel> vsock_;
+  sys::UniqueFd agent_socket_;  // virtio-serial
+  std::map<std::string, Attached> devices_;
+  std::bitset<kMaxHotplugPorts> ports_used_;
+  std::bitset<kMaxLun + 1> luns_used_;
+
+  std::mutex resize_mutex_;  // one Resize at a time; guards all below
+  uint32_t vcpus_ = 0;
+  uint32_t memory_mib_ = 0;
+  uint32_t slots_used_ = 0;
+};
+
+}  // namespace kata::hypervisor::qemu
