@@ -15,6 +15,8 @@
 
 #include <fmt/format.h>
 
+#include "base/result.h"
+
 namespace kata::log {
 
 enum class Level { kTrace, kDebug, kInfo, kWarn, kError };
@@ -57,3 +59,12 @@ inline void Error(std::string_view message, std::initializer_list<Field> fields 
 }
 
 }  // namespace kata::log
+
+namespace kata {
+
+// Where an error ends its journey because nobody above could act on it.
+inline void LogIfFailed(const Result<void>& result) {
+  if (!result) log::Warn(result.error().message());
+}
+
+}  // namespace kata

@@ -3,6 +3,7 @@
 
 #include <sys/time.h>
 
+#include <csignal>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,7 +11,7 @@
 #include "proto/health.pb.h"
 #include "proto/wellknown.pb.h"
 
-namespace kata::host {
+namespace kata::agent {
 namespace {
 
 constexpr std::string_view kAgentService = "grpc.AgentService";
@@ -114,8 +115,14 @@ Result<void> AgentClient::SignalProcess(const ProcessName& process, uint32_t sig
   return CallVoid("SignalProcess", request);
 }
 
-Result<void> AgentClient::CloseStdin(const ProcessName& process) {
-  return CallVoid("CloseStdin", ForProcess<agent::CloseStdinRequest>(process));
+Result<void> AgentClient::SignalAll(const std::string& container_id, uint32_t signal) {
+  // Without an exec's name, the protocol's SIGKILL is for all.
+  if (signal == SIGKILL) return SignalProcess({container_id, ""}, signal);
+  auto request = ForContainer<guest::SignalAllRequest>(container_id);
+  request.set_signal(signal);
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "SignalAll", request,
+                                           Deadline::After(request_timeout_)));
+  return {};
 }
 
 Result<void> AgentClient::ResizeTerminal(const ProcessName& process, uint32_t rows,
@@ -189,21 +196,20 @@ void AgentClient::WaitProcess(const ProcessName& process,
 
 void AgentClient::ReadStdout(const ProcessName& process,
                              std::move_only_function<void(Result<std::string>)> done) {
-  auto request = ForProcess<agent::ReadStreamRequest>(process);
-  request.set_len(kChunk);
-  client_->CallAsync<agent::ReadStreamResponse>(
-      kAgentService, "ReadStdout", request, Deadline::Never(),
-      [done = std::move(done)](Result<agent::ReadStreamResponse> response) mutable {
-        done(Bounded(std::move(response)));
-      });
+  ReadStream("ReadStdout", process, std::move(done));
 }
 
 void AgentClient::ReadStderr(const ProcessName& process,
                              std::move_only_function<void(Result<std::string>)> done) {
+  ReadStream("ReadStderr", process, std::move(done));
+}
+
+void AgentClient::ReadStream(std::string_view method, const ProcessName& process,
+                             std::move_only_function<void(Result<std::string>)> done) {
   auto request = ForProcess<agent::ReadStreamRequest>(process);
   request.set_len(kChunk);
   client_->CallAsync<agent::ReadStreamResponse>(
-      kAgentService, "ReadStderr", request, Deadline::Never(),
+      kAgentService, method, request, Deadline::Never(),
       [done = std::move(done)](Result<agent::ReadStreamResponse> response) mutable {
         done(Bounded(std::move(response)));
       });
@@ -238,4 +244,4 @@ void AgentClient::WaitOom(std::move_only_function<void(Result<std::string>)> don
       });
 }
 
-}  // namespace kata::host
+}  // namespace kata::agent

@@ -23,7 +23,7 @@
 #include "sys/fd.h"
 #include "ttrpc/client.h"
 
-namespace kata::host {
+namespace kata::agent {
 
 // Names a process of the guest: `exec_id` is empty for a container's first process.
 struct ProcessName {
@@ -52,7 +52,8 @@ class AgentClient {
   Result<void> RemoveContainer(const std::string& container_id, std::chrono::milliseconds timeout);
   Result<void> ExecProcess(const agent::ExecProcessRequest& request);
   Result<void> SignalProcess(const ProcessName& process, uint32_t signal);
-  Result<void> CloseStdin(const ProcessName& process);
+  // Every process of the container. Other signals than SIGKILL need our own agent: kUnimplemented.
+  Result<void> SignalAll(const std::string& container_id, uint32_t signal);
   Result<void> ResizeTerminal(const ProcessName& process, uint32_t rows, uint32_t columns);
   Result<void> PauseContainer(const std::string& container_id);
   Result<void> ResumeContainer(const std::string& container_id);
@@ -85,6 +86,8 @@ class AgentClient {
   AgentClient(std::unique_ptr<ttrpc::Client> client, std::chrono::milliseconds request_timeout)
       : client_(std::move(client)), request_timeout_(request_timeout) {}
 
+  void ReadStream(std::string_view method, const ProcessName& process,
+                  std::move_only_function<void(Result<std::string>)> done);
   template <class Response>
   Result<Response> Call(std::string_view method, const google::protobuf::MessageLite& request);
   Result<void> CallVoid(std::string_view method, const google::protobuf::MessageLite& request);
@@ -95,4 +98,4 @@ class AgentClient {
   std::chrono::milliseconds request_timeout_;
 };
 
-}  // namespace kata::host
+}  // namespace kata::agent

@@ -94,6 +94,7 @@ std::string FormatRecord(const SandboxRecord& record) {
   }
   const json object = {{"version", kVersion},
                        {"id", record.id},
+                       {"owner", record.owner},
                        {"containers", record.containers},
                        {"processes", std::move(processes)},
                        {"paths", record.paths},
@@ -112,6 +113,10 @@ Result<SandboxRecord> ParseRecord(const std::string& text) {
 
   SandboxRecord record;
   record.id = id->get<std::string>();
+  if (const auto owner = object.find("owner"); owner != object.end()) {
+    if (!owner->is_string()) return Broken("owner");
+    record.owner = owner->get<std::string>();
+  }
   record.containers = KATA_TRY(StringsAt(object, "containers"));
   record.paths = KATA_TRY(StringsAt(object, "paths"));
   record.cgroups = KATA_TRY(StringsAt(object, "cgroups"));

@@ -5,7 +5,7 @@
 // The shim writes the record before or as it makes a thing, so that `delete` can remove everything
 // after the shim was killed at any moment (see cleanup.h). One JSON file per sandbox,
 // /run/vc/sbs/<sandbox id>/record.json:
-//   {"version":1,"id":"ab12","containers":["ab12"],
+//   {"version":1,"id":"ab12","owner":"/run/containerd/s/00ff","containers":["ab12"],
 //    "processes":[{"pid":77,"start_time":123456,"role":"vmm"}],
 //    "paths":["/run/vc/vm/ab12"],"cgroups":[],"sockets":[]}
 #pragma once
@@ -33,6 +33,9 @@ struct ProcessEntry {
 
 struct SandboxRecord {
   std::string id;
+  // The socket of the shim that made the sandbox. Ids are unique within one of containerd's
+  // namespaces only, this path is unique on the host.
+  std::string owner;
   std::vector<std::string> containers;
   std::vector<ProcessEntry> processes;
   std::vector<std::string> paths;    // files and directories of the sandbox alone

@@ -27,6 +27,7 @@ class RecordTest : public testing::Test {
 
 SandboxRecord Example() {
   return {.id = "ab12",
+          .owner = "/run/containerd/s/00ff",
           .containers = {"ab12", "c2"},
           .processes = {{77, 123456, ProcessRole::kShim}, {78, 123460, ProcessRole::kVmm}},
           .paths = {"/run/vc/vm/ab12"},

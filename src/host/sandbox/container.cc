@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/sandbox/container.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace kata::sandbox {
+
+void Container::SetInit(std::shared_ptr<Process> init, std::unique_ptr<GuestContainer> guest) {
+  const std::lock_guard lock(mutex_);
+  init_ = std::move(init);
+  guest_ = std::move(guest);
+}
+
+std::unique_ptr<GuestContainer> Container::TakeGuest() {
+  const std::lock_guard lock(mutex_);
+  return std::move(guest_);
+}
+
+Result<std::shared_ptr<Process>> Container::Find(const std::string& exec_id) const {
+  const std::lock_guard lock(mutex_);
+  if (!init_) {
+    return Fail(Code::kFailedPrecondition, fmt::format("container \"{}\" is being created", id_));
+  }
+  if (exec_id.empty()) return init_;
+  const auto it = execs_.find(exec_id);
+  if (it == execs_.end()) {
+    return Fail(Code::kNotFound, fmt::format("no exec \"{}\" in container \"{}\"", exec_id, id_));
+  }
+  return it->second;
+}
+
+Result<void> Container::AddExec(std::shared_ptr<Process> exec) {
+  const std::lock_guard lock(mutex_);
+  const std::string& exec_id = exec->exec_id();
+  if (!execs_.emplace(exec_id, exec).second) {
+    return Fail(Code::kAlreadyExists,
+                fmt::format("exec \"{}\" exists already in container \"{}\"", exec_id, id_));
+  }
+  return {};
+}
+
+void Container::RemoveExec(const std::string& exec_id) {
+  const std::lock_guard lock(mutex_);
+  execs_.erase(exec_id);
+}
+
+std::vector<std::shared_ptr<Process>> Container::Processes() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Process>> all;
+  if (init_) all.push_back(init_);
+  for (const auto& [id, exec] : execs_) all.push_back(exec);
+  return all;
+}
+
+bool Container::paused() const {
+  const std::lock_guard lock(mutex_);
+  return paused_;
+}
+
+void Container::SetPaused(bool paused) {
+  const std::lock_guard lock(mutex_);
+  paused_ = paused;
+}
+
+Result<void> Container::ClaimDelete() {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(deleting_, true)) {
+    return Fail(Code::kNotFound, fmt::format("container \"{}\" is being deleted", id_));
+  }
+  return {};
+}
+
+void Container::ReturnDelete() {
+  const std::lock_guard lock(mutex_);
+  deleting_ = false;
+}
+
+}  // namespace kata::sandbox

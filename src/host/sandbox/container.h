@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/sandbox/container.h - one container: its bundle, its first process and its execs.
+//
+// Safe from every thread. Holds state only; sandbox.cc acts.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "host/sandbox/guest_container.h"
+#include "host/sandbox/process.h"
+#include "proto/oci.pb.h"
+
+namespace kata::sandbox {
+
+class Container {
+ public:
+  Container(std::string id, std::string bundle) : id_(std::move(id)), bundle_(std::move(bundle)) {}
+
+  const std::string& id() const { return id_; }
+  const std::string& bundle() const { return bundle_; }
+
+  // Before the container exists in the guest there is no first process: kFailedPrecondition.
+  void SetInit(std::shared_ptr<Process> init, std::unique_ptr<GuestContainer> guest);
+  // `exec_id` empty: the first process.
+  // Errors  kNotFound            no such exec
+  //         kFailedPrecondition  the container is still being created
+  Result<std::shared_ptr<Process>> Find(const std::string& exec_id) const;
+
+  // Errors  kAlreadyExists
+  Result<void> AddExec(std::shared_ptr<Process> exec);
+  void RemoveExec(const std::string& exec_id);
+  // The first process, once there is one, and all execs.
+  std::vector<std::shared_ptr<Process>> Processes() const;
+
+  bool paused() const;
+  void SetPaused(bool paused);
+
+  // What the host did for the container; null before SetInit and after it was taken.
+  std::unique_ptr<GuestContainer> TakeGuest();
+
+  // Takes the right to delete the container; a second caller gets kNotFound, as if it had gone.
+  Result<void> ClaimDelete();
+  void ReturnDelete();
+
+ private:
+  const std::string id_;
+  const std::string bundle_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::shared_ptr<Process> init_;
+  std::unique_ptr<GuestContainer> guest_;
+  std::map<std::string, std::shared_ptr<Process>> execs_;
+  bool paused_ = false;
+  bool deleting_ = false;
+};
+
+}  // namespace kata::sandbox

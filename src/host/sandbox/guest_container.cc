@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/sandbox/guest_container.h"
+
+#include <fcntl.h>
+
+#include <chrono>
+#include <functional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "sys/file.h"
+
+namespace kata::sandbox {
+namespace {
+
+constexpr auto kDeviceTimeout = std::chrono::seconds(20);
+
+// Short, and different for every disk of a machine: SCSI serial numbers are short.
+std::string DiskId(const std::string& container_id, size_t index) {
+  return fmt::format("d{:016x}-{}", std::hash<std::string>()(container_id), index);
+}
+
+// O_EXCL on a block device refuses one that the host has mounted: two kernels writing to one file
+// system destroy it.
+Result<sys::UniqueFd> OpenDisk(const GuestDisk& disk) {
+  auto fd = sys::Open(disk.source, (disk.read_only ? O_RDONLY : O_RDWR) | O_EXCL);
+  if (!fd && fd.error().error_number() == EBUSY) {
+    return Fail(Code::kFailedPrecondition,
+                fmt::format("device \"{}\": in use on the host; unmount it first", disk.source));
+  }
+  return fd;
+}
+
+}  // namespace
+
+Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::string& container_id,
+                                               GuestPlan plan,
+                                               const std::vector<storage::RootfsMount>& rootfs,
+                                               const std::string& bundle) {
+  GuestContainer container;
+  container.container_id_ = container_id;
+  container.request_.set_container_id(container_id);
+  container.request_.set_sandbox_pidns(plan.share_pid_namespace);
+  *container.request_.mutable_oci() = std::move(plan.spec);
+  auto prepared = container.ShareRootfs(machine, rootfs, bundle);
+  if (prepared) prepared = container.ShareVolumes(machine, plan.volumes);
+  if (prepared) prepared = container.AttachDisks(machine, plan.disks);
+  if (!prepared) {
+    container.Remove(machine);
+    return std::unexpected(std::move(prepared).error());
+  }
+  return container;
+}
+
+Result<void> GuestContainer::ShareRootfs(Machine& machine,
+                                         const std::vector<storage::RootfsMount>& rootfs,
+                                         const std::string& bundle) {
+  oci::Root& root = *request_.mutable_oci()->mutable_root();
+  const std::string directory =
+      root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
+  root.set_path(KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
+    return share.AddRootfs(container_id_, rootfs, directory, root.readonly());
+  })));
+  return {};
+}
+
+Result<void> GuestContainer::ShareVolumes(Machine& machine,
+                                          const std::vector<SharedVolume>& volumes) {
+  for (const SharedVolume& volume : volumes) {
+    oci::Mount& mount = *request_.mutable_oci()->mutable_mounts(volume.mount);
+    mount.set_source(KATA_TRY_WITHIN(fmt::format("mount \"{}\"", volume.destination),
+                                     machine.WithShare([&](storage::SharedDirectory& share) {
+                                       return share.AddVolume(
+                                           container_id_, static_cast<size_t>(volume.mount),
+                                           volume.source, volume.destination, volume.options);
+                                     })));
+  }
+  return {};
+}
+
+Result<void> GuestContainer::AttachDisks(Machine& machine, const std::vector<GuestDisk>& disks) {
+  for (const GuestDisk& disk : disks) {
+    const std::string id = DiskId(container_id_, disk_ids_.size());
+    hypervisor::Disk device;
+    device.id = id;
+    device.fd = KATA_TRY(OpenDisk(disk));
+    device.read_only = disk.read_only;
+    device.bus = machine.config().hypervisor.block_device_driver == "virtio-scsi"
+                     ? hypervisor::Disk::Bus::kScsi
+                     : hypervisor::Disk::Bus::kBlock;
+    const hypervisor::GuestAddress address =
+        KATA_TRY_WITHIN(fmt::format("device \"{}\"", disk.source),
+                        machine.vm().Attach(std::move(device), Deadline::After(kDeviceTimeout)));
+    disk_ids_.push_back(id);
+    agent::Device& in_guest = *request_.add_devices();
+    in_guest.set_type(address.scsi.empty() ? "blk" : "scsi");
+    in_guest.set_id(address.scsi.empty() ? address.pci_path : address.scsi);
+    in_guest.set_container_path(disk.container_path);
+  }
+  return {};
+}
+
+void GuestContainer::Remove(Machine& machine) {
+  for (const std::string& id : std::exchange(disk_ids_, {})) {
+    if (!machine.alive()) break;
+    if (auto detached = machine.vm().Detach(id, Deadline::After(kDeviceTimeout)); !detached) {
+      log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
+    }
+  }
+  auto removed = machine.WithShare(
+      [&](storage::SharedDirectory& share) { return share.RemoveContainer(container_id_); });
+  if (!removed) log::Warn("unmount", {{"error", removed.error().message()}});
+}
+
+}  // namespace kata::sandbox

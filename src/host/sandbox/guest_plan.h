@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/sandbox/guest_plan.h - from the specification that the caller gave to the one that the guest
+// gets: what the host must share or attach first, and what does not cross the VM boundary.
+//
+// Deciding only; sandbox.cc acts on the plan.
+// Basis: OCI runtime-spec config.md; Kata Containers agent protocol.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "proto/oci.pb.h"
+
+namespace kata::sandbox {
+
+// What a path on the host is, as far as the plan cares.
+enum class SourceKind { kMissing, kFile, kDirectory, kBlockDevice, kCharacterDevice };
+
+// Follows symbolic links.
+SourceKind ClassifySource(const std::string& path);
+
+struct PlanInput {
+  std::string container_id;
+  std::string bundle;
+  std::string container_kind;  // "single_container", "pod_sandbox" or "pod_container"
+  bool guest_seccomp = false;  // the guest shall apply the specification's filter
+  std::function<SourceKind(const std::string&)> classify = ClassifySource;
+};
+
+// A bind mount whose source is shown to the guest through the shared directory. Its entry in
+// `GuestPlan::spec.mounts` gets the guest's path as source.
+struct SharedVolume {
+  int mount = 0;  // index in spec.mounts
+  std::string source;
+  std::string destination;
+  std::vector<std::string> options;
+};
+
+// A block device of the host that the guest gets as a disk.
+struct GuestDisk {
+  std::string source;          // on the host
+  std::string container_path;  // the device node inside the container
+  bool read_only = false;
+};
+
+struct GuestPlan {
+  oci::Spec spec;
+  std::vector<SharedVolume> volumes;
+  std::vector<GuestDisk> disks;
+  bool share_pid_namespace = false;
+  // What was asked for and is left out, in words for the log.
+  std::vector<std::string> notes;
+};
+
+// Errors  kNotFound       a bind mount's source does not exist
+//         kUnimplemented  the host's network namespace is asked for
+Result<GuestPlan> PlanGuest(const oci::Spec& spec, const PlanInput& input);
+
+}  // namespace kata::sandbox

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/sandbox/guest_plan.h"
+
+#include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace kata::sandbox {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class GuestPlanTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    AddNamespace("network");
+    input_.container_id = "c1";
+    input_.bundle = "/bundle";
+    input_.container_kind = "single_container";
+    input_.classify = [this](const std::string& path) {
+      const auto it = host_.find(path);
+      return it == host_.end() ? SourceKind::kMissing : it->second;
+    };
+  }
+  void AddNamespace(const std::string& type, const std::string& path = "") {
+    oci::LinuxNamespace& ns = *spec_.mutable_linux()->add_namespaces();
+    ns.set_type(type);
+    ns.set_path(path);
+  }
+  void AddMount(const std::string& destination, const std::string& source, const std::string& type,
+                std::vector<std::string> options = {}) {
+    oci::Mount& mount = *spec_.add_mounts();
+    mount.set_destination(destination);
+    mount.set_source(source);
+    mount.set_type(type);
+    for (const std::string& option : options) mount.add_options(option);
+  }
+  void AddDevice(const std::string& path, const std::string& type) {
+    oci::LinuxDevice& device = *spec_.mutable_linux()->add_devices();
+    device.set_path(path);
+    device.set_type(type);
+  }
+  GuestPlan Plan() { return PlanGuest(spec_, input_).value(); }
+
+  oci::Spec spec_;
+  PlanInput input_;
+  std::map<std::string, SourceKind> host_;
+};
+
+TEST_F(GuestPlanTest, RefusesTheHostsNetwork) {
+  spec_.mutable_linux()->clear_namespaces();
+  const auto plan = PlanGuest(spec_, input_);
+  EXPECT_EQ(plan.error().code(), Code::kUnimplemented);
+  EXPECT_THAT(plan.error().message(), HasSubstr("--net=host"));
+}
+
+TEST_F(GuestPlanTest, SharesBindMountsAndKeepsTheirPlace) {
+  host_["/srv"] = SourceKind::kDirectory;
+  host_["/etc/hosts"] = SourceKind::kFile;
+  AddMount("/proc", "proc", "proc");
+  AddMount("/data", "/srv", "bind", {"rbind", "ro"});
+  AddMount("/etc/hosts", "/etc/hosts", "", {"bind"});
+  const GuestPlan plan = Plan();
+  ASSERT_THAT(plan.volumes, SizeIs(2));
+  EXPECT_EQ(plan.volumes[0].mount, 1);
+  EXPECT_EQ(plan.volumes[0].source, "/srv");
+  EXPECT_THAT(plan.volumes[0].options, ElementsAre("rbind", "ro"));
+  EXPECT_EQ(plan.volumes[1].mount, 2);
+  EXPECT_EQ(plan.spec.mounts(2).type(), "bind");
+  EXPECT_EQ(plan.spec.mounts(0).type(), "proc");
+}
+
+TEST_F(GuestPlanTest, NamesAMissingMountSource) {
+  AddMount("/data", "/nowhere", "bind", {"rbind"});
+  const auto plan = PlanGuest(spec_, input_);
+  EXPECT_EQ(plan.error().code(), Code::kNotFound);
+  EXPECT_THAT(plan.error().message(), HasSubstr("/nowhere"));
+}
+
+TEST_F(GuestPlanTest, LeavesKernelFilesAndDevicesToTheGuest) {
+  host_["/dev/null"] = SourceKind::kCharacterDevice;
+  AddMount("/host-proc", "/proc/1", "bind", {"bind"});
+  AddMount("/x", "/dev/null", "bind", {"bind"});
+  AddMount("/dev/shm", "/run/some/shm", "bind", {"rbind"});
+  const GuestPlan plan = Plan();
+  EXPECT_THAT(plan.volumes, IsEmpty());
+  EXPECT_EQ(plan.spec.mounts(0).source(), "/proc/1");
+  EXPECT_EQ(plan.spec.mounts(2).source(), "/run/kata-containers/sandbox/shm");
+}
+
+TEST_F(GuestPlanTest, ABlockDeviceBecomesADiskOnlyWhenItIsNamed) {
+  host_["/dev/loop7"] = SourceKind::kBlockDevice;
+  AddDevice("/dev/loop7", "b");
+  AddDevice("/dev/null", "c");
+  const GuestPlan named = Plan();
+  ASSERT_THAT(named.disks, SizeIs(1));
+  EXPECT_EQ(named.disks[0].source, "/dev/loop7");
+  EXPECT_EQ(named.spec.linux().devices_size(), 2);
+
+  oci::LinuxDeviceCgroup& rule = *spec_.mutable_linux()->mutable_resources()->add_devices();
+  rule.set_allow(true);
+  rule.set_type("a");
+  rule.set_major(-1);
+  rule.set_minor(-1);
+  const GuestPlan privileged = Plan();
+  EXPECT_THAT(privileged.disks, IsEmpty());
+  EXPECT_EQ(privileged.spec.linux().devices_size(), 1);
+  EXPECT_THAT(privileged.notes, ElementsAre(HasSubstr("privileged")));
+}
+
+TEST_F(GuestPlanTest, ABindMountOfABlockDeviceBecomesADiskAndANode) {
+  host_["/dev/loop7"] = SourceKind::kBlockDevice;
+  AddMount("/dev/disk", "/dev/loop7", "bind", {"bind", "ro"});
+  const GuestPlan plan = Plan();
+  ASSERT_THAT(plan.disks, SizeIs(1));
+  EXPECT_TRUE(plan.disks[0].read_only);
+  EXPECT_EQ(plan.spec.mounts_size(), 0);
+  ASSERT_EQ(plan.spec.linux().devices_size(), 1);
+  EXPECT_EQ(plan.spec.linux().devices(0).path(), "/dev/disk");
+}
+
+TEST_F(GuestPlanTest, NamespacesLoseTheHostsPaths) {
+  AddNamespace("pid", "/proc/7/ns/pid");
+  AddNamespace("ipc", "/proc/7/ns/ipc");
+  AddNamespace("mount");
+  const GuestPlan plan = Plan();
+  EXPECT_TRUE(plan.share_pid_namespace);
+  ASSERT_EQ(plan.spec.linux().namespaces_size(), 2);
+  EXPECT_EQ(plan.spec.linux().namespaces(0).type(), "ipc");
+  EXPECT_EQ(plan.spec.linux().namespaces(0).path(), "");
+}
+
+TEST_F(GuestPlanTest, WhatBelongsToTheHostStaysThere) {
+  spec_.mutable_hooks()->add_prestart()->set_path("/bin/hook");
+  spec_.mutable_linux()->mutable_seccomp()->set_default_action("SCMP_ACT_ERRNO");
+  spec_.mutable_linux()->mutable_resources()->mutable_cpu()->set_cpus("7");
+  spec_.mutable_linux()->mutable_resources()->mutable_memory()->set_limit(1 << 20);
+  const GuestPlan plan = Plan();
+  EXPECT_FALSE(plan.spec.has_hooks());
+  EXPECT_FALSE(plan.spec.linux().has_seccomp());
+  EXPECT_EQ(plan.spec.linux().resources().cpu().cpus(), "");
+  EXPECT_EQ(plan.spec.linux().resources().memory().limit(), 1 << 20);
+  EXPECT_EQ(plan.spec.linux().cgroups_path(), "/kata/c1");
+  EXPECT_EQ(plan.spec.annotations().at("io.katacontainers.pkg.oci.bundle_path"), "/bundle");
+  EXPECT_THAT(plan.notes, ElementsAre(HasSubstr("hooks")));
+  input_.guest_seccomp = true;
+  EXPECT_TRUE(Plan().spec.linux().has_seccomp());
+}
+
+}  // namespace
+}  // namespace kata::sandbox

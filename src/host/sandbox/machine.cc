@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/sandbox/machine.h"
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/rollback.h"
+#include "host/config/host_files.h"
+#include "host/hypervisor/accelerator.h"
+#include "host/hypervisor/qemu/qemu.h"
+#include "host/sandbox/cleanup.h"
+#include "host/sandbox/phases.h"
+#include "sys/file.h"
+
+namespace kata::sandbox {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr auto kStopGrace = milliseconds(500);
+constexpr size_t kConsoleLines = 12;
+
+std::string VmDirectory(const std::string& sandbox_id) { return "/run/vc/vm/" + sandbox_id; }
+
+}  // namespace
+
+Machine::Machine(std::string sandbox_id, sys::EventLoop& loop,
+                 std::function<void()> on_end)
+    : id_(std::move(sandbox_id)), loop_(loop), on_end_(std::move(on_end)) {
+  record_.id = id_;
+}
+
+Machine::~Machine() = default;
+
+Result<void> Machine::Boot(const config::Loaded& config, const MachineSize& size,
+                           const agent::CreateSandboxRequest& sandbox) {
+  KATA_TRY(config::RequireFiles(config));
+  config_ = config.config;
+  stopping_ = false;
+  auto started = StartParts(size, sandbox);
+  if (!started) {
+    Error error = Explain(std::move(started).error());
+    Stop();
+    return std::unexpected(std::move(error));
+  }
+  booted_ = true;
+  return {};
+}
+
+Result<void> Machine::StartParts(const MachineSize& size,
+                                 const agent::CreateSandboxRequest& sandbox) {
+  Phases phases;
+  const Deadline deadline = Deadline::After(seconds(config_.agent.dial_timeout_s));
+  {
+    const std::lock_guard lock(mutex_);
+    record_.paths = {storage::SharedDirectory::RootOf(id_), VmDirectory(id_)};
+    end_reason_.clear();
+  }
+  KATA_TRY(Save());
+  {
+    const std::lock_guard lock(share_mutex_);
+    share_ = KATA_TRY(storage::SharedDirectory::Create(id_));
+  }
+  phases.End("share");
+
+  virtiofsd_ =
+      KATA_TRY(storage::Virtiofsd::Start({.program = config_.hypervisor.virtio_fs_daemon,
+                                          .shared_directory = share_->served(),
+                                          .cache = config_.hypervisor.virtio_fs_cache,
+                                          .extra_args = config_.hypervisor.virtio_fs_extra_args},
+                                         deadline));
+  Record(virtiofsd_->pid(), ProcessRole::kVirtiofsd);
+  phases.End("virtiofsd");
+
+  const hypervisor::Accelerator accelerator =
+      KATA_TRY(hypervisor::ChooseAccelerator(config_.hypervisor.accelerator));
+  log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
+  hypervisor::VmSpec spec = PlanVm(id_, config_, size, accelerator.kind);
+  spec.agent = KATA_TRY(hypervisor::ChooseAgentChannel(config_.hypervisor.agent_channel));
+  hypervisor::VhostUserFs share;
+  share.id = "share";
+  share.tag = storage::SharedDirectory::kTag;
+  share.fd = KATA_TRY(virtiofsd_->Connect());
+  share.queue_size = static_cast<uint32_t>(config_.hypervisor.virtio_fs_queue_size);
+  spec.devices.push_back(std::move(share));
+
+  vm_ = hypervisor::MakeQemu(loop_);
+  vm_->OnExit([this](const hypervisor::VmExit& exit) { OnVmExit(exit); });
+  alive_ = true;
+  KATA_TRY(vm_->Start(std::move(spec), deadline));
+  pid_ = vm_->pid();
+  Record(vm_->pid(), ProcessRole::kVmm);
+  phases.End("vmm");
+
+  agent_ = KATA_TRY(agent::AgentClient::Create(
+      loop_, KATA_TRY(vm_->ConnectAgent(deadline)), milliseconds(config_.agent.request_timeout_ms),
+      [this](Error reason) {
+        if (stopping_ || !alive_) return;
+        log::Error("the guest's agent has gone", {{"reason", reason.message()}});
+        Kill();
+      }));
+  KATA_TRY(agent_->WaitUntilServing(deadline));
+  phases.End("guest_boot");
+  KATA_TRY(agent_->CreateSandbox(sandbox));
+  phases.End("create_sandbox");
+  phases.Log("machine booted");
+  return {};
+}
+
+Result<void> Machine::ConnectAgent(Deadline deadline) {
+  auto agent = KATA_TRY(agent::AgentClient::Create(
+      loop_, KATA_TRY(vm_->ConnectAgent(deadline)),
+      milliseconds(config_.agent.request_timeout_ms), [this](Error reason) {
+        if (stopping_ || !alive_) return;
+        log::Error("the guest's agent has gone", {{"reason", reason.message()}});
+        Kill();
+      }));
+  const std::lock_guard lock(mutex_);
+  agent_ = std::move(agent);
+  if (!end_reason_.empty()) agent_->Close(Error(Code::kUnavailable, end_reason_));
+  return {};
+}
+
+void Machine::OnVmExit(const hypervisor::VmExit& exit) {
+  alive_ = false;
+  {
+    const std::lock_guard lock(mutex_);
+    end_reason_ = exit.message;
+    if (agent_) agent_->Close(Error(Code::kUnavailable, exit.message));
+  }
+  // Before the boot has ended, its caller gets the error.
+  if (stopping_ || !booted_) return;
+  log::Error("the machine has ended",
+             {{"reason", exit.message}, {"console", vm_->ConsoleTail(kConsoleLines)}});
+  on_end_();
+}
+
+Error Machine::Explain(Error error) const {
+  const Code code = error.code();
+  if ((code != Code::kUnavailable && code != Code::kDeadlineExceeded) || !vm_) return error;
+  std::string reason;
+  {
+    const std::lock_guard lock(mutex_);
+    reason = end_reason_;
+  }
+  std::string message = error.message();
+  if (!reason.empty() && message.find(reason) == std::string::npos) {
+    message += fmt::format("; the machine has ended: {}", reason);
+  }
+  const std::string console = vm_->ConsoleTail(kConsoleLines);
+  if (message.find("console") == std::string::npos) {
+    message += console.empty() ? "; the guest's console is empty"
+                               : fmt::format("; the guest's console ended with:\n{}", console);
+  }
+  return Error(code, std::move(message));
+}
+
+void Machine::Record(pid_t pid, ProcessRole role) {
+  auto entry = DescribeProcess(pid, role);
+  if (!entry) return;  // it has ended already
+  {
+    const std::lock_guard lock(mutex_);
+    record_.processes.push_back(*entry);
+  }
+  LogIfFailed(Save());
+}
+
+void Machine::RecordContainer(const std::string& container_id) {
+  {
+    const std::lock_guard lock(mutex_);
+    record_.containers.push_back(container_id);
+  }
+  LogIfFailed(Save());
+}
+
+void Machine::ForgetContainer(const std::string& container_id) {
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase(record_.containers, container_id);
+  }
+  if (booted_) LogIfFailed(Save());
+}
+
+Result<void> Machine::Save() {
+  const std::lock_guard lock(mutex_);
+  return SaveRecord(record_);
+}
+
+void Machine::Kill() {
+  const int pid = pid_;
+  if (alive_ && pid > 0) ::kill(pid, SIGKILL);
+}
+
+void Machine::Stop() {
+  const std::lock_guard stop_lock(stop_mutex_);
+  stopping_ = true;
+  alive_ = false;
+  if (vm_) vm_->Stop(kStopGrace);
+  virtiofsd_.reset();
+  {
+    const std::lock_guard lock(share_mutex_);
+    if (share_) {
+      LogIfFailed(share_->Remove());
+      share_.reset();
+    }
+  }
+  SandboxRecord record;
+  {
+    const std::lock_guard lock(mutex_);
+    record = std::exchange(record_, SandboxRecord{});
+    record_.id = id_;
+  }
+  booted_ = false;
+  // What is still recorded has ended by now; this removes the files, the record last.
+  if (!record.paths.empty()) LogIfFailed(Cleanup(record, Deadline::After(seconds(5))));
+}
+
+}  // namespace kata::sandbox

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/sandbox/machine.h - a sandbox's virtual machine with all that serves it: the shared
+// directory, virtiofsd, the VMM and the connection to the agent.
+//
+// Everything made on the host is written into the sandbox's record before or as it is made.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "host/agent/agent_client.h"
+#include "host/config/load.h"
+#include "host/hypervisor/hypervisor.h"
+#include "host/sandbox/record.h"
+#include "host/sandbox/vm_plan.h"
+#include "host/storage/share.h"
+#include "host/storage/virtiofsd.h"
+#include "sys/event_loop.h"
+
+namespace kata::sandbox {
+
+class Machine {
+ public:
+  // `on_end` is called once on the loop's thread when the machine has ended, whoever ended it,
+  // unless that was Stop().
+  Machine(std::string sandbox_id, sys::EventLoop& loop, std::function<void()> on_end);
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+  ~Machine();
+
+  // Starts everything and returns when the agent serves and the sandbox exists in the guest. After
+  // a failure nothing is left, and Boot may be tried again.
+  Result<void> Boot(const config::Loaded& config, const MachineSize& size,
+                    const agent::CreateSandboxRequest& sandbox);
+  bool booted() const { return booted_; }
+  // False once the machine has ended or is being stopped.
+  bool alive() const { return alive_; }
+
+  // Only while booted().
+  agent::AgentClient& agent() { return *agent_; }
+  hypervisor::Hypervisor& vm() { return *vm_; }
+  // Runs `work` on the shared directory, one at a time. kUnavailable once the machine was stopped.
+  template <class Work>
+  auto WithShare(Work work) -> decltype(work(std::declval<storage::SharedDirectory&>())) {
+    const std::lock_guard lock(share_mutex_);
+    if (!share_) return Fail(Code::kUnavailable, "the sandbox has ended");
+    return work(*share_);
+  }
+  const config::Config& config() const { return config_; }
+  // Of the VMM; 0 before it was started.
+  int pid() const { return pid_; }
+
+  // An error of a call to the guest, completed by what the machine knows: how it ended, or the last
+  // lines of its console when the guest did not answer.
+  Error Explain(Error error) const;
+
+  // Adds a process or path to the record.
+  void Record(pid_t pid, ProcessRole role);
+  void RecordContainer(const std::string& container_id);
+  void ForgetContainer(const std::string& container_id);
+
+  // Kills the VMM and no more: `on_end` follows. From any thread, does not block.
+  void Kill();
+  // Ends the machine and removes all that it made. Blocks; not on the loop's thread. Idempotent.
+  void Stop();
+
+ private:
+  Result<void> StartParts(const MachineSize& size, const agent::CreateSandboxRequest& sandbox);
+  Result<void> ConnectAgent(Deadline deadline);
+  void OnVmExit(const hypervisor::VmExit& exit);
+  Result<void> Save();
+
+  const std::string id_;
+  sys::EventLoop& loop_;
+  const std::function<void()> on_end_;
+
+  config::Config config_;
+  std::mutex share_mutex_;  // guards share_
+  std::optional<storage::SharedDirectory> share_;
+  std::unique_ptr<storage::Virtiofsd> virtiofsd_;
+  std::unique_ptr<hypervisor::Hypervisor> vm_;
+  std::unique_ptr<agent::AgentClient> agent_;  // set under mutex_
+  std::atomic<bool> booted_ = false;
+  std::atomic<bool> alive_ = false;
+  std::atomic<bool> stopping_ = false;
+  std::atomic<int> pid_ = 0;
+
+  std::mutex stop_mutex_;  // one Stop at a time
+
+  mutable std::mutex mutex_;  // guards what follows
+  SandboxRecord record_;
+  std::string end_reason_;
+};
+
+}  // namespace kata::sandbox

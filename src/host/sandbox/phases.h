@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/sandbox/phases.h - where the time of a start goes.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "base/log.h"
+
+namespace kata::sandbox {
+
+// A stopwatch with names; logs them as one line: vmm=48.2ms guest_boot=1204.0ms.
+class Phases {
+ public:
+  // The phase that began when the one before ended, or when this object was made.
+  void End(std::string_view name) {
+    const auto now = Clock::now();
+    const double millis = std::chrono::duration<double, std::milli>(now - last_).count();
+    if (!text_.empty()) text_ += ' ';
+    text_ += fmt::format("{}={:.1f}ms", name, millis);
+    last_ = now;
+  }
+
+  void Log(std::string_view message) const {
+    const double total = std::chrono::duration<double, std::milli>(last_ - begin_).count();
+    log::Info(message, {{"phases", text_}, {"total", fmt::format("{:.1f}ms", total)}});
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin_ = Clock::now();
+  Clock::time_point last_ = begin_;
+  std::string text_;
+};
+
+}  // namespace kata::sandbox

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/sandbox/process_io.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "host/stdio/endpoint.h"
+
+namespace kata::sandbox {
+namespace {
+
+constexpr auto kLoggerReady = std::chrono::seconds(10);
+constexpr auto kLoggerEnd = std::chrono::seconds(10);
+
+}  // namespace
+
+Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
+                                                   const StdioRequest& request,
+                                                   const std::string& container_namespace,
+                                                   const std::string& container_id) {
+  std::shared_ptr<ProcessIo> io(new ProcessIo(loop));
+  io->terminal_ = request.terminal;
+  if (!request.in.empty()) {
+    io->input_ = KATA_TRY_WITHIN("stdin", stdio::OpenInput(request.in));
+  }
+  const stdio::Uri out = KATA_TRY(stdio::ParseUri(request.out));
+  const stdio::Uri err = KATA_TRY(stdio::ParseUri(request.terminal ? "" : request.err));
+  if (out.kind == stdio::Uri::Kind::kBinary) {
+    io->logger_ = KATA_TRY(stdio::Logger::Start(out, container_namespace, container_id,
+                                                Deadline::After(kLoggerReady)));
+    io->out_ = io->logger_->TakeStdout();
+    io->err_ = io->logger_->TakeStderr();
+    if (request.terminal) io->err_.Reset();
+    return io;
+  }
+  io->out_ = KATA_TRY_WITHIN("stdout", stdio::OpenOutput(out));
+  io->err_ = KATA_TRY_WITHIN("stderr", stdio::OpenOutput(err));
+  return io;
+}
+
+ProcessIo::~ProcessIo() {
+  // The pumps belong to the loop's thread; the last owner of this object need not run there.
+  loop_.Post([in = std::move(stdin_pump_), out = std::move(stdout_pump_),
+              err = std::move(stderr_pump_)] {});
+}
+
+void ProcessIo::Start(agent::AgentClient& agent, const agent::ProcessName& process) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    open_outputs_ = terminal_ ? 1 : 2;
+  }
+  loop_.Post([self = shared_from_this(), &agent, process] {
+    {
+      const std::lock_guard lock(self->mutex_);
+      if (self->closed_) return;
+    }
+    const auto ended = [weak = self->weak_from_this()] {
+      if (const auto io = weak.lock()) io->OnStreamEnd();
+    };
+    auto out = std::make_shared<stdio::OutputPump>(
+        self->loop_, std::move(self->out_),
+        [&agent, process](auto done) { agent.ReadStdout(process, std::move(done)); }, ended);
+    std::shared_ptr<stdio::OutputPump> err;
+    if (!self->terminal_) {
+      err = std::make_shared<stdio::OutputPump>(
+          self->loop_, std::move(self->err_),
+          [&agent, process](auto done) { agent.ReadStderr(process, std::move(done)); }, ended);
+    }
+    {
+      const std::lock_guard lock(self->mutex_);
+      self->stdout_pump_ = out;
+      self->stderr_pump_ = err;
+    }
+    out->Start();
+    if (err) err->Start();
+    if (!self->input_.reader) return;
+    if (self->keeper_released_) self->input_.keeper.Reset();
+    self->stdin_pump_ = std::make_shared<stdio::InputPump>(
+        self->loop_, std::move(self->input_.reader), std::move(self->input_.keeper),
+        [&agent, process](std::string data, auto taken) {
+          agent.WriteStdin(process, std::move(data), std::move(taken));
+        },
+        [&agent, process] { agent.CloseStdinAsync(process); });
+    self->stdin_pump_->Start();
+  });
+}
+
+void ProcessIo::CloseStdin() {
+  loop_.Post([self = shared_from_this()] {
+    self->keeper_released_ = true;
+    if (self->stdin_pump_) self->stdin_pump_->ReleaseKeeper();
+  });
+}
+
+void ProcessIo::OnStreamEnd() {
+  const std::lock_guard lock(mutex_);
+  --open_outputs_;
+  ended_.notify_all();
+}
+
+void ProcessIo::Drain(std::chrono::milliseconds patience) {
+  std::unique_lock lock(mutex_);
+  auto give_up = std::chrono::steady_clock::now() + patience;
+  while (!ended_.wait_until(lock, give_up, [&] { return open_outputs_ <= 0 || closed_; })) {
+    auto moved = std::chrono::steady_clock::time_point::min();
+    for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
+      if (pump) moved = std::max(moved, pump->last_progress());
+    }
+    if (moved + patience <= give_up) return;
+    give_up = moved + patience;
+  }
+}
+
+void ProcessIo::Close() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(closed_, true)) return;
+    ended_.notify_all();
+  }
+  loop_.Post([self = shared_from_this()] {
+    if (self->stdin_pump_) self->stdin_pump_->Finish();
+    if (self->stdout_pump_) self->stdout_pump_->Finish();
+    if (self->stderr_pump_) self->stderr_pump_->Finish();
+    self->input_ = {};
+    self->out_.Reset();
+    self->err_.Reset();
+  });
+  if (logger_) logger_->Stop(kLoggerEnd);
+}
+
+}  // namespace kata::sandbox

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/sandbox/process_io.h - the standard streams of one guest process.
+//
+// Opened on a pool thread, then living on the event loop: the pumps move bytes between the guest
+// and what the caller named. Safe from every thread unless said otherwise.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "host/agent/agent_client.h"
+#include "host/stdio/logger.h"
+#include "host/stdio/pump.h"
+#include "sys/event_loop.h"
+
+namespace kata::sandbox {
+
+// Where a process's streams go, as its creator said it: see host/stdio/endpoint.h for the forms.
+struct StdioRequest {
+  bool terminal = false;  // one stream, out; err is not used
+  std::string in;
+  std::string out;
+  std::string err;
+};
+
+class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
+ public:
+  // Opens the host's ends; starts the logging program of a `binary://` stream.
+  // Errors  as ParseUri, OpenOutput, OpenInput and Logger::Start; the message names the stream
+  static Result<std::shared_ptr<ProcessIo>> Open(sys::EventLoop& loop, const StdioRequest& request,
+                                                 const std::string& container_namespace,
+                                                 const std::string& container_id);
+  ~ProcessIo();
+
+  // Begins to move bytes. `agent` must outlive this object or its Close().
+  void Start(agent::AgentClient& agent, const agent::ProcessName& process);
+
+  // No client will write to stdin any more; what it wrote before still arrives.
+  void CloseStdin();
+
+  // After the process has ended: waits until its output has arrived at the host's ends. Gives up,
+  // losing the rest, when nothing has moved for `patience`: a reader that has stopped reading, or a
+  // descendant that holds the stream open.
+  void Drain(std::chrono::milliseconds patience);
+
+  // Closes the host's ends and waits for a logging program to end. Idempotent.
+  void Close();
+
+  // The process id of the logging program, or 0.
+  int logger_pid() const { return logger_ ? logger_->pid() : 0; }
+
+ private:
+  explicit ProcessIo(sys::EventLoop& loop) : loop_(loop) {}
+  void OnStreamEnd();
+
+  sys::EventLoop& loop_;
+  std::optional<stdio::Logger> logger_;
+  stdio::Input input_;
+  sys::UniqueFd out_;
+  sys::UniqueFd err_;
+  bool terminal_ = false;
+
+  // Of the loop's thread alone.
+  std::shared_ptr<stdio::InputPump> stdin_pump_;
+  bool keeper_released_ = false;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable ended_;
+  std::shared_ptr<stdio::OutputPump> stdout_pump_;  // made, used and destroyed on the loop's thread
+  std::shared_ptr<stdio::OutputPump> stderr_pump_;
+  int open_outputs_ = 0;
+  bool closed_ = false;
+};
+
+}  // namespace kata::sandbox

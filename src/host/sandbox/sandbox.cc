@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls on what exists; sandbox_create.cc and sandbox_delete.cc hold the two ends of a life.
+#include "host/sandbox/sandbox.h"
+
+#include <csignal>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "sys/process.h"
+
+namespace kata::sandbox {
+namespace {
+
+constexpr uint32_t kKilled = 128 + SIGKILL;
+constexpr uint32_t kLost = 255;
+constexpr auto kResizeTimeout = std::chrono::seconds(20);
+
+ExitInfo ExitNow(uint32_t status) {
+  return {.status = status, .at = std::chrono::system_clock::now()};
+}
+
+}  // namespace
+
+Sandbox::Sandbox(std::string id, std::string container_namespace, sys::EventLoop& loop,
+                 Observer observer)
+    : id_(std::move(id)),
+      container_namespace_(std::move(container_namespace)),
+      loop_(loop),
+      observer_(std::move(observer)),
+      machine_(id_, loop, [this] { OnMachineEnd(); }) {}
+
+Sandbox::~Sandbox() = default;
+
+Result<std::shared_ptr<Container>> Sandbox::FindContainer(const std::string& container_id) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = containers_.find(container_id);
+  if (it == containers_.end()) {
+    return Fail(Code::kNotFound, fmt::format("no container \"{}\"", container_id));
+  }
+  return it->second;
+}
+
+Result<std::shared_ptr<Process>> Sandbox::FindProcess(const std::string& container_id,
+                                                      const std::string& exec_id) const {
+  return KATA_TRY(FindContainer(container_id))->Find(exec_id);
+}
+
+Result<std::shared_ptr<Process>> Sandbox::FindRunning(const std::string& container_id,
+                                                      const std::string& exec_id) const {
+  auto process = KATA_TRY(FindProcess(container_id, exec_id));
+  if (process->state() != ProcessState::kRunning) {
+    return Fail(Code::kFailedPrecondition, process->state() == ProcessState::kCreated
+                                               ? "process has not been started"
+                                               : "process already finished");
+  }
+  return process;
+}
+
+bool Sandbox::HasContainers() const {
+  const std::lock_guard lock(mutex_);
+  return !containers_.empty();
+}
+
+Result<void> Sandbox::Start(const std::string& container_id, const std::string& exec_id) {
+  const auto process = KATA_TRY(FindProcess(container_id, exec_id));
+  KATA_TRY(process->ClaimStart());
+  if (auto started = Explained(StartInGuest(container_id, *process)); !started) {
+    process->ReturnStart();
+    return started;
+  }
+  process->io().Start(machine_.agent(), {container_id, exec_id});
+  process->Started([&] { observer_.on_started(container_id, exec_id); });
+  if (!exec_id.empty()) WaitForExit(container_id, process);
+  return {};
+}
+
+Result<void> Sandbox::StartInGuest(const std::string& container_id, Process& process) {
+  if (!machine_.alive()) return Fail(Code::kUnavailable, "the sandbox has ended");
+  if (process.exec_id().empty()) return machine_.agent().StartContainer(container_id);
+  agent::ExecProcessRequest request;
+  request.set_container_id(container_id);
+  request.set_exec_id(process.exec_id());
+  *request.mutable_process() = process.spec();
+  return machine_.agent().ExecProcess(request);
+}
+
+void Sandbox::Report(const std::string& container_id, Process& process) {
+  process.OnExit([this, container_id, exec_id = process.exec_id()](const ExitInfo& exit) {
+    observer_.on_exit(container_id, exec_id, exit);
+  });
+}
+
+void Sandbox::WaitForExit(const std::string& container_id,
+                          const std::shared_ptr<Process>& process) {
+  machine_.agent().WaitProcess({container_id, process->exec_id()}, [this,
+                                                                    process](Result<int> status) {
+    if (status) return process->Exited(ExitNow(static_cast<uint32_t>(*status)));
+    // A machine that ends tells OnMachineEnd, which knows the better status.
+    if (status.error().code() != Code::kUnavailable && status.error().code() != Code::kCancelled) {
+      log::Error("the guest lost a process", {{"error", status.error().message()}});
+      process->Exited(ExitNow(kLost));
+    }
+  });
+}
+
+Result<void> Sandbox::Kill(const std::string& container_id, const std::string& exec_id,
+                           uint32_t signal, bool all) {
+  const auto process = KATA_TRY(FindProcess(container_id, exec_id));
+  if (signal == 0 || signal > static_cast<uint32_t>(SIGRTMAX)) {
+    return Fail(Code::kInvalidArgument, fmt::format("no signal has the number {}", signal));
+  }
+  if (process->state() == ProcessState::kStopped && !all) {
+    return Fail(Code::kNotFound, "process already finished");
+  }
+  if (!machine_.alive()) return Fail(Code::kNotFound, "process already finished");
+  auto killed = all ? machine_.agent().SignalAll(container_id, signal)
+                    : machine_.agent().SignalProcess({container_id, exec_id}, signal);
+  if (killed || signal != SIGKILL || !exec_id.empty()) return Explained(std::move(killed));
+  // A guest that does not obey loses its machine: SIGKILL must work.
+  const Code code = killed.error().code();
+  if (code != Code::kDeadlineExceeded && code != Code::kUnavailable) return killed;
+  log::Error("the guest does not answer; its machine is killed",
+             {{"error", machine_.Explain(killed.error()).message()}});
+  machine_.Kill();
+  return {};
+}
+
+Result<void> Sandbox::Pause(const std::string& container_id) {
+  const auto container = KATA_TRY(FindContainer(container_id));
+  KATA_TRY(FindRunning(container_id, ""));
+  KATA_TRY(Explained(machine_.agent().PauseContainer(container_id)));
+  container->SetPaused(true);
+  return {};
+}
+
+Result<void> Sandbox::Resume(const std::string& container_id) {
+  const auto container = KATA_TRY(FindContainer(container_id));
+  if (!container->paused()) {
+    return Fail(Code::kFailedPrecondition,
+                fmt::format("container \"{}\" is not paused", container_id));
+  }
+  KATA_TRY(Explained(machine_.agent().ResumeContainer(container_id)));
+  container->SetPaused(false);
+  return {};
+}
+
+Result<void> Sandbox::ResizeTerminal(const std::string& container_id, const std::string& exec_id,
+                                     uint32_t rows, uint32_t columns) {
+  const auto process = KATA_TRY(FindProcess(container_id, exec_id));
+  if (!process->stdio().terminal) return {};
+  // Clients resize as soon as they attach, which may be before the start.
+  if (process->state() == ProcessState::kStopped) return {};
+  if (process->state() == ProcessState::kCreated && !exec_id.empty()) {
+    process->SetConsoleSize(rows, columns);
+    return {};
+  }
+  return Explained(machine_.agent().ResizeTerminal({container_id, exec_id}, rows, columns));
+}
+
+Result<void> Sandbox::CloseStdin(const std::string& container_id, const std::string& exec_id) {
+  KATA_TRY(FindProcess(container_id, exec_id))->io().CloseStdin();
+  return {};
+}
+
+Result<void> Sandbox::Update(const std::string& container_id,
+                             const oci::LinuxResources& resources) {
+  KATA_TRY(FindProcess(container_id, ""));
+  Grow(container_id, resources);
+  agent::UpdateContainerRequest request;
+  request.set_container_id(container_id);
+  *request.mutable_resources() = resources;
+  request.mutable_resources()->mutable_cpu()->clear_cpus();
+  request.mutable_resources()->mutable_cpu()->clear_mems();
+  return Explained(machine_.agent().UpdateContainer(request));
+}
+
+// A machine that cannot grow still applies the limits, so a failure here is told and no more.
+void Sandbox::Grow(const std::string& container_id, const oci::LinuxResources& resources) {
+  MachineSize sum;
+  {
+    const std::lock_guard lock(mutex_);
+    MachineSize& size = sizes_[container_id];
+    const MachineSize wanted = SizeOf(resources);
+    if (wanted.vcpus > 0) size.vcpus = wanted.vcpus;
+    if (wanted.memory_mib > 0) size.memory_mib = wanted.memory_mib;
+    for (const auto& [id, each] : sizes_) {
+      sum.vcpus += each.vcpus;
+      sum.memory_mib += each.memory_mib;
+    }
+  }
+  const MachineSize total = TotalSize(machine_.config().hypervisor, sum);
+  const auto reached = machine_.vm().Resize({.vcpus = total.vcpus, .memory_mib = total.memory_mib},
+                                            Deadline::After(kResizeTimeout));
+  if (!reached) {
+    log::Warn("the machine does not grow", {{"error", reached.error().message()}});
+    return;
+  }
+  if (auto online = machine_.agent().OnlineCpusAndMemory(reached->vcpus); !online) {
+    log::Warn("the guest does not use what it was given", {{"error", online.error().message()}});
+  }
+}
+
+Result<agent::StatsContainerResponse> Sandbox::Stats(const std::string& container_id) {
+  KATA_TRY(FindRunning(container_id, ""));
+  return Explained(machine_.agent().StatsContainer(container_id));
+}
+
+Result<std::vector<guest::GuestProcess>> Sandbox::Pids(const std::string& container_id) {
+  const auto init = KATA_TRY(FindProcess(container_id, ""));
+  std::vector<guest::GuestProcess> processes;
+  if (init->state() != ProcessState::kStopped && machine_.alive()) {
+    if (auto listed = machine_.agent().ListProcesses(container_id)) processes = *std::move(listed);
+  }
+  // containerd takes an empty list for a container that is gone and kills it.
+  if (processes.empty() && init->state() != ProcessState::kStopped) {
+    processes.emplace_back().set_pid(static_cast<uint32_t>(machine_.pid()));
+  }
+  return processes;
+}
+
+Result<ProcessView> Sandbox::State(const std::string& container_id,
+                                   const std::string& exec_id) const {
+  const auto container = KATA_TRY(FindContainer(container_id));
+  const auto process = KATA_TRY(container->Find(exec_id));
+  return ProcessView{.bundle = container->bundle(),
+                     .stdio = process->stdio(),
+                     .state = process->state(),
+                     .paused = container->paused(),
+                     .exit = process->exit(),
+                     .pid = machine_.pid()};
+}
+
+Result<void> Sandbox::Wait(const std::string& container_id, const std::string& exec_id,
+                           Process::ExitCallback done) {
+  KATA_TRY(FindProcess(container_id, exec_id))->OnExit(std::move(done));
+  return {};
+}
+
+void Sandbox::WatchOom() {
+  machine_.agent().WaitOom([this](Result<std::string> container_id) {
+    if (!container_id) return;
+    // A name that the guest made up is nobody's.
+    if (FindContainer(*container_id)) observer_.on_oom(*container_id);
+    WatchOom();
+  });
+}
+
+void Sandbox::OnMachineEnd() {
+  std::vector<std::shared_ptr<Container>> containers;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, container] : containers_) containers.push_back(container);
+  }
+  for (const auto& container : containers) {
+    for (const auto& process : container->Processes()) process->Exited(ExitNow(kKilled));
+  }
+}
+
+void Sandbox::Shutdown() {
+  machine_.Stop();
+  OnMachineEnd();
+  std::map<std::string, std::shared_ptr<Container>> containers;
+  {
+    const std::lock_guard lock(mutex_);
+    containers.swap(containers_);
+  }
+  for (const auto& [id, container] : containers) {
+    for (const auto& process : container->Processes()) process->io().Close();
+  }
+}
+
+}  // namespace kata::sandbox

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/sandbox/sandbox.h - the engine: one virtual machine and the containers in it.
+//
+// The first container that is created boots the machine, the last that is deleted ends it. All
+// calls block, are for pool threads, and may come at the same time; no lock is held while the guest
+// is asked. Errors carry the codes that containerd acts on (kNotFound, kAlreadyExists,
+// kFailedPrecondition); when the guest does not answer, they carry the end of its console.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "host/config/load.h"
+#include "host/sandbox/container.h"
+#include "host/sandbox/guest_plan.h"
+#include "host/sandbox/machine.h"
+#include "host/sandbox/process.h"
+#include "host/storage/rootfs.h"
+#include "proto/agent.pb.h"
+#include "proto/guest.pb.h"
+#include "sys/event_loop.h"
+
+namespace kata::sandbox {
+
+// What a sandbox tells of by itself. Called on the event loop's or a pool's thread; must not block.
+struct Observer {
+  // Before the process can exit; `exec_id` is empty for a container's first process.
+  std::function<void(const std::string& container_id, const std::string& exec_id)> on_started;
+  // Exactly once a process that was created, whoever ended it.
+  std::function<void(const std::string& container_id, const std::string& exec_id,
+                     const ExitInfo& exit)>
+      on_exit;
+  std::function<void(const std::string& container_id)> on_oom;
+};
+
+struct ContainerRequest {
+  std::string id;
+  std::string bundle;  // holds config.json
+  std::vector<storage::RootfsMount> rootfs;
+  StdioRequest stdio;
+};
+
+// A moment's view of a process.
+struct ProcessView {
+  std::string bundle;
+  StdioRequest stdio;
+  ProcessState state = ProcessState::kCreated;
+  bool paused = false;
+  ExitInfo exit;
+  int pid = 0;  // of the VMM
+};
+
+class Sandbox {
+ public:
+  // `container_namespace` is containerd's, for logging programs.
+  Sandbox(std::string id, std::string container_namespace, sys::EventLoop& loop,
+          Observer observer);
+  Sandbox(const Sandbox&) = delete;
+  Sandbox& operator=(const Sandbox&) = delete;
+  // After the event loop has ended.
+  ~Sandbox();
+
+  const std::string& id() const { return id_; }
+  // Of the VMM; 0 before the first Create has booted it.
+  int pid() const { return machine_.pid(); }
+
+  // `config` matters for the container that boots the machine.
+  Result<void> Create(const ContainerRequest& request, const config::Loaded& config);
+  Result<void> Start(const std::string& container_id, const std::string& exec_id);
+  Result<void> Exec(const std::string& container_id, const std::string& exec_id,
+                    const oci::Process& process, const StdioRequest& stdio);
+  // `all`: every process of the container.
+  Result<void> Kill(const std::string& container_id, const std::string& exec_id, uint32_t signal,
+                    bool all);
+  // Removes a process that has ended or was never started; with an empty `exec_id` the container.
+  // Errors  kFailedPrecondition  it still runs
+  Result<ExitInfo> Delete(const std::string& container_id, const std::string& exec_id);
+
+  Result<void> Pause(const std::string& container_id);
+  Result<void> Resume(const std::string& container_id);
+  Result<void> ResizeTerminal(const std::string& container_id, const std::string& exec_id,
+                              uint32_t rows, uint32_t columns);
+  Result<void> CloseStdin(const std::string& container_id, const std::string& exec_id);
+  Result<void> Update(const std::string& container_id, const oci::LinuxResources& resources);
+  Result<agent::StatsContainerResponse> Stats(const std::string& container_id);
+  // Never empty while the container runs: an agent that cannot list gives the VMM's pid.
+  Result<std::vector<guest::GuestProcess>> Pids(const std::string& container_id);
+  Result<ProcessView> State(const std::string& container_id, const std::string& exec_id) const;
+  // `done` is called once the process has ended.
+  Result<void> Wait(const std::string& container_id, const std::string& exec_id,
+                    Process::ExitCallback done);
+
+  bool HasContainers() const;
+  // Ends everything, whatever state it is in. Blocks until nothing is left.
+  void Shutdown();
+
+ private:
+  Result<std::shared_ptr<Container>> FindContainer(const std::string& container_id) const;
+  Result<std::shared_ptr<Process>> FindProcess(const std::string& container_id,
+                                               const std::string& exec_id) const;
+  Result<std::shared_ptr<Process>> FindRunning(const std::string& container_id,
+                                               const std::string& exec_id) const;
+  Result<void> CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
+                             Container& container);
+  // Boots the machine, or makes the running one big enough for one container more.
+  Result<void> BootFor(const std::string& container_id, const oci::Spec& spec,
+                       const GuestPlan& plan, const config::Loaded& config);
+  // Observer::on_exit shall hear of the process's end.
+  void Report(const std::string& container_id, Process& process);
+  void WaitForExit(const std::string& container_id, const std::shared_ptr<Process>& process);
+  Result<void> StartInGuest(const std::string& container_id, Process& process);
+  Result<ExitInfo> DeleteContainer(Container& container);
+  Result<ExitInfo> DeleteExec(Container& container, const std::string& exec_id);
+  void RemoveFromGuest(Container& container);
+  void Grow(const std::string& container_id, const oci::LinuxResources& resources);
+  void OnMachineEnd();
+  void WatchOom();
+  // The same result, an error completed by what the machine knows.
+  template <class T>
+  Result<T> Explained(Result<T> result) const {
+    if (result) return result;
+    return std::unexpected(machine_.Explain(std::move(result).error()));
+  }
+
+  const std::string id_;
+  const std::string container_namespace_;
+  sys::EventLoop& loop_;
+  const Observer observer_;
+  Machine machine_;
+
+  std::mutex boot_mutex_;  // one container at a time boots the machine
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::map<std::string, std::shared_ptr<Container>> containers_;
+  std::map<std::string, MachineSize> sizes_;  // what each container asks for
+};
+
+}  // namespace kata::sandbox

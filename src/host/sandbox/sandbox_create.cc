@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Making containers and execs.
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/rollback.h"
+#include "host/config/annotations.h"
+#include "host/sandbox/sandbox.h"
+#include "oci/annotations.h"
+#include "oci/id.h"
+#include "oci/parse.h"
+#include "oci/validate.h"
+
+namespace kata::sandbox {
+namespace {
+
+using std::chrono::seconds;
+
+// /dev/shm of a pod's containers.
+void AddSharedMemory(agent::CreateSandboxRequest& request) {
+  agent::Storage& shm = *request.add_storages();
+  shm.set_driver("ephemeral");
+  shm.set_source("shm");
+  shm.set_fstype("tmpfs");
+  shm.set_mount_point("/run/kata-containers/sandbox/shm");
+  for (const char* option : {"noexec", "nosuid", "nodev", "mode=1777", "size=67108864"}) {
+    shm.add_options(option);
+  }
+}
+
+void AddSharedDirectory(agent::CreateSandboxRequest& request) {
+  agent::Storage& share = *request.add_storages();
+  share.set_driver("virtio-fs");
+  share.set_source(storage::SharedDirectory::kTag);
+  share.set_fstype("virtiofs");
+  share.set_mount_point(storage::SharedDirectory::kGuestDirectory);
+  share.add_options("nodev");
+}
+
+Result<oci::Spec> LoadSpec(const std::string& bundle) {
+  auto parsed = KATA_TRY(oci::LoadBundle(bundle));
+  for (const oci::Unsupported& part : parsed.unsupported) {
+    log::Warn("a part of the specification is not honoured",
+              {{"field", part.path}, {"reason", part.reason}});
+  }
+  KATA_TRY_WITHIN("config.json", oci::ValidateSpec(parsed.value));
+  return std::move(parsed.value);
+}
+
+}  // namespace
+
+Result<void> Sandbox::Create(const ContainerRequest& request, const config::Loaded& config) {
+  KATA_TRY(oci::ValidateId("container id", request.id));
+  const auto container = std::make_shared<Container>(request.id, request.bundle);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!containers_.emplace(request.id, container).second) {
+      return Fail(Code::kAlreadyExists, fmt::format("container \"{}\" exists already", request.id));
+    }
+  }
+  auto created = Explained(CreateInGuest(request, config, *container));
+  if (created) return {};
+  bool last;
+  {
+    const std::lock_guard lock(mutex_);
+    containers_.erase(request.id);
+    sizes_.erase(request.id);
+    last = containers_.empty();
+  }
+  if (last) machine_.Stop();
+  return created;
+}
+
+Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
+                                    Container& container) {
+  const oci::Spec spec = KATA_TRY(LoadSpec(request.bundle));
+  const oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(spec));
+  GuestPlan plan =
+      KATA_TRY(PlanGuest(spec, {.container_id = request.id,
+                                .bundle = request.bundle,
+                                .container_kind = std::string(oci::ContainerKindName(role.kind)),
+                                .guest_seccomp = !config.config.runtime.disable_guest_seccomp}));
+  for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
+
+  Rollback undo;
+  const auto io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
+  undo.Add([io] { io->Close(); });
+  KATA_TRY(BootFor(request.id, spec, plan, config));
+  machine_.RecordContainer(request.id);
+  undo.Add([this, &request] { machine_.ForgetContainer(request.id); });
+  if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
+
+  auto guest = std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
+      machine_, request.id, std::move(plan), request.rootfs, request.bundle)));
+  undo.Add([this, &guest] { guest->Remove(machine_); });
+  KATA_TRY(machine_.agent().CreateContainer(
+      guest->request(), seconds(machine_.config().runtime.create_container_timeout_s)));
+
+  undo.Release();
+  const auto process = std::make_shared<Process>("", request.stdio, io);
+  Report(request.id, *process);
+  container.SetInit(process, std::move(guest));
+  WaitForExit(request.id, process);
+  return {};
+}
+
+Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& spec,
+                              const GuestPlan& plan, const config::Loaded& config) {
+  const std::lock_guard lock(boot_mutex_);
+  const MachineSize size = SizeOf(spec.linux().resources());
+  if (machine_.booted()) {
+    Grow(container_id, spec.linux().resources());
+    return {};
+  }
+  {
+    const std::lock_guard sizes(mutex_);
+    sizes_[container_id] = size;
+  }
+  config::Loaded effective = config;
+  KATA_TRY(
+      config::ApplyAnnotations({spec.annotations().begin(), spec.annotations().end()}, &effective));
+  agent::CreateSandboxRequest request;
+  request.set_sandbox_id(id_);
+  request.set_hostname(spec.hostname());
+  request.set_sandbox_pidns(plan.share_pid_namespace);
+  AddSharedDirectory(request);
+  AddSharedMemory(request);
+  KATA_TRY(machine_.Boot(effective, TotalSize(effective.config.hypervisor, size), request));
+  WatchOom();
+  return {};
+}
+
+Result<void> Sandbox::Exec(const std::string& container_id, const std::string& exec_id,
+                           const oci::Process& process, const StdioRequest& stdio) {
+  const auto container = KATA_TRY(FindContainer(container_id));
+  KATA_TRY(FindRunning(container_id, ""));
+  KATA_TRY(oci::ValidateId("exec id", exec_id));
+  KATA_TRY_WITHIN("exec", oci::ValidateProcess(process));
+  Rollback undo;
+  const auto io = KATA_TRY(ProcessIo::Open(loop_, stdio, container_namespace_, container_id));
+  undo.Add([io] { io->Close(); });
+  if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
+  const auto exec = std::make_shared<Process>(exec_id, stdio, io, process);
+  KATA_TRY(container->AddExec(exec));
+  Report(container_id, *exec);
+  undo.Release();
+  return {};
+}
+
+}  // namespace kata::sandbox

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/sandbox/vm_plan.h"
+
+#include <algorithm>
+
+namespace kata::sandbox {
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+
+uint32_t Clamp(uint64_t value, int64_t maximum) {
+  return static_cast<uint32_t>(std::min<uint64_t>(value, static_cast<uint64_t>(maximum)));
+}
+
+std::vector<std::string> Words(const std::string& text) {
+  std::vector<std::string> words;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(' ', begin), text.size());
+    if (end > begin) words.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return words;
+}
+
+}  // namespace
+
+MachineSize SizeOf(const oci::LinuxResources& resources) {
+  MachineSize size;
+  const oci::LinuxCPU& cpu = resources.cpu();
+  if (cpu.quota() > 0) {
+    constexpr uint64_t kDefaultPeriod = 100'000;
+    const uint64_t period = cpu.period() > 0 ? cpu.period() : kDefaultPeriod;
+    const uint64_t vcpus = (static_cast<uint64_t>(cpu.quota()) + period - 1) / period;
+    size.vcpus = static_cast<uint32_t>(std::min<uint64_t>(vcpus, UINT32_MAX));
+  }
+  if (resources.memory().limit() > 0) {
+    const uint64_t mib = (static_cast<uint64_t>(resources.memory().limit()) + kMiB - 1) / kMiB;
+    size.memory_mib = static_cast<uint32_t>(std::min<uint64_t>(mib, UINT32_MAX));
+  }
+  return size;
+}
+
+MachineSize TotalSize(const config::HypervisorConfig& config, const MachineSize& containers) {
+  return {
+      .vcpus = Clamp(static_cast<uint64_t>(config.default_vcpus) + containers.vcpus,
+                     config.default_maxvcpus),
+      .memory_mib = Clamp(static_cast<uint64_t>(config.default_memory_mib) + containers.memory_mib,
+                          config.default_maxmemory_mib)};
+}
+
+hypervisor::VmSpec PlanVm(const std::string& sandbox_id, const config::Config& config,
+                          const MachineSize& size, hypervisor::AcceleratorKind accelerator) {
+  const config::HypervisorConfig& from = config.hypervisor;
+  hypervisor::VmSpec vm;
+  vm.id = sandbox_id;
+  vm.accelerator = accelerator;
+  vm.vmm_path = from.path;
+  vm.kernel = from.kernel;
+  vm.initrd = from.initrd;
+  vm.image = from.image;
+  vm.kernel_params = Words(from.kernel_params);
+  if (config.agent.enable_debug) vm.kernel_params.push_back("agent.log=debug");
+  vm.cpus.boot = size.vcpus;
+  vm.cpus.max = static_cast<uint32_t>(from.default_maxvcpus);
+  vm.cpus.extra_features = from.cpu_features;
+  vm.memory.boot_mib = size.memory_mib;
+  vm.memory.hotplug_slots = static_cast<uint32_t>(from.memory_slots);
+  vm.memory.max_mib = static_cast<uint32_t>(from.default_maxmemory_mib);
+  vm.memory.shared = true;
+  vm.memory.huge_pages = from.enable_hugepages;
+  vm.memory.preallocate = from.enable_mem_prealloc;
+  vm.free_page_reporting = from.reclaim_guest_freed_memory;
+  vm.seccomp = !from.seccomp_sandbox.empty();
+  vm.debug_console = from.enable_debug;
+  return vm;
+}
+
+}  // namespace kata::sandbox

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/shim/task_service.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "host/shim/info.h"
+#include "host/shim/metrics.h"
+#include "host/shim/options.h"
+#include "host/shim/timestamp.h"
+#include "oci/parse.h"
+#include "proto/shim.pb.h"
+
+namespace kata::shim {
+namespace {
+
+constexpr const char* kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
+
+task::Status StatusOf(const sandbox::ProcessView& view) {
+  switch (view.state) {
+    case sandbox::ProcessState::kCreated: return task::CREATED;
+    case sandbox::ProcessState::kRunning: return view.paused ? task::PAUSED : task::RUNNING;
+    case sandbox::ProcessState::kStopped: return task::STOPPED;
+  }
+  return task::UNKNOWN;
+}
+
+template <class Request>
+sandbox::StdioRequest StdioOf(const Request& request) {
+  return {.terminal = request.terminal(),
+          .in = request.stdin_(),
+          .out = request.stdout_(),
+          .err = request.stderr_()};
+}
+
+std::vector<storage::RootfsMount> RootfsOf(const task::CreateTaskRequest& request) {
+  std::vector<storage::RootfsMount> mounts;
+  for (const task::Mount& mount : request.rootfs()) {
+    mounts.push_back({.type = mount.type(),
+                      .source = mount.source(),
+                      .options = {mount.options().begin(), mount.options().end()}});
+  }
+  return mounts;
+}
+
+template <class Message>
+Result<wellknown::Empty> EmptyAfter(Result<Message> result) {
+  if (!result) return std::unexpected(std::move(result).error());
+  return wellknown::Empty();
+}
+
+void LogUnsupported(const std::vector<oci::Unsupported>& parts) {
+  for (const oci::Unsupported& part : parts) {
+    log::Warn("a part of the specification is not honoured",
+              {{"field", part.path}, {"reason", part.reason}});
+  }
+}
+
+}  // namespace
+
+TaskService::TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::WorkerPool& pool,
+                         EventPublisher& events, std::function<void()> end)
+    : pool_(pool),
+      events_(events),
+      end_(std::move(end)),
+      sandbox_(args.id, args.namespace_name, loop, MakeObserver()) {}
+
+sandbox::Observer TaskService::MakeObserver() {
+  return {
+      .on_started =
+          [this](const std::string& container_id, const std::string& exec_id) {
+            if (exec_id.empty()) {
+              events_.TaskStart(container_id, pid());
+            } else {
+              events_.TaskExecStarted(container_id, exec_id, pid());
+            }
+          },
+      .on_exit =
+          [this](const std::string& container_id, const std::string& exec_id,
+                 const sandbox::ExitInfo& exit) {
+            events_.TaskExit(container_id, exec_id.empty() ? container_id : exec_id, pid(),
+                             exit.status, exit.at);
+          },
+      .on_oom = [this](const std::string& container_id) { events_.TaskOOM(container_id); }};
+}
+
+template <class Request, class Response>
+void TaskService::Handle(ttrpc::Server& server, const std::string& method,
+                         Result<Response> (TaskService::*call)(const Request&)) {
+  for (const char* service : kServices) {
+    server.Handle<Request>(
+        service, method,
+        [this, call, method](ttrpc::CallContext, Request request, ttrpc::Responder responder) {
+          pool_.Run([this, call, method, request = std::move(request),
+                     responder = std::move(responder)]() mutable {
+            Result<Response> response = (this->*call)(request);
+            if (response) return responder.Reply(*response);
+            log::Info("call refused", {{"method", method},
+                                       {"code", CodeName(response.error().code())},
+                                       {"error", response.error().message()}});
+            responder.Fail(std::move(response).error());
+          });
+        });
+  }
+}
+
+void TaskService::Register(ttrpc::Server& server) {
+  Handle(server, "State", &TaskService::State);
+  Handle(server, "Create", &TaskService::Create);
+  Handle(server, "Start", &TaskService::Start);
+  Handle(server, "Delete", &TaskService::Delete);
+  Handle(server, "Pids", &TaskService::Pids);
+  Handle(server, "Pause", &TaskService::Pause);
+  Handle(server, "Resume", &TaskService::Resume);
+  Handle(server, "Checkpoint", &TaskService::Checkpoint);
+  Handle(server, "Kill", &TaskService::Kill);
+  Handle(server, "Exec", &TaskService::Exec);
+  Handle(server, "ResizePty", &TaskService::ResizePty);
+  Handle(server, "CloseIO", &TaskService::CloseIO);
+  Handle(server, "Update", &TaskService::Update);
+  Handle(server, "Stats", &TaskService::Stats);
+  Handle(server, "Connect", &TaskService::Connect);
+  for (const char* service : kServices) {
+    server.Handle<task::WaitRequest>(service, "Wait", [this](auto... arguments) {
+      HandleWait(std::move(arguments)...);
+    });
+    server.Handle<task::ShutdownRequest>(service, "Shutdown", [this](auto... arguments) {
+      HandleShutdown(std::move(arguments)...);
+    });
+  }
+}
+
+Result<task::StateResponse> TaskService::State(const task::StateRequest& request) {
+  const sandbox::ProcessView view = KATA_TRY(sandbox_.State(request.id(), request.exec_id()));
+  task::StateResponse response;
+  response.set_id(request.id());
+  response.set_exec_id(request.exec_id());
+  response.set_bundle(view.bundle);
+  response.set_pid(static_cast<uint32_t>(view.pid));
+  response.set_status(StatusOf(view));
+  response.set_stdin_(view.stdio.in);
+  response.set_stdout_(view.stdio.out);
+  response.set_stderr_(view.stdio.err);
+  response.set_terminal(view.stdio.terminal);
+  if (view.state == sandbox::ProcessState::kStopped) {
+    response.set_exit_status(view.exit.status);
+    *response.mutable_exited_at() = ToTimestamp(view.exit.at);
+  }
+  return response;
+}
+
+Result<config::Loaded> TaskService::LoadConfig(const task::CreateTaskRequest& request) {
+  RuntimeOptionsValue options;
+  if (request.has_options()) options = KATA_TRY(ParseRuntimeOptions(request.options()));
+  if (options.config_path.empty() && !options.config_body.empty()) {
+    log::Warn("runtime options without a ConfigPath are ignored");
+  }
+  config::Loaded loaded =
+      KATA_TRY(config::Load(config::LoadOptions::OfThisProcess(options.config_path)));
+  for (const std::string& warning : loaded.warnings) log::Warn(warning);
+  log::Level level;
+  if (log::ParseLevel(loaded.config.runtime.log_level, &level)) log::SetLevel(level);
+  if (loaded.config.runtime.enable_debug) log::SetLevel(log::Level::kDebug);
+  return loaded;
+}
+
+Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskRequest& request) {
+  if (!request.checkpoint().empty()) {
+    return Fail(Code::kUnimplemented, "restore from a checkpoint is not supported");
+  }
+  const config::Loaded config = KATA_TRY(LoadConfig(request));
+  const sandbox::ContainerRequest container{.id = request.id(),
+                                            .bundle = request.bundle(),
+                                            .rootfs = RootfsOf(request),
+                                            .stdio = StdioOf(request)};
+  KATA_TRY(sandbox_.Create(container, config));
+  events_.TaskCreate(request, pid());
+  task::CreateTaskResponse response;
+  response.set_pid(pid());
+  return response;
+}
+
+Result<task::StartResponse> TaskService::Start(const task::StartRequest& request) {
+  KATA_TRY(sandbox_.Start(request.id(), request.exec_id()));
+  task::StartResponse response;
+  response.set_pid(pid());
+  return response;
+}
+
+Result<task::DeleteResponse> TaskService::Delete(const task::DeleteRequest& request) {
+  const uint32_t vmm = pid();
+  const sandbox::ExitInfo exit = KATA_TRY(sandbox_.Delete(request.id(), request.exec_id()));
+  events_.TaskDelete(request.id(), request.exec_id(), vmm, exit.status, exit.at);
+  task::DeleteResponse response;
+  response.set_pid(vmm);
+  response.set_exit_status(exit.status);
+  *response.mutable_exited_at() = ToTimestamp(exit.at);
+  return response;
+}
+
+Result<task::PidsResponse> TaskService::Pids(const task::PidsRequest& request) {
+  task::PidsResponse response;
+  for (const guest::GuestProcess& process : KATA_TRY(sandbox_.Pids(request.id()))) {
+    task::ProcessInfo& info = *response.add_processes();
+    info.set_pid(process.pid());
+    if (process.exec_id().empty()) continue;
+    ProcessDetails details;
+    details.set_exec_id(process.exec_id());
+    info.mutable_info()->set_type_url("containerd.runc.v1.ProcessDetails");
+    info.mutable_info()->set_value(details.SerializeAsString());
+  }
+  return response;
+}
+
+Result<wellknown::Empty> TaskService::Pause(const task::PauseRequest& request) {
+  KATA_TRY(sandbox_.Pause(request.id()));
+  events_.TaskPaused(request.id());
+  return wellknown::Empty();
+}
+
+Result<wellknown::Empty> TaskService::Resume(const task::ResumeRequest& request) {
+  KATA_TRY(sandbox_.Resume(request.id()));
+  events_.TaskResumed(request.id());
+  return wellknown::Empty();
+}
+
+Result<wellknown::Empty> TaskService::Checkpoint(const task::CheckpointTaskRequest&) {
+  return Fail(Code::kUnimplemented, "checkpoint is not supported");
+}
+
+Result<wellknown::Empty> TaskService::Kill(const task::KillRequest& request) {
+  return EmptyAfter(
+      sandbox_.Kill(request.id(), request.exec_id(), request.signal(), request.all()));
+}
+
+Result<wellknown::Empty> TaskService::Exec(const task::ExecProcessRequest& request) {
+  const auto process = KATA_TRY(oci::ParseProcess(request.spec().value()));
+  LogUnsupported(process.unsupported);
+  KATA_TRY(sandbox_.Exec(request.id(), request.exec_id(), process.value, StdioOf(request)));
+  events_.TaskExecAdded(request.id(), request.exec_id());
+  return wellknown::Empty();
+}
+
+Result<wellknown::Empty> TaskService::ResizePty(const task::ResizePtyRequest& request) {
+  return EmptyAfter(sandbox_.ResizeTerminal(request.id(), request.exec_id(), request.height(),
+                                            request.width()));
+}
+
+Result<wellknown::Empty> TaskService::CloseIO(const task::CloseIORequest& request) {
+  if (!request.stdin_()) return wellknown::Empty();
+  return EmptyAfter(sandbox_.CloseStdin(request.id(), request.exec_id()));
+}
+
+Result<wellknown::Empty> TaskService::Update(const task::UpdateTaskRequest& request) {
+  const auto resources = KATA_TRY(oci::ParseResources(request.resources().value()));
+  LogUnsupported(resources.unsupported);
+  return EmptyAfter(sandbox_.Update(request.id(), resources.value));
+}
+
+Result<task::StatsResponse> TaskService::Stats(const task::StatsRequest& request) {
+  task::StatsResponse response;
+  *response.mutable_stats() =
+      ToMetrics(KATA_TRY(sandbox_.Stats(request.id())), HostMetricsVersion());
+  return response;
+}
+
+Result<task::ConnectResponse> TaskService::Connect(const task::ConnectRequest& request) {
+  KATA_TRY(sandbox_.State(request.id(), ""));
+  task::ConnectResponse response;
+  response.set_shim_pid(static_cast<uint32_t>(::getpid()));
+  response.set_task_pid(pid());
+  response.set_version(Version());
+  return response;
+}
+
+void TaskService::HandleWait(ttrpc::CallContext, task::WaitRequest request,
+                             ttrpc::Responder responder) {
+  // Shared, because a callback that is refused would take the responder with it.
+  const auto reply = std::make_shared<ttrpc::Responder>(std::move(responder));
+  auto waiting = sandbox_.Wait(request.id(), request.exec_id(),
+                               [reply](const sandbox::ExitInfo& exit) {
+                                 task::WaitResponse response;
+                                 response.set_exit_status(exit.status);
+                                 *response.mutable_exited_at() = ToTimestamp(exit.at);
+                                 reply->Reply(response);
+                               });
+  if (!waiting) reply->Fail(std::move(waiting).error());
+}
+
+void TaskService::HandleShutdown(ttrpc::CallContext, task::ShutdownRequest request,
+                                 ttrpc::Responder responder) {
+  // A pod's shim serves its other containers on.
+  if (sandbox_.HasContainers() && !request.now()) return responder.ReplyEmpty();
+  pool_.Run([this, responder = std::move(responder)]() mutable {
+    sandbox_.Shutdown();
+    responder.ReplyEmpty();
+    end_();
+  });
+}
+
+}  // namespace kata::shim
