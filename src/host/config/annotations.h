@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// config/annotations.h - values that a pod may set for itself.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/result.h"
+#include "host/config/load.h"
+
+namespace kata::config {
+
+// Applies the annotations `io.katacontainers.config.{hypervisor,agent,runtime}.<key>`; others are
+// not looked at. Keys of the hypervisor must be matched by an expression of enable_annotations,
+// paths among them by the file's list of valid paths; keys of agent and runtime are those that the
+// schema lets pods set. Call once, after Load().
+//
+// Errors  kInvalidArgument  a key that does not exist or that no pod may set, or a bad value; the
+//                           message names the annotation
+//         kPermissionDenied  the host's configuration does not allow the annotation or its path
+Result<void> ApplyAnnotations(const std::map<std::string, std::string>& annotations,
+                              Loaded* loaded);
+
+}  // namespace kata::config

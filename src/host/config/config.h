@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// config/config.h - what configuration.toml decides, as plain values.
+//
+// The initial values are the built-in defaults. Names are those of the keys, with a unit where the
+// key has one. Which words a string may hold, ranges and meaning stand in config/schema*.cc; what
+// Load() returns keeps to them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "host/config/value.h"
+
+namespace kata::config {
+
+// [hypervisor.<name>]
+struct HypervisorConfig {
+  // Empty: searched in the usual places, see config/host_files.h.
+  std::string path;
+  std::string kernel;
+  std::string initrd;
+  std::string image;
+  std::string virtio_fs_daemon;
+  StringList valid_hypervisor_paths;
+  StringList valid_virtio_fs_daemon_paths;
+
+  std::string accelerator = "auto";    // auto, kvm, tcg
+  std::string agent_channel = "auto";  // auto, vsock, virtio-serial
+  std::string machine_type = "q35";    // q35
+  std::string cpu_features;
+  std::string kernel_params;
+  std::string rootfs_type = "ext4";
+
+  int64_t default_vcpus = 1;     // at least 1
+  int64_t default_maxvcpus = 0;  // at least default_vcpus; Load() replaces 0
+  int64_t default_memory_mib = 2048;
+  int64_t memory_slots = 10;
+  int64_t default_maxmemory_mib = 0;  // at least default_memory_mib; Load() replaces 0
+  int64_t pcie_root_port = 4;         // PCI devices that can be attached to a running VM
+  bool enable_hugepages = false;
+  bool enable_mem_prealloc = false;
+  bool reclaim_guest_freed_memory = true;
+
+  std::string shared_fs = "virtio-fs";   // virtio-fs
+  std::string virtio_fs_cache = "auto";  // auto, always, never, metadata
+  StringList virtio_fs_extra_args;
+  int64_t virtio_fs_queue_size = 1024;
+
+  std::string block_device_driver = "virtio-scsi";  // virtio-scsi, virtio-blk
+  bool block_device_cache_direct = false;
+
+  std::string seccomp_sandbox = "on";  // empty: off
+  StringList enable_annotations;
+  bool enable_debug = false;
+};
+
+// [agent.kata]
+struct AgentConfig {
+  bool enable_debug = false;
+  StringList kernel_modules;
+  bool debug_console_enabled = false;
+  int64_t dial_timeout_s = 45;
+  int64_t request_timeout_ms = 60'000;
+  int64_t health_check_request_timeout_ms = 30'000;
+  int64_t container_pipe_size_bytes = 0;
+  int64_t launch_process_timeout_s = 6;
+};
+
+// [runtime]
+struct RuntimeConfig {
+  std::string hypervisor_name;
+  bool enable_debug = false;
+  std::string log_level = "info";
+  bool sandbox_cgroup_only = false;
+  bool static_sandbox_resource_mgmt = false;
+  bool disable_guest_seccomp = true;
+  int64_t create_container_timeout_s = 60;
+  StringList sandbox_bind_mounts;
+};
+
+struct Config {
+  HypervisorConfig hypervisor;
+  AgentConfig agent;
+  RuntimeConfig runtime;
+};
+
+}  // namespace kata::config

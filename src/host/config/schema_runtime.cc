@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/config/schema.h"
+
+#define KATA_AGENT(member) ([](Config& c) { return &c.agent.member; })
+#define KATA_RUNTIME(member) ([](Config& c) { return &c.runtime.member; })
+
+namespace kata::config {
+namespace {
+
+constexpr int64_t kDaySeconds = 86'400;
+
+const Key kAgentKeys[] = {
+    {.table = Table::kAgent,
+     .name = "enable_debug",
+     .field = KATA_AGENT(enable_debug),
+     .help = "The agent logs at level debug."},
+    {.table = Table::kAgent,
+     .name = "debug_console_enabled",
+     .field = KATA_AGENT(debug_console_enabled),
+     .help = "The agent offers a shell on its debug console port."},
+    {.table = Table::kAgent,
+     .name = "kernel_modules",
+     .field = KATA_AGENT(kernel_modules),
+     .help = "Modules that the guest loads before the first container, each with its parameters.",
+     .annotation = "kernel_modules"},
+    {.table = Table::kAgent,
+     .name = "dial_timeout",
+     .field = KATA_AGENT(dial_timeout_s),
+     .help = "How long the agent may take to answer after the VM was started.",
+     .low = 1,
+     .high = kDaySeconds,
+     .unit = "seconds"},
+    {.table = Table::kAgent,
+     .name = "request_timeout_ms",
+     .field = KATA_AGENT(request_timeout_ms),
+     .help = "How long the agent may take for an ordinary request.",
+     .low = 100,
+     .high = kDaySeconds * 1000,
+     .unit = "milliseconds"},
+    {.table = Table::kAgent,
+     .name = "health_check_request_timeout_ms",
+     .field = KATA_AGENT(health_check_request_timeout_ms),
+     .help = "How long the agent may take for a health check.",
+     .low = 100,
+     .high = kDaySeconds * 1000,
+     .unit = "milliseconds"},
+    {.table = Table::kAgent,
+     .name = "create_container_timeout",
+     .field = KATA_RUNTIME(create_container_timeout_s),
+     .help = "Another spelling of `create_container_timeout` in `[runtime]`.",
+     .low = 1,
+     .high = kDaySeconds,
+     .unit = "seconds",
+     .alias_of = "create_container_timeout",
+     .alias_table = Table::kRuntime},
+    {.table = Table::kAgent,
+     .name = "launch_process_timeout",
+     .field = KATA_AGENT(launch_process_timeout_s),
+     .help = "How long a process in the guest may take from its creation to its program.",
+     .low = 1,
+     .high = kDaySeconds,
+     .unit = "seconds"},
+    {.table = Table::kAgent,
+     .name = "container_pipe_size",
+     .field = KATA_AGENT(container_pipe_size_bytes),
+     .help = "Size of the pipes of a container's standard streams in the guest. 0: the kernel's "
+             "default.",
+     .high = 1 << 20,
+     .unit = "bytes",
+     .annotation = "container_pipe_size"},
+};
+
+constexpr std::string_view kAgentWithoutEffect[] = {
+    "cdh_api_timeout", "cdh_api_timeout_ms",
+    "dial_timeout_ms", "enable_tracing",
+    "log_level",       "log_port",
+    "mem_agent",       "passfd_listener_port",
+    "policy",          "reconnect_timeout_ms",
+    "server_port",     "visible_cdi_devices",
+};
+
+const Key kRuntimeKeys[] = {
+    {.table = Table::kRuntime,
+     .name = "hypervisor_name",
+     .field = KATA_RUNTIME(hypervisor_name),
+     .help = "Which `[hypervisor.<name>]` table counts. Empty: `qemu`, the only one yet.",
+     .words = "qemu"},
+    {.table = Table::kRuntime,
+     .name = "enable_debug",
+     .field = KATA_RUNTIME(enable_debug),
+     .help = "The runtime logs at level debug."},
+    {.table = Table::kRuntime,
+     .name = "log_level",
+     .field = KATA_RUNTIME(log_level),
+     .help = "The least important lines that the runtime logs.",
+     .words = "trace|debug|info|warn|error"},
+    {.table = Table::kRuntime,
+     .name = "sandbox_cgroup_only",
+     .field = KATA_RUNTIME(sandbox_cgroup_only),
+     .help = "The VMM and its helpers run in the pod's cgroup, and its limits hold for them. "
+             "Otherwise they run in a cgroup beside it.",
+     .annotation = "sandbox_cgroup_only"},
+    {.table = Table::kRuntime,
+     .name = "static_sandbox_resource_mgmt",
+     .field = KATA_RUNTIME(static_sandbox_resource_mgmt),
+     .help = "The VM gets its final size at start instead of growing with its containers."},
+    {.table = Table::kRuntime,
+     .name = "disable_guest_seccomp",
+     .field = KATA_RUNTIME(disable_guest_seccomp),
+     .help = "Containers run without their seccomp profile; the VM is the boundary.",
+     .annotation = "disable_guest_seccomp"},
+    {.table = Table::kRuntime,
+     .name = "create_container_timeout",
+     .field = KATA_RUNTIME(create_container_timeout_s),
+     .help = "How long the creation of a container in the guest may take.",
+     .low = 1,
+     .high = kDaySeconds,
+     .unit = "seconds",
+     .annotation = "create_container_timeout"},
+    {.table = Table::kRuntime,
+     .name = "sandbox_bind_mounts",
+     .field = KATA_RUNTIME(sandbox_bind_mounts),
+     .help = "Host directories and files that every sandbox sees, read-only unless `:rw` follows.",
+     .is_path = true},
+};
+
+constexpr std::string_view kRuntimeWithoutEffect[] = {
+    "agent_name",
+    "dan_conf",
+    "disable_guest_empty_dir",
+    "disable_new_netns",
+    "emptydir_mode",
+    "enable_pprof",
+    "enable_tracing",
+    "enable_vcpus_pinning",
+    "experimental",
+    "guest_selinux_label",
+    "internetworking_model",
+    "jaeger_endpoint",
+    "jaeger_password",
+    "jaeger_user",
+    "keep_abnormal",
+    "kubelet_root_dir",
+    "name",
+    "passfd_listener_port",
+    "pod_resource_api_sock",
+    "shared_mounts",
+    "use_passfd_io",
+    "vfio_mode",
+};
+
+}  // namespace
+
+std::span<const Key> AgentKeys() { return kAgentKeys; }
+std::span<const Key> RuntimeKeys() { return kRuntimeKeys; }
+
+namespace internal {
+std::span<const std::string_view> HypervisorKeysWithoutEffect();
+}
+
+std::span<const std::string_view> KeysWithoutEffect(Table table) {
+  switch (table) {
+    case Table::kHypervisor:
+      return internal::HypervisorKeysWithoutEffect();
+    case Table::kAgent:
+      return kAgentWithoutEffect;
+    case Table::kRuntime:
+      break;
+  }
+  return kRuntimeWithoutEffect;
+}
+
+}  // namespace kata::config
