@@ -4,6 +4,7 @@
 containerd must learn of the end within 10 s, delete must clean up, and nothing may be left.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -102,8 +103,8 @@ class SuddenDeath(ContainerdCase):
                     name, ["sleep", "5000"], exec_id="ex"))) as child:
                 self.events.wait_for(name, "/tasks/exec-started", exec_id="ex")
                 kill(self.victim(name, role))
-                self.expect_end(name)
                 self.assertNotEqual(child.wait(LEARN_SECONDS), 0)
+            self.expect_end(name)
         self.in_each_role(strike)
 
     @core
@@ -134,16 +135,19 @@ class SuddenDeath(ContainerdCase):
                 self.before = snapshot()
                 name = f"{self.name}-{phase}"
                 self.containerd.run_detached(name, ["sleep", "100000"], "--privileged")
-                child = None
-                if phase == "exec":
-                    child = self.enterContext(self.background(self.containerd.popen(
-                        *self.containerd.exec_arguments(name, ["sleep", "5000"], exec_id="ex"))))
-                    self.events.wait_for(name, "/tasks/exec-started", exec_id="ex")
-                with self.background(self.containerd.popen(*self.containerd.exec_arguments(
-                        name, self.shell("echo c > /proc/sysrq-trigger"), "-d"))):
-                    self.expect_end(name)
-                if child:
-                    self.assertNotEqual(child.wait(LEARN_SECONDS), 0)
+                with contextlib.ExitStack() as stack:
+                    children = []
+                    if phase == "exec":
+                        children.append(stack.enter_context(self.background(self.containerd.popen(
+                            *self.containerd.exec_arguments(name, ["sleep", "5000"],
+                                                            exec_id="ex")))))
+                        self.events.wait_for(name, "/tasks/exec-started", exec_id="ex")
+                    children.append(stack.enter_context(self.background(self.containerd.popen(
+                        *self.containerd.exec_arguments(
+                            name, self.shell("echo c > /proc/sysrq-trigger"))))))
+                    for child in children:
+                        self.assertNotEqual(child.wait(LEARN_SECONDS), 0)
+                self.expect_end(name)
 
     @only("kata", "a stopped process of runc's is only a stopped process")
     def test_a_guest_that_falls_silent_can_be_killed_and_deleted(self):

@@ -44,6 +44,8 @@ class ContainerdCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.runtime = Settings.runtime
+        if getattr(cls, "only_runtime", cls.runtime.name) != cls.runtime.name:
+            raise unittest.SkipTest(f"{cls.only_runtime} only: {cls.only_reason}")
         cls.before_all = snapshot()
         cls.containerd = Containerd(Settings.bin_dir, cls.runtime, cls.prelude)
         cls.addClassCleanup(cls._finish)
@@ -59,8 +61,9 @@ class ContainerdCase(unittest.TestCase):
     def _finish(cls):
         cls.kept = ()
         try:
-            cls.containerd.remove_all()
-            cls.containerd.stop()
+            if cls.containerd.process and cls.containerd.process.poll() is None:
+                cls.containerd.remove_all()
+                cls.containerd.stop()
             left = cls.before_all.compare()
         finally:
             cls.before_all.purge()
@@ -69,12 +72,9 @@ class ContainerdCase(unittest.TestCase):
             raise AssertionError(f"after {cls.__name__} the host still has:\n  " + "\n  ".join(left))
 
     def setUp(self):
-        if only_runtime := getattr(self, "only_runtime", None) or \
-                getattr(getattr(self, self._testMethodName), "only_runtime", None):
-            if only_runtime != self.runtime.name:
-                reason = getattr(self, "only_reason", None) or \
-                    getattr(self, self._testMethodName).only_reason
-                self.skipTest(f"{only_runtime} only: {reason}")
+        test = getattr(self, self._testMethodName)
+        if getattr(test, "only_runtime", self.runtime.name) != self.runtime.name:
+            self.skipTest(f"{test.only_runtime} only: {test.only_reason}")
         self.before = snapshot()
         self.name = self.containerd.new_id()
 

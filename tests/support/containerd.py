@@ -105,7 +105,7 @@ class Containerd:
                     probe.connect(path)
                 except OSError:
                     return False
-        return run([f"{self.bin_dir}/ctr", "version"], 20, env=self.env).code == 0
+        return self.ctr("version", timeout=20).code == 0
 
     def log_tail(self, size=3000):
         try:
@@ -144,8 +144,7 @@ class Containerd:
     # -- ctr ------------------------------------------------------------------------------------
 
     def ctr(self, *arguments, timeout=60, stdin=b"", check=False, env=None):
-        done = run([f"{self.bin_dir}/ctr", *map(str, arguments)], timeout,
-                   env={**self.env, **(env or {})}, stdin=stdin)
+        done = run(self.argv(*arguments), timeout, env={**self.env, **(env or {})}, stdin=stdin)
         if check and done.code != 0:
             raise AssertionError(f"expected success: {done}")
         return done
@@ -153,11 +152,12 @@ class Containerd:
     def popen(self, *arguments, **options):
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                    "stderr": subprocess.PIPE, **options}
-        return subprocess.Popen([f"{self.bin_dir}/ctr", *map(str, arguments)], env=self.env,
-                                **options)
+        return subprocess.Popen(self.argv(*arguments), env=self.env, **options)
 
     def argv(self, *arguments):
-        return [f"{self.bin_dir}/ctr", *map(str, arguments)]
+        # ctr mounts snapshots itself at times: it must see what containerd sees.
+        enter = ["nsenter", "-t", str(self.pid), "-m"] if self.prelude else []
+        return [*enter, f"{self.bin_dir}/ctr", *map(str, arguments)]
 
     def import_image(self):
         """Imports the busybox image once and returns its name."""

@@ -28,10 +28,11 @@ class Runtime:
         return {}
 
     def shim_pid(self, containerd, name):
-        """The shim's pid, from the bundle or by its -id argument."""
+        """The pid of the container's shim daemon, known by its -id and -namespace arguments."""
         for pid, argv in processes():
             if "containerd-shim" in os.path.basename(argv[0]) and has_flag(argv, "id", name) and \
-                    has_flag(argv, "namespace", containerd.namespace):
+                    has_flag(argv, "namespace", containerd.namespace) and \
+                    argv[-1] not in ("start", "delete"):
                 return pid
         return None
 
@@ -43,8 +44,9 @@ class Runtime:
 class Runc(Runtime):
     name = "runc"
     type = "io.containerd.runc.v2"
-    # Its shim keeps a namespace's folder once made.
-    known_leftovers = re.compile(r"^empty folder /run/containerd/runc/[^/]+$")
+    # Its shim keeps a namespace's folder once made, and its sockets when it is killed.
+    known_leftovers = re.compile(r"^empty folder /run/containerd/runc/[^/]+$|"
+                                 r"^socket /run/containerd/s/[0-9a-f]{64}$")
 
     def execs_at_once(self, series):
         # 100 take 6 s with 10 at once and 160 s with 100 at once on containerd 1.6's runc shim.

@@ -8,7 +8,6 @@ receives the events.
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 
@@ -50,7 +49,8 @@ class Shim:
     def __init__(self, containerd, name, config):
         self.containerd, self.name = containerd, name
         self.namespace = containerd.namespace
-        self.bundle = f"{containerd.base}/b-{name[:20].replace('/', '_')}"
+        # runc's shim finds a container's folder by its id beside the working directory.
+        self.bundle = f"{containerd.base}/bundles/{name}"
         os.makedirs(f"{self.bundle}/rootfs")
         self.tree = f"{self.bundle}/tree"
         image.write_tree(self.tree)
@@ -121,16 +121,15 @@ class Shim:
         return protobuf.first(reply, 1)
 
     def pid(self):
-        """The daemon's pid: the peer of the socket."""
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(self.address)
-            data = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        return int.from_bytes(data[:4], "little")
+        """The daemon's pid, as Connect tells it."""
+        return protobuf.first(self.call("Connect", (1, self.name), timeout=10), 1)
 
     def stop(self):
         """Shutdown, else SIGKILL and the delete action, as containerd would."""
         if self.client:
+            pid = 0
             try:
+                pid = self.pid()
                 self.call("Kill", (1, self.name), (3, int(signal.SIGKILL)), (4, 1), timeout=10)
             except (ttrpc.RpcError, ttrpc.ConnectionClosed, TimeoutError, OSError):
                 pass
@@ -141,9 +140,8 @@ class Shim:
                 except (ttrpc.RpcError, ttrpc.ConnectionClosed, TimeoutError, OSError):
                     pass
             try:
-                pid = self.pid()
-                wait_until(lambda: not os.path.exists(f"/proc/{pid}/exe"), 5, "the shim ends")
-            except (OSError, AssertionError):
+                wait_until(lambda: not pid or not os.path.exists(f"/proc/{pid}"), 5, "shim ends")
+            except AssertionError:
                 pass
             self.client.close()
         self.action("-bundle", self.bundle, "delete")
