@@ -33,6 +33,7 @@ struct ContainerEntry {
   std::map<std::string, std::shared_ptr<Process>> execs;  // by exec id
   bool created = false;                                   // CreateContainer has succeeded
   bool paused = false;
+  bool removed = false;        // nothing of it is left
   std::vector<Done> removals;  // calls that wait for the removal; not empty while it is under way
 
   bool removing() const { return !removals.empty(); }

@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 
 #include "sys/file.h"
+#include "sys/mounts.h"
 
 namespace kata::guest {
 namespace {
@@ -135,6 +136,7 @@ void OpenStandardStreams() {
 
 Result<std::string> MountBasics() {
   std::string notes;
+  KATA_TRY(sys::MakeRootPivotable());
   for (const MountPoint& point : kMounts) {
     Result<void> mounted = MountOne(point);
     if (!mounted && point.need == Need::kRequired) {

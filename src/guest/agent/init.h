@@ -12,7 +12,8 @@
 
 namespace kata::guest {
 
-// Mounts the file systems that a Linux userland expects and makes the usual links in /dev.
+// Makes the root fit for containers' pivot_root, mounts the file systems that a Linux userland
+// expects and makes the usual links in /dev.
 // Stops at the first that the agent cannot do without; returns the errors of the others as text.
 Result<std::string> MountBasics();
 

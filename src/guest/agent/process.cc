@@ -134,6 +134,9 @@ Result<void> Process::TakeTerminal(sys::UniqueFd master) {
   in_ = std::make_unique<InputStream>(loop_, KATA_TRY(sys::Duplicate(master.get())), true);
   out_ = std::make_unique<OutputStream>(loop_, KATA_TRY(sys::Duplicate(master.get())));
   terminal_ = std::move(master);
+  if (initial_rows_ != 0 && initial_columns_ != 0) {
+    KATA_TRY(Resize(initial_rows_, initial_columns_));
+  }
   return {};
 }
 
@@ -187,9 +190,15 @@ Result<void> Process::Signal(int signal) const {
   return FailErrno("kill", std::to_string(pid_));
 }
 
-Result<void> Process::Resize(uint16_t rows, uint16_t columns) const {
+Result<void> Process::Resize(uint32_t rows, uint32_t columns) const {
   if (!terminal_) return Fail(Code::kFailedPrecondition, "the process has no terminal");
-  const winsize size{.ws_row = rows, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  if (rows > UINT16_MAX || columns > UINT16_MAX) {
+    return Fail(Code::kInvalidArgument, fmt::format("terminal of {}x{}", rows, columns));
+  }
+  const winsize size{.ws_row = static_cast<uint16_t>(rows),
+                     .ws_col = static_cast<uint16_t>(columns),
+                     .ws_xpixel = 0,
+                     .ws_ypixel = 0};
   if (::ioctl(terminal_.get(), TIOCSWINSZ, &size) != 0) return FailErrno("TIOCSWINSZ");
   return {};
 }

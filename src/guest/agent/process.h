@@ -56,6 +56,11 @@ class Process : public std::enable_shared_from_this<Process> {
   // Follows a forked child. One that has not come as far as the milestone waited for within
   // `timeout` is killed, and the wait fails with kDeadlineExceeded.
   void Follow(PendingProcess pending, std::chrono::milliseconds timeout);
+  // The terminal's size from its beginning; zeroes leave it alone. Before the terminal is there.
+  void set_initial_size(uint32_t rows, uint32_t columns) {
+    initial_rows_ = rows;
+    initial_columns_ = columns;
+  }
   // Calls `done` when the child is set up, or with the reason why it never will be.
   void WhenReady(Done done);
   // Calls `done` when the child executes its program, or with the reason why it never will.
@@ -71,7 +76,8 @@ class Process : public std::enable_shared_from_this<Process> {
   // Errors  kNotFound  the process has ended
   Result<void> Signal(int signal) const;
   // Errors  kFailedPrecondition  it has no terminal
-  Result<void> Resize(uint16_t rows, uint16_t columns) const;
+  //         kInvalidArgument     more than 65535 rows or columns
+  Result<void> Resize(uint32_t rows, uint32_t columns) const;
 
   InputStream& in() { return *in_; }
   OutputStream& out() { return *out_; }
@@ -103,6 +109,8 @@ class Process : public std::enable_shared_from_this<Process> {
   sys::UniqueFd report_;
   sys::UniqueFd start_;
   sys::UniqueFd terminal_;
+  uint32_t initial_rows_ = 0;
+  uint32_t initial_columns_ = 0;
   std::unique_ptr<InputStream> in_;
   std::unique_ptr<OutputStream> out_;
   std::unique_ptr<OutputStream> err_;

@@ -20,7 +20,7 @@ inline constexpr const char* kSharedDir = "/run/kata-containers/shared/container
 // One sandbox: made by CreateSandbox, ended with the guest.
 class Sandbox {
  public:
-  // Makes the namespaces, sets the host name in them and in the guest, and writes the resolver's
+  // Makes the namespaces, sets the host name in them, and writes the resolver's
   // configuration if there are DNS lines. Storages are the caller's business.
   // Errors  kFailedPrecondition  a kernel module that this kernel does not have
   static Result<Sandbox> Create(const agent::CreateSandboxRequest& request);

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/agent/agent.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "guest/agent/ids.h"
+
+namespace kata::guest {
+namespace {
+
+constexpr int kMaxStorages = 1024;
+constexpr int kMaxDevices = 1024;
+constexpr std::chrono::seconds kDestroyTimeout{10};
+
+template <class List>
+std::vector<const agent::Storage*> Pointers(const List& storages) {
+  std::vector<const agent::Storage*> pointers;
+  for (const agent::Storage& storage : storages) pointers.push_back(&storage);
+  return pointers;
+}
+
+template <class List>
+Result<bool> StoragesAreReady(const List& storages) {
+  for (const agent::Storage& storage : storages) {
+    if (!KATA_TRY(StorageIsReady(storage))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Agent::Agent(sys::EventLoop& loop, Config config, std::function<void()> stop)
+    : loop_(loop), config_(std::move(config)), stop_(std::move(stop)), devices_(loop), oom_(loop) {}
+
+bool Agent::IsInit() { return ::getpid() == 1; }
+
+void Agent::CreateSandbox(agent::CreateSandboxRequest request, Done done) {
+  if (sandbox_ || creating_sandbox_) {
+    return done(Fail(Code::kAlreadyExists, "this guest has a sandbox already"));
+  }
+  if (!request.sandbox_id().empty()) {
+    if (auto valid = CheckId("sandbox id", request.sandbox_id()); !valid) return done(valid);
+  }
+  if (request.storages_size() > kMaxStorages) {
+    return done(Fail(Code::kInvalidArgument, "too many storages"));
+  }
+  if (!request.guest_hook_path().empty()) {
+    log::Warn("guest hooks are not run", {{"guest_hook_path", request.guest_hook_path()}});
+  }
+  creating_sandbox_ = true;
+  const auto shared = std::make_shared<agent::CreateSandboxRequest>(std::move(request));
+  devices_.Wait([shared] { return StoragesAreReady(shared->storages()); }, config_.hotplug_timeout,
+                [this, shared, done = std::move(done)](Result<void> ready) mutable {
+                  creating_sandbox_ = false;
+                  const auto create = [&]() -> Result<void> {
+                    KATA_TRY(std::move(ready));
+                    Sandbox sandbox = KATA_TRY(Sandbox::Create(*shared));
+                    sandbox.mount_points = KATA_TRY(storages_.Mount(Pointers(shared->storages())));
+                    sandbox_ = std::move(sandbox);
+                    log::Info("sandbox created", {{"sandbox", sandbox_->id()}});
+                    return {};
+                  };
+                  done(create());
+                });
+}
+
+void Agent::DestroySandbox(Done done) {
+  struct Destruction {
+    size_t left = 1;
+    Result<void> result;
+    Done done;
+  };
+  const auto all = std::make_shared<Destruction>();
+  all->done = std::move(done);
+  const auto one_done = [this, all](Result<void> result) {
+    if (!result && all->result) all->result = std::move(result);
+    if (--all->left > 0) return;
+    if (sandbox_) {
+      auto released = storages_.Release(sandbox_->mount_points);
+      if (!released && all->result) all->result = std::move(released);
+      log::Info("sandbox destroyed", {{"sandbox", sandbox_->id()}});
+      sandbox_.reset();
+    }
+    all->done(std::move(all->result));
+  };
+  std::vector<ContainerTable::EntryPtr> entries;
+  for (const auto& [id, entry] : containers_.entries()) entries.push_back(entry);
+  all->left += entries.size();
+  for (const auto& entry : entries) RemoveContainer(entry, kDestroyTimeout, one_done);
+  one_done({});
+}
+
+// One CreateContainer under way.
+struct Agent::Creation {
+  agent::CreateContainerRequest request;
+  ContainerTable::EntryPtr entry;
+  Done done;
+};
+
+void Agent::CreateContainer(agent::CreateContainerRequest request, Done done) {
+  const std::string& id = request.container_id();
+  if (auto valid = CheckId("container id", id); !valid) return done(std::move(valid));
+  if (!sandbox_) return done(Fail(Code::kFailedPrecondition, "there is no sandbox yet"));
+  if (!request.has_oci() || !request.oci().has_process()) {
+    return done(Fail(Code::kInvalidArgument, "the container's specification has no process"));
+  }
+  if (request.storages_size() > kMaxStorages || request.devices_size() > kMaxDevices) {
+    return done(Fail(Code::kInvalidArgument, "too many storages or devices"));
+  }
+  auto entry = containers_.Add(id);
+  if (!entry) return done(std::unexpected(std::move(entry).error()));
+  const auto creation =
+      std::make_shared<Creation>(Creation{std::move(request), *entry, std::move(done)});
+  const auto ready = [creation]() -> Result<bool> {
+    for (const agent::Device& device : creation->request.devices()) {
+      if (!KATA_TRY(DeviceIsReady(device))) return false;
+    }
+    return StoragesAreReady(creation->request.storages());
+  };
+  devices_.Wait(ready, config_.hotplug_timeout, [this, creation](Result<void> there) {
+    if (!there) return FinishCreation(creation, std::move(there));
+    PrepareContainer(creation);
+  });
+}
+
+void Agent::PrepareContainer(const std::shared_ptr<Creation>& creation) {
+  ContainerEntry& entry = *creation->entry;
+  if (entry.removing() || entry.removed) {
+    return FinishCreation(creation, Fail(Code::kAborted, "the container is being removed"));
+  }
+  if (auto started = StartCreation(*creation); !started) {
+    return FinishCreation(creation, std::move(started));
+  }
+  entry.init->WhenReady(
+      [this, creation](Result<void> ready) { FinishCreation(creation, std::move(ready)); });
+}
+
+Result<void> Agent::StartCreation(Creation& creation) {
+  ContainerEntry& entry = *creation.entry;
+  agent::CreateContainerRequest& request = creation.request;
+  if (!sandbox_) return Fail(Code::kFailedPrecondition, "the sandbox has been destroyed");
+  oci::Spec& spec = *request.mutable_oci();
+  for (const agent::Device& device : request.devices()) KATA_TRY(AddDevice(device, &spec));
+  entry.mount_points = KATA_TRY(storages_.Mount(Pointers(request.storages())));
+  const bool share_pid = request.sandbox_pidns() || sandbox_->shares_pid();
+  StdioPair stdio = KATA_TRY(MakeStdio(spec.process().terminal(), config_.container_pipe_size));
+  const oci::Box console = spec.process().console_size();
+  entry.init = std::make_shared<Process>(loop_, "", stdio);
+  Container::Created created = KATA_TRY(Container::Create(
+      {.id = entry.id, .oci = std::move(spec), .shared = sandbox_->NamespacesFor(share_pid)},
+      std::move(stdio.child)));
+  entry.container = std::move(created.container);
+  entry.init->Follow(std::move(created.init), config_.launch_process_timeout);
+  entry.init->set_initial_size(console.height(), console.width());
+  if (share_pid) KATA_TRY(sandbox_->KeepPidNamespace(entry.init->pid()));
+  return {};
+}
+
+void Agent::FinishCreation(const std::shared_ptr<Creation>& creation, Result<void> result) {
+  const ContainerTable::EntryPtr& entry = creation->entry;
+  if (result && !entry->removing() && !entry->removed) {
+    entry->created = true;
+    if (auto watched = oom_.Add(entry->id, *entry->container); !watched) {
+      log::Warn("no OOM events", {{"container", entry->id}, {"error", watched.error().message()}});
+    }
+    log::Info("container created", {{"container", entry->id}, {"pid", entry->init->pid()}});
+    return creation->done({});
+  }
+  if (result) result = Fail(Code::kAborted, "the container is being removed");
+  // The host may take its own things away once it has the answer, so the answer comes last.
+  RemoveContainer(entry, kDestroyTimeout, [creation, result](const Result<void>& removed) {
+    if (!removed) {
+      log::Error("cannot clean up",
+                 {{"container", creation->entry->id}, {"error", removed.error().message()}});
+    }
+    creation->done(result);
+  });
+}
+
+// One removal under way; the calls that wait for it are in the entry.
+struct Agent::Removal {
+  ContainerTable::EntryPtr entry;
+  Deadline deadline;
+  std::chrono::milliseconds pause{1};
+};
+
+void Agent::RemoveContainer(const ContainerTable::EntryPtr& entry,
+                            std::chrono::milliseconds timeout, Done done) {
+  if (entry->removed) return done({});
+  const bool under_way = entry->removing();
+  entry->removals.push_back(std::move(done));
+  if (under_way) return;
+  if (entry->container) {
+    if (auto killed = entry->container->KillAll(); !killed) {
+      log::Warn("kill", {{"container", entry->id}, {"error", killed.error().message()}});
+    }
+  }
+  // A child that is still being set up may not be in the cgroup yet.
+  if (entry->init) (void)entry->init->Signal(SIGKILL);
+  for (const auto& [id, exec] : entry->execs) (void)exec->Signal(SIGKILL);
+  ContinueRemoval(std::make_shared<Removal>(Removal{entry, Deadline::After(timeout)}));
+}
+
+void Agent::ContinueRemoval(const std::shared_ptr<Removal>& removal) {
+  ContainerEntry& entry = *removal->entry;
+  Result<void> destroyed = Fail(Code::kUnavailable, "its processes have not ended");
+  if (entry.AllExited()) {
+    oom_.Remove(entry.id);
+    destroyed = entry.container ? entry.container->Destroy() : Result<void>();
+  }
+  const bool busy = !destroyed && destroyed.error().code() == Code::kUnavailable;
+  if (!busy) return FinishRemoval(removal, destroyed);
+  if (removal->deadline.Passed()) {
+    return FinishRemoval(
+        removal, std::unexpected(Error(Code::kDeadlineExceeded, destroyed.error().message())));
+  }
+  // The cgroup's last process may be an orphan, of whose end no event tells in time.
+  constexpr std::chrono::milliseconds kMaxPause{50};
+  loop_.RunAfter(removal->pause, [this, removal] { ContinueRemoval(removal); });
+  removal->pause = std::min(removal->pause * 2, kMaxPause);
+}
+
+void Agent::FinishRemoval(const std::shared_ptr<Removal>& removal, const Result<void>& result) {
+  ContainerEntry& entry = *removal->entry;
+  Result<void> outcome = result;
+  if (outcome) {
+    outcome = storages_.Release(entry.mount_points);
+    entry.mount_points.clear();
+    if (entry.init) entry.init->AbandonStreams();
+    for (const auto& [id, exec] : entry.execs) exec->AbandonStreams();
+    containers_.Erase(entry.id);
+    entry.removed = true;
+    log::Info("container removed", {{"container", entry.id}});
+  }
+  if (!outcome) outcome = std::unexpected(outcome.error().Within("remove " + entry.id));
+  for (Done& done : std::exchange(entry.removals, {})) done(outcome);
+}
+
+void Agent::ExecProcess(agent::ExecProcessRequest request, Done done) {
+  const std::string exec_id = request.exec_id();
+  const auto start = [&]() -> Result<std::shared_ptr<Process>> {
+    const ContainerTable::EntryPtr entry = KATA_TRY(containers_.Find(request.container_id()));
+    KATA_TRY(CheckId("exec id", exec_id));
+    ContainerTable::Tidy(*entry);
+    constexpr size_t kMaxExecs = 4096;
+    const auto existing = entry->execs.find(exec_id);
+    if (exec_id == entry->id || (existing != entry->execs.end() && !existing->second->collected)) {
+      return Fail(Code::kAlreadyExists, fmt::format("process \"{}\" exists already", exec_id));
+    }
+    if (entry->execs.size() >= kMaxExecs) {
+      return Fail(Code::kResourceExhausted, "too many processes were executed into the container");
+    }
+    if (!request.has_process()) return Fail(Code::kInvalidArgument, "no process to execute");
+    if (entry->removing() || entry->init->exited()) {
+      return Fail(Code::kFailedPrecondition, "the container has stopped");
+    }
+    if (entry->paused) return Fail(Code::kFailedPrecondition, "the container is paused");
+    StdioPair stdio =
+        KATA_TRY(MakeStdio(request.process().terminal(), config_.container_pipe_size));
+    auto process = std::make_shared<Process>(loop_, exec_id, stdio);
+    PendingProcess pending =
+        KATA_TRY(entry->container->Exec(request.process(), std::move(stdio.child)));
+    entry->execs[exec_id] = process;
+    process->Follow(std::move(pending), config_.launch_process_timeout);
+    process->set_initial_size(request.process().console_size().height(),
+                              request.process().console_size().width());
+    return process;
+  };
+  auto process = start();
+  if (!process) return done(std::unexpected(std::move(process).error()));
+  const auto entry = containers_.FindAny(request.container_id());
+  Process& started = **process;
+  started.WhenRunning(
+      [entry, exec_id, process = *process, done = std::move(done)](Result<void> running) mutable {
+        if (running) return done({});
+        // Its table entry goes when it was reaped; until then the pid must be known as ours.
+        process->collected = true;
+        process->AbandonStreams();
+        process->WhenExited([entry](sys::ExitStatus) { ContainerTable::Tidy(*entry); });
+        done(std::move(running));
+      });
+}
+
+void Agent::Freeze(const ContainerTable::EntryPtr& entry, bool on, Done done) {
+  if (entry->init->exited()) {
+    return done(Fail(Code::kFailedPrecondition, "the container has stopped"));
+  }
+  if (auto asked = entry->container->Freeze(on); !asked) return done(std::move(asked));
+  entry->paused = on;
+  constexpr std::chrono::seconds kFreezeTimeout{10};
+  AwaitFrozen(entry, on, Deadline::After(kFreezeTimeout), std::move(done));
+}
+
+void Agent::AwaitFrozen(const ContainerTable::EntryPtr& entry, bool on, Deadline deadline,
+                        Done done) {
+  if (entry->removed) return done(Fail(Code::kNotFound, "the container has been removed"));
+  const Result<bool> frozen = entry->container->Frozen();
+  if (!frozen) return done(std::unexpected(frozen.error()));
+  if (*frozen == on) return done({});
+  if (deadline.Passed() || entry->removing()) {
+    if (on && entry->container->Freeze(false)) entry->paused = false;
+    return done(Fail(Code::kDeadlineExceeded, "the container's processes did not freeze in time"));
+  }
+  constexpr std::chrono::milliseconds kPause{2};
+  loop_.RunAfter(kPause, [this, entry, on, deadline, done = std::move(done)]() mutable {
+    AwaitFrozen(entry, on, deadline, std::move(done));
+  });
+}
+
+void Agent::OnChildExit(pid_t pid, sys::ExitStatus status) {
+  const ContainerTable::Owner owner = containers_.FindPid(pid);
+  if (!owner.process) return;
+  log::Debug("process ended", {{"container", owner.entry->id},
+                               {"exec", owner.process->id()},
+                               {"status", status.Describe()}});
+  oom_.Check(owner.entry->id);
+  owner.process->HasExited(status);
+}
+
+void Agent::OnDisconnect() {
+  for (const auto& [id, entry] : containers_.entries()) {
+    if (entry->init) {
+      entry->init->out().DropReaders();
+      entry->init->err().DropReaders();
+    }
+    for (const auto& [exec_id, exec] : entry->execs) {
+      exec->out().DropReaders();
+      exec->err().DropReaders();
+    }
+  }
+}
+
+void Agent::StopSoon() {
+  if (std::exchange(stopping_, true)) return;
+  constexpr std::chrono::milliseconds kTimeForAnswers{20};
+  loop_.RunAfter(kTimeForAnswers, [this] { stop_(); });
+}
+
+}  // namespace kata::guest

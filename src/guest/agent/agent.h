@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// guest/agent/agent.h - the state behind the agent's services, and what takes several steps.
+//
+// One thread. Calls that cannot be answered at once keep their callback and are answered from
+// events: a child's report, a child's end, a device, a timer.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "guest/agent/config.h"
+#include "guest/agent/container_table.h"
+#include "guest/agent/devices.h"
+#include "guest/agent/oom_watch.h"
+#include "guest/agent/sandbox.h"
+#include "guest/agent/storage/storage.h"
+#include "proto/agent.pb.h"
+#include "sys/event_loop.h"
+#include "sys/process.h"
+
+namespace kata::guest {
+
+class Agent {
+ public:
+  using Done = std::move_only_function<void(Result<void>)>;
+
+  // `stop` ends the agent: called once, after DestroySandbox or a signal.
+  Agent(sys::EventLoop& loop, Config config, std::function<void()> stop);
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  // Errors  kAlreadyExists  there is a sandbox
+  void CreateSandbox(agent::CreateSandboxRequest request, Done done);
+  // Removes all containers and storages. Goes on after an error and gives the first.
+  void DestroySandbox(Done done);
+
+  // Waits for devices, mounts storages, forks the first process; `done` when it is ready. After an
+  // error nothing of the container is left.
+  void CreateContainer(agent::CreateContainerRequest request, Done done);
+  // Kills what runs, waits until it is gone, removes everything.
+  // Errors  kDeadlineExceeded  after `timeout`; may be tried again
+  void RemoveContainer(const ContainerTable::EntryPtr& entry, std::chrono::milliseconds timeout,
+                       Done done);
+  // `done` when the program executes.
+  void ExecProcess(agent::ExecProcessRequest request, Done done);
+  // Pauses or resumes; `done` when the kernel has done it.
+  void Freeze(const ContainerTable::EntryPtr& entry, bool on, Done done);
+
+  // The reaper's news: of our processes and of strangers.
+  void OnChildExit(pid_t pid, sys::ExitStatus status);
+  // The host has left: nobody is there to take what readers would be given.
+  void OnDisconnect();
+  // Ends the agent a moment later, so that answers on their way arrive.
+  void StopSoon();
+
+  sys::EventLoop& loop() { return loop_; }
+  const Config& config() const { return config_; }
+  ContainerTable& containers() { return containers_; }
+  OomWatch& oom() { return oom_; }
+  // True where this process is the guest's first.
+  static bool IsInit();
+
+ private:
+  struct Creation;
+  struct Removal;
+
+  void PrepareContainer(const std::shared_ptr<Creation>& creation);
+  Result<void> StartCreation(Creation& creation);
+  void FinishCreation(const std::shared_ptr<Creation>& creation, Result<void> result);
+  void ContinueRemoval(const std::shared_ptr<Removal>& removal);
+  void FinishRemoval(const std::shared_ptr<Removal>& removal, const Result<void>& result);
+  void AwaitFrozen(const ContainerTable::EntryPtr& entry, bool on, Deadline deadline, Done done);
+
+  sys::EventLoop& loop_;
+  const Config config_;
+  std::function<void()> stop_;
+  bool stopping_ = false;
+  DeviceWaiter devices_;
+  OomWatch oom_;
+  StorageTable storages_;
+  bool creating_sandbox_ = false;
+  std::optional<Sandbox> sandbox_;
+  ContainerTable containers_;
+};
+
+}  // namespace kata::guest

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kata-agent: the first process of the guest, and the host's hand in it.
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/log.h"
+#include "guest/agent/agent.h"
+#include "guest/agent/channel.h"
+#include "guest/agent/config.h"
+#include "guest/agent/init.h"
+#include "guest/agent/reaper.h"
+#include "guest/agent/service/services.h"
+#include "sys/event_loop.h"
+#include "sys/file.h"
+#include "ttrpc/server.h"
+
+namespace kata::guest {
+namespace {
+
+// Duties of the guest's first process. Returns false if the guest is of no use.
+bool BecomeInit() {
+  const auto mounted = MountBasics();
+  OpenStandardStreams();
+  if (!mounted) {
+    log::Error("cannot start the guest", {{"error", mounted.error().message()}});
+    return false;
+  }
+  if (!mounted->empty()) log::Info("optional mounts are missing", {{"error", *mounted}});
+  if (const std::string notes = ApplyDefaults(); !notes.empty()) {
+    log::Warn("some defaults could not be set", {{"error", notes}});
+  }
+  return true;
+}
+
+Config ReadConfig() {
+  constexpr size_t kMaxCommandLine = 65536;
+  Config config = ParseCommandLine(sys::ReadFile("/proc/cmdline", kMaxCommandLine).value_or(""));
+  ApplyEnvironment(&config);
+  log::SetLevel(config.log_level);
+  for (const std::string& warning : config.warnings) log::Warn(warning);
+  return config;
+}
+
+// Serves until told to stop.
+Result<void> Serve(Config config) {
+  const std::string address = config.server_addr;
+  const auto loop = KATA_TRY(sys::EventLoop::Create());
+  Agent agent(*loop, std::move(config), [&loop] { loop->Stop(); });
+  const auto reaper = KATA_TRY(Reaper::Create(
+      *loop, [&agent](pid_t pid, sys::ExitStatus status) { agent.OnChildExit(pid, status); },
+      [&agent] { agent.StopSoon(); }));
+  ttrpc::Server server(*loop);
+  RegisterServices(server, agent);
+  const auto channel =
+      KATA_TRY(Channel::Open(*loop, server, address, [&agent] { agent.OnDisconnect(); }));
+  log::Info("agent ready", {{"version", KATA_VERSION}, {"address", address}});
+  return loop->Run();
+}
+
+int Main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "--version") {
+    std::printf("kata-agent %s\n", KATA_VERSION);
+    return EXIT_SUCCESS;
+  }
+  const bool init = Agent::IsInit();
+  if (init && !BecomeInit()) {
+    PowerOff();
+    return EXIT_FAILURE;
+  }
+  const Result<void> served = Serve(ReadConfig());
+  if (!served) log::Error("agent failed", {{"error", served.error().message()}});
+  // The guest is nothing without its agent: off, so that the host learns of it at once.
+  if (init) PowerOff();
+  return served ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+}  // namespace
+}  // namespace kata::guest
+
+int main(int argc, char** argv) { return kata::guest::Main(argc, argv); }

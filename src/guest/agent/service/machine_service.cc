@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Methods about the guest as a machine, and about the agent itself.
+#include <fcntl.h>
+#include <linux/random.h>
+#include <sys/ioctl.h>
+#include <sys/statfs.h>
+#include <time.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "guest/agent/hotplug.h"
+#include "guest/agent/metrics.h"
+#include "guest/agent/service/services.h"
+#include "proto/csi.pb.h"
+#include "proto/health.pb.h"
+#include "sys/file.h"
+
+namespace kata::guest {
+namespace {
+
+using ttrpc::CallContext;
+using ttrpc::Responder;
+
+constexpr const char* kSys = "/sys";
+constexpr const char* kProtocolVersion = "0.0.1";
+
+Result<agent::GuestDetailsResponse> GetGuestDetails(const agent::GuestDetailsRequest& request) {
+  agent::GuestDetailsResponse response;
+  if (request.mem_block_size()) response.set_mem_block_size_bytes(MemoryBlockSize(kSys));
+  if (request.mem_hotplug_probe()) {
+    response.set_support_mem_hotplug_probe(SupportsMemoryProbe(kSys));
+  }
+  agent::AgentDetails& details = *response.mutable_agent_details();
+  details.set_version(KATA_VERSION);
+  details.set_init_daemon(Agent::IsInit());
+  details.set_supports_seccomp(false);
+  for (const std::string_view name : StorageDrivers()) {
+    details.add_storage_handlers(std::string(name));
+  }
+  for (const std::string_view name : DeviceDrivers()) {
+    details.add_device_handlers(std::string(name));
+  }
+  details.add_extra_features(kGuestService);
+  return response;
+}
+
+Result<void> SetGuestDateTime(const agent::SetGuestDateTimeRequest& request) {
+  constexpr int64_t kMicrosecondsPerSecond = 1'000'000;
+  if (request.sec() < 0 || request.usec() < 0 || request.usec() >= kMicrosecondsPerSecond) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("time of {} s and {} us", request.sec(), request.usec()));
+  }
+  const timespec now{.tv_sec = request.sec(), .tv_nsec = request.usec() * 1000};
+  if (::clock_settime(CLOCK_REALTIME, &now) != 0) return FailErrno("clock_settime");
+  return {};
+}
+
+Result<void> ReseedRandomDev(const agent::ReseedRandomDevRequest& request) {
+  constexpr size_t kMaxSeed = 4096;
+  const std::string& seed = request.data();
+  if (seed.empty() || seed.size() > kMaxSeed) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("seed of {} bytes, not 1 to {}", seed.size(), kMaxSeed));
+  }
+  const sys::UniqueFd random = KATA_TRY(sys::Open("/dev/urandom", O_RDWR));
+  // struct rand_pool_info ends in the bytes.
+  std::vector<int> buffer(2 + (seed.size() + sizeof(int) - 1) / sizeof(int));
+  buffer[0] = static_cast<int>(seed.size() * 8);
+  buffer[1] = static_cast<int>(seed.size());
+  std::memcpy(&buffer[2], seed.data(), seed.size());
+  if (::ioctl(random.get(), RNDADDENTROPY, buffer.data()) != 0) return FailErrno("RNDADDENTROPY");
+  // A clone of a virtual machine must not hand out numbers that its siblings do.
+  if (::ioctl(random.get(), RNDRESEEDCRNG) != 0) return FailErrno("RNDRESEEDCRNG");
+  return {};
+}
+
+Result<csi::VolumeStatsResponse> GetVolumeStats(const agent::VolumeStatsRequest& request) {
+  struct statfs status{};
+  if (::statfs(request.volume_guest_path().c_str(), &status) != 0) {
+    return FailErrno("statfs", request.volume_guest_path());
+  }
+  csi::VolumeStatsResponse response;
+  const auto add = [&response](uint64_t total, uint64_t free, uint64_t unit_size,
+                               csi::VolumeUsage::Unit unit) {
+    csi::VolumeUsage& usage = *response.add_usage();
+    usage.set_total(total * unit_size);
+    usage.set_available(free * unit_size);
+    usage.set_used((total - free) * unit_size);
+    usage.set_unit(unit);
+  };
+  const auto block_size = static_cast<uint64_t>(status.f_bsize);
+  add(status.f_blocks, status.f_bfree, block_size, csi::VolumeUsage::BYTES);
+  add(status.f_files, status.f_ffree, 1, csi::VolumeUsage::INODES);
+  response.mutable_volume_condition()->set_abnormal(false);
+  return response;
+}
+
+Result<void> OnlineOnce(const agent::OnlineCPUMemRequest& request) {
+  KATA_TRY(OnlineCpus(kSys));
+  if (!request.cpu_only()) KATA_TRY(OnlineMemory(kSys));
+  return {};
+}
+
+// A processor appears some time after the VMM was told to plug it.
+void OnlineUntil(Agent& agent, const agent::OnlineCPUMemRequest& request, Deadline deadline,
+                 Agent::Done done) {
+  if (auto once = OnlineOnce(request); !once) return done(std::move(once));
+  const Result<uint32_t> online = CountOnlineCpus(kSys);
+  if (!online) return done(std::unexpected(online.error()));
+  if (*online >= request.nb_cpus()) return done({});
+  if (deadline.Passed()) {
+    return done(Fail(Code::kDeadlineExceeded,
+                     fmt::format("{} of {} processors are online", *online, request.nb_cpus())));
+  }
+  constexpr std::chrono::milliseconds kPause{20};
+  agent.loop().RunAfter(kPause, [&agent, request, deadline, done = std::move(done)]() mutable {
+    OnlineUntil(agent, request, deadline, std::move(done));
+  });
+}
+
+Result<agent::Metrics> GetMetrics(Agent& agent) {
+  size_t processes = 0;
+  for (const auto& [id, entry] : agent.containers().entries()) {
+    processes += entry->execs.size() + (entry->init ? 1 : 0);
+  }
+  agent::Metrics metrics;
+  metrics.set_metrics(FormatMetrics("/proc", agent.containers().entries().size(), processes));
+  return metrics;
+}
+
+Result<health::HealthCheckResponse> Check(const health::CheckRequest&) {
+  health::HealthCheckResponse response;
+  response.set_status(health::HealthCheckResponse::SERVING);
+  return response;
+}
+
+Result<health::VersionCheckResponse> Version(const health::CheckRequest&) {
+  health::VersionCheckResponse response;
+  response.set_grpc_version(kProtocolVersion);
+  response.set_agent_version(KATA_VERSION);
+  return response;
+}
+
+}  // namespace
+
+void RegisterMachineMethods(ttrpc::Server& server, Agent& agent) {
+  HandleNow<health::CheckRequest>(server, kHealthService, "Check", Check);
+  HandleNow<health::CheckRequest>(server, kHealthService, "Version", Version);
+  HandleNow<agent::GuestDetailsRequest>(server, kAgentService, "GetGuestDetails", GetGuestDetails);
+  HandleNow<agent::SetGuestDateTimeRequest>(server, kAgentService, "SetGuestDateTime",
+                                            SetGuestDateTime);
+  HandleNow<agent::ReseedRandomDevRequest>(server, kAgentService, "ReseedRandomDev",
+                                           ReseedRandomDev);
+  HandleNow<agent::VolumeStatsRequest>(server, kAgentService, "GetVolumeStats", GetVolumeStats);
+  HandleNow<agent::MemHotplugByProbeRequest>(
+      server, kAgentService, "MemHotplugByProbe",
+      [](const agent::MemHotplugByProbeRequest& request) {
+        const auto& addresses = request.mem_hotplug_probe_addr();
+        return ProbeMemory(kSys, {addresses.data(), static_cast<size_t>(addresses.size())});
+      });
+  HandleNow<agent::GetMetricsRequest>(
+      server, kAgentService, "GetMetrics",
+      [&agent](const agent::GetMetricsRequest&) { return GetMetrics(agent); });
+  server.Handle<agent::OnlineCPUMemRequest>(
+      kAgentService, "OnlineCPUMem",
+      [&agent](CallContext, const agent::OnlineCPUMemRequest& request, Responder responder) {
+        constexpr std::chrono::seconds kTimeout{5};
+        OnlineUntil(agent, request, Deadline::After(kTimeout), AnswerLater(std::move(responder)));
+      });
+}
+
+}  // namespace kata::guest
