@@ -100,6 +100,12 @@ Error Error::FromErrno(std::string_view operation, std::string_view subject, int
   return error;
 }
 
+Error Error::FromErrnoWorded(int error_number, std::string message) {
+  Error error(CodeFromErrno(error_number), std::move(message));
+  error.errno_ = error_number;
+  return error;
+}
+
 Error Error::Within(std::string_view context) && {
   message_ = fmt::format("{}: {}", context, message_);
   return std::move(*this);

@@ -49,6 +49,8 @@ class [[nodiscard]] Error {
   // the errno. `error_number` 0 means the current errno. The subject may be empty.
   static Error FromErrno(std::string_view operation, std::string_view subject = {},
                          int error_number = 0);
+  // The same code and errno with a message of the caller's own.
+  static Error FromErrnoWorded(int error_number, std::string message);
 
   Code code() const { return code_; }
   // 0 where the error did not come from the kernel.

@@ -2,8 +2,10 @@
 #include "sys/mounts.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <fmt/format.h>
 
@@ -109,6 +111,18 @@ Result<void> SetMountReadOnly(int mount_fd, bool recursive) {
 Result<void> SetMountPropagation(int mount_fd, unsigned long flag) {
   return SetAttributes(mount_fd, {.propagation = flag & ~static_cast<unsigned long>(MS_REC)},
                        (flag & MS_REC) != 0);
+}
+
+Result<void> MakeRootPivotable() {
+  struct statfs status{};
+  if (::statfs("/", &status) != 0) return FailErrno("statfs", "/");
+  if (status.f_type != RAMFS_MAGIC && status.f_type != TMPFS_MAGIC) return {};
+  const UniqueFd tree = KATA_TRY(CloneMount(AT_FDCWD, "/", true));
+  const UniqueFd root = KATA_TRY(Open("/", O_PATH | O_DIRECTORY));
+  KATA_TRY(AttachMount(tree.get(), root.get()));
+  if (::fchdir(tree.get()) != 0) return FailErrno("chdir", "/");
+  if (::chroot(".") != 0) return FailErrno("chroot", "/");
+  return {};
 }
 
 Result<bool> IsMountPoint(const std::string& path) {

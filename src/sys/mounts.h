@@ -46,6 +46,11 @@ Result<void> SetMountOptions(int mount_fd, const MountOptions& options);
 Result<void> SetMountReadOnly(int mount_fd, bool recursive = false);
 Result<void> SetMountPropagation(int mount_fd, unsigned long flag);
 
+// Puts the tree at "/" over itself and enters it. For a process whose root is the initial ramfs,
+// which pivot_root(2) refuses to replace; does nothing for any other root. Call before anything is
+// mounted: earlier mounts would stay reachable underneath.
+Result<void> MakeRootPivotable();
+
 // "/proc/self/fd/<fd>": a descriptor where a path is wanted.
 std::string DescriptorPath(int fd);
 

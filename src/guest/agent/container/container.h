@@ -77,6 +77,7 @@ struct ContainerSpec {
   // unless it has a path), ipc and uts (the sandbox's are used), pid (always made or shared).
   oci::Spec oci;
   SharedNamespaces shared;
+  std::string cgroup_root = "/sys/fs/cgroup";  // where version 2 is mounted
 };
 
 class Container {

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/agent/container/child.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "guest/agent/container/process_setup.h"
+#include "guest/agent/container/report.h"
+#include "guest/agent/container/rootfs.h"
+#include "guest/agent/container/terminal.h"
+#include "sys/file.h"
+
+namespace kata::guest {
+namespace {
+
+Result<void> Join(int fd, int kind, std::string_view what) {
+  if (::setns(fd, kind) != 0) return FailErrno(fmt::format("join the {} namespace", what));
+  return {};
+}
+
+Result<void> EnterNamespaces(const ContainerSpec& spec) {
+  int fresh = CLONE_NEWNS | CLONE_NEWCGROUP;
+  if (spec.shared.ipc >= 0) {
+    KATA_TRY(Join(spec.shared.ipc, CLONE_NEWIPC, "ipc"));
+  } else {
+    fresh |= CLONE_NEWIPC;
+  }
+  if (spec.shared.uts >= 0) {
+    KATA_TRY(Join(spec.shared.uts, CLONE_NEWUTS, "uts"));
+  } else {
+    fresh |= CLONE_NEWUTS;
+  }
+  for (const oci::LinuxNamespace& wanted : spec.oci.linux().namespaces()) {
+    if (wanted.type() != "network" || wanted.path().empty()) continue;
+    const sys::UniqueFd fd = KATA_TRY(sys::Open(wanted.path(), O_RDONLY));
+    KATA_TRY(Join(fd.get(), CLONE_NEWNET, "network"));
+  }
+  // The cgroup namespace begins where the process is, which is the container's cgroup already.
+  if (::unshare(fresh) != 0) return FailErrno("make namespaces");
+  return {};
+}
+
+Result<void> SetNames(const oci::Spec& spec) {
+  if (!spec.hostname().empty() &&
+      ::sethostname(spec.hostname().data(), spec.hostname().size()) != 0) {
+    return FailErrno("set hostname", spec.hostname());
+  }
+  if (!spec.domainname().empty() &&
+      ::setdomainname(spec.domainname().data(), spec.domainname().size()) != 0) {
+    return FailErrno("set domainname", spec.domainname());
+  }
+  return {};
+}
+
+Result<void> SetSysctls(const oci::Linux& linux_part) {
+  for (const auto& [key, value] : linux_part.sysctl()) {
+    std::string name = key;
+    // "net.ipv4.ip_forward" or, for names with dots, "net/ipv4/conf/eth0.1/...".
+    if (name.find('/') == std::string::npos) std::replace(name.begin(), name.end(), '.', '/');
+    if (name.find("..") != std::string::npos || name.starts_with('/')) {
+      return Fail(Code::kInvalidArgument, fmt::format("sysctl \"{}\" is not a name", key));
+    }
+    KATA_TRY_WITHIN(fmt::format("sysctl \"{}\"", key),
+                    sys::WriteControl("/proc/sys/" + name, value));
+  }
+  return {};
+}
+
+// Makes the slave all three streams; what remains open of the terminal is the master.
+Result<void> UseTerminal(Terminal* terminal) {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::dup2(terminal->slave.get(), fd) < 0) return FailErrno("dup2");
+  }
+  terminal->slave.Reset();
+  return {};
+}
+
+// Common to both children, inside the container's root. Ends with the message that all is ready.
+Result<std::string> Finish(ProcessPlan* process, Terminal* terminal, int report) {
+  const bool has_terminal = terminal->master.valid();
+  if (has_terminal) KATA_TRY(TakeTerminal(STDIN_FILENO));
+  KATA_TRY(ApplyInsideRoot(*process));
+  std::string path = KATA_TRY(PrepareExec(process));
+  KATA_TRY(ReportReady(report, terminal->master.get()));
+  terminal->master.Reset();
+  return path;
+}
+
+Result<std::string> SetUpInit(InitContext* context) {
+  const ContainerSpec& spec = context->spec;
+  KATA_TRY(EnterNamespaces(spec));
+  KATA_TRY(ArrangeDescriptors(context->stdio, context->report, context->start));
+  KATA_TRY(ApplyBeforeRoot(context->process));
+
+  const std::string& propagation = spec.oci.linux().rootfs_propagation();
+  const RootDir root = KATA_TRY(OpenRoot(spec.oci.root().path(), propagation));
+  KATA_TRY(ApplyMounts(root, context->mounts));
+  if (NeedsDevices(context->mounts)) KATA_TRY(MakeDevices(root, spec.oci));
+  Terminal terminal;
+  if (context->stdio.terminal) {
+    terminal = KATA_TRY(OpenTerminal(root, context->process.rows, context->process.columns));
+    KATA_TRY(BindConsole(root, terminal));
+    KATA_TRY(UseTerminal(&terminal));
+  }
+  KATA_TRY_WITHIN("cwd", root.MakeDirs(context->process.cwd));
+  KATA_TRY(FinishDev(root, context->mounts));
+  KATA_TRY(SetNames(spec.oci));
+  KATA_TRY(SetSysctls(spec.oci.linux()));
+  KATA_TRY(ProtectPaths(root, spec.oci.linux()));
+  KATA_TRY(EnterRoot(root, propagation, spec.oci.root().readonly()));
+  ReopenNull();
+  return Finish(&context->process, &terminal, context->report);
+}
+
+Result<std::string> SetUpExec(ExecContext* context) {
+  KATA_TRY(ArrangeDescriptors(context->stdio, context->report, context->init_pidfd));
+  KATA_TRY(ApplyBeforeRoot(context->process));
+  // One call, so that either all of them are joined or none.
+  constexpr int kNamespaces =
+      CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWNS;
+  KATA_TRY(Join(context->init_pidfd, kNamespaces, "container's"));
+  ::close(context->init_pidfd);
+  ReopenNull();
+  Terminal terminal;
+  if (context->stdio.terminal) {
+    const RootDir root(KATA_TRY(sys::Open("/", O_PATH | O_DIRECTORY)));
+    terminal = KATA_TRY(OpenTerminal(root, context->process.rows, context->process.columns));
+    KATA_TRY(UseTerminal(&terminal));
+  }
+  return Finish(&context->process, &terminal, context->report);
+}
+
+[[noreturn]] void Die(int report, const Error& error) {
+  ReportFailure(report, error);
+  ::_exit(127);
+}
+
+void BeginChild() {
+  ResetSignals();
+  ::setsid();
+  ::umask(0022);
+}
+
+}  // namespace
+
+void RunInitChild(InitContext context) {
+  BeginChild();
+  const auto path = SetUpInit(&context);
+  if (!path) Die(context.report, path.error());
+  char go = 0;
+  if (sys::RetryOnEintr([&] { return ::read(context.start, &go, 1); }) != 1) ::_exit(0);
+  ::close(context.start);
+  Die(context.report, Execute(*path, context.process));
+}
+
+void RunExecChild(ExecContext context) {
+  BeginChild();
+  const auto path = SetUpExec(&context);
+  if (!path) Die(context.report, path.error());
+  Die(context.report, Execute(*path, context.process));
+}
+
+}  // namespace kata::guest

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// guest/agent/container/child.h - what the forked children do.
+//
+// The agent has one thread, so the children may use all of C++. They end in execve or _exit and
+// never return to the agent's loop.
+// Basis: OCI runtime-spec runtime.md "Lifecycle".
+#pragma once
+
+#include <vector>
+
+#include "guest/agent/container/container.h"
+#include "guest/agent/container/mount_plan.h"
+#include "guest/agent/container/process_plan.h"
+
+namespace kata::guest {
+
+struct InitContext {
+  const ContainerSpec& spec;
+  ProcessPlan process;
+  std::vector<PlannedMount> mounts;
+  ProcessStdio stdio;
+  int report;
+  int start;
+};
+
+// The first process: namespaces, root, mounts, devices, itself; then it waits for its start.
+[[noreturn]] void RunInitChild(InitContext context);
+
+struct ExecContext {
+  int init_pidfd;
+  ProcessPlan process;
+  ProcessStdio stdio;
+  int report;
+};
+
+// A later process: the same namespaces and root, itself.
+[[noreturn]] void RunExecChild(ExecContext context);
+
+}  // namespace kata::guest

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/agent/container/container.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "guest/agent/cgroup/cgroup_dir.h"
+#include "guest/agent/cgroup/cgroup_stats.h"
+#include "guest/agent/cgroup/device_filter.h"
+#include "guest/agent/container/child.h"
+#include "guest/agent/container/report.h"
+#include "guest/agent/container/spawn.h"
+#include "sys/file.h"
+
+namespace kata::guest {
+namespace {
+
+Result<void> CheckSpec(const oci::Spec& spec) {
+  if (!spec.has_process()) return Fail(Code::kInvalidArgument, "spec: no process");
+  if (!spec.root().path().starts_with('/')) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("spec: root \"{}\" is not an absolute path", spec.root().path()));
+  }
+  for (const oci::LinuxNamespace& wanted : spec.linux().namespaces()) {
+    if (wanted.type() == "user" || wanted.type() == "time") {
+      return Fail(Code::kUnimplemented,
+                  fmt::format("spec: {} namespaces are not supported", wanted.type()));
+    }
+  }
+  return {};
+}
+
+// Without rules of its own a container may use the devices that it is given.
+DeviceRules RulesOf(const oci::Spec& spec) {
+  if (spec.linux().resources().devices_size() > 0) return spec.linux().resources().devices();
+  DeviceRules rules;
+  for (const oci::LinuxDevice& device : spec.linux().devices()) {
+    if (device.type() != "b" && device.type() != "c" && device.type() != "u") continue;
+    oci::LinuxDeviceCgroup* rule = rules.Add();
+    rule->set_allow(true);
+    rule->set_type(device.type() == "b" ? "b" : "c");
+    rule->set_major(device.major());
+    rule->set_minor(device.minor());
+    rule->set_access("rwm");
+  }
+  return rules;
+}
+
+// The directory of the cgroup that `pid` is in.
+Result<sys::UniqueFd> OpenCgroupOf(pid_t pid, const std::string& root) {
+  const std::string text = KATA_TRY(sys::ReadFile(fmt::format("/proc/{}/cgroup", pid), 1 << 16));
+  const size_t begin = text.find("0::/");
+  if (begin == std::string::npos) return Fail(Code::kInternal, "no version 2 cgroup");
+  const size_t end = std::min(text.find('\n', begin), text.size());
+  return sys::Open(root + text.substr(begin + 3, end - begin - 3), O_RDONLY | O_DIRECTORY);
+}
+
+class LinuxContainer final : public Container {
+ public:
+  LinuxContainer(ContainerSpec spec, CgroupDir cgroup)
+      : spec_(std::move(spec)), cgroup_(std::move(cgroup)) {}
+
+  Result<PendingProcess> Start(ProcessStdio stdio) {
+    InitContext context{.spec = spec_,
+                        .process = KATA_TRY(PlanProcess(spec_.oci.process())),
+                        .mounts = KATA_TRY(PlanMounts(spec_.oci)),
+                        .stdio = std::move(stdio)};
+    KATA_TRY_WITHIN("resources", Update(spec_.oci.linux().resources()));
+    KATA_TRY(LimitDevices(RulesOf(spec_.oci)));
+    ReportPair report = KATA_TRY(MakeReportPair());
+    sys::Pipe start = KATA_TRY(sys::MakePipe());
+    context.report = report.child.get();
+    context.start = start.read.get();
+    capabilities_ = context.process.capabilities;
+
+    const SpawnOptions options{.cgroup_fd = cgroup_.fd(),
+                               .new_pid_namespace = spec_.shared.pid < 0,
+                               .join_pid_namespace = spec_.shared.pid};
+    Spawned child = KATA_TRY(Spawn(options));
+    if (child.pid == 0) RunInitChild(std::move(context));
+    init_pid_ = child.pid;
+    init_pidfd_ = std::move(child.pidfd);
+    return PendingProcess{child.pid, std::move(report.agent), std::move(start.write)};
+  }
+
+  Result<PendingProcess> Exec(const oci::Process& process, ProcessStdio stdio) override {
+    if (InitHasEnded()) {
+      return Fail(Code::kFailedPrecondition,
+                  fmt::format("container \"{}\" is not running", spec_.id));
+    }
+    ReportPair report = KATA_TRY(MakeReportPair());
+    ExecContext context{.init_pidfd = init_pidfd_.get(),
+                        .process = KATA_TRY(PlanProcess(process, capabilities_)),
+                        .stdio = std::move(stdio),
+                        .report = report.child.get()};
+    SpawnOptions options{.cgroup_fd = cgroup_.fd(), .join_pid_namespace = init_pidfd_.get()};
+    auto child = Spawn(options);
+    sys::UniqueFd inner;
+    if (!child && child.error().error_number() == EBUSY) {
+      // The container has made cgroups of its own below, so its own may hold no process.
+      inner = KATA_TRY(OpenCgroupOf(init_pid_, spec_.cgroup_root));
+      options.cgroup_fd = inner.get();
+      child = Spawn(options);
+    }
+    if (!child) return std::unexpected(std::move(child).error());
+    if (child->pid == 0) RunExecChild(std::move(context));
+    return PendingProcess{child->pid, std::move(report.agent), sys::UniqueFd()};
+  }
+
+  Result<void> Freeze(bool on) override { return cgroup_.Freeze(on); }
+  Result<bool> Frozen() const override { return cgroup_.Frozen(); }
+
+  Result<void> Update(const oci::LinuxResources& resources) override {
+    return cgroup_.Apply(KATA_TRY(PlanCgroup(resources)));
+  }
+
+  Result<agent::StatsContainerResponse> Stats() const override {
+    agent::StatsContainerResponse stats;
+    *stats.mutable_cgroup_stats() = KATA_TRY(ReadCgroupStats(cgroup_.path()));
+    // The guest's network is the container's.
+    if (const auto text = sys::ReadFile("/proc/net/dev", 1 << 20)) ParseNetDev(*text, &stats);
+    return stats;
+  }
+
+  Result<void> KillAll() override { return cgroup_.Kill(); }
+
+  Result<void> SignalAll(int signal) override {
+    std::vector<pid_t> signalled;
+    // A process may fork while the list is read; a few rounds find the children, and a container
+    // that forks faster than that is not helped by more.
+    for (int round = 0; round < 5; ++round) {
+      const size_t before = signalled.size();
+      for (const pid_t pid : KATA_TRY(cgroup_.Pids())) {
+        if (std::ranges::binary_search(signalled.begin(), signalled.begin() + before, pid)) {
+          continue;
+        }
+        if (::kill(pid, signal) != 0 && errno != ESRCH)
+          return FailErrno("kill", fmt::to_string(pid));
+        signalled.push_back(pid);
+      }
+      if (signalled.size() == before) break;
+      std::ranges::sort(signalled);
+    }
+    return {};
+  }
+
+  Result<std::vector<pid_t>> Pids() const override { return cgroup_.Pids(); }
+  const std::string& cgroup_path() const override { return cgroup_.path(); }
+  Result<uint64_t> OomKills() const override { return cgroup_.OomKills(); }
+  Result<void> Destroy() override { return cgroup_.Remove(); }
+
+ private:
+  Result<void> LimitDevices(const DeviceRules& rules) {
+    const std::vector<bpf_insn> program = KATA_TRY(MakeDeviceFilter(rules));
+    device_filter_ = KATA_TRY(AttachDeviceFilter(cgroup_.fd(), program, device_filter_));
+    return {};
+  }
+
+  // A pidfd becomes readable when its process ends, so a pid that is in use again never deceives.
+  bool InitHasEnded() const {
+    pollfd entry{.fd = init_pidfd_.get(), .events = POLLIN, .revents = 0};
+    return !init_pidfd_ || ::poll(&entry, 1, 0) != 0;
+  }
+
+  ContainerSpec spec_;
+  CgroupDir cgroup_;
+  sys::UniqueFd device_filter_;
+  sys::CapabilitySets capabilities_;
+  pid_t init_pid_ = -1;
+  sys::UniqueFd init_pidfd_;
+};
+
+}  // namespace
+
+Result<Container::Created> Container::Create(ContainerSpec spec, ProcessStdio stdio) {
+  KATA_TRY(CheckSpec(spec.oci));
+  const std::string path = PlanCgroupPath(spec.oci.linux().cgroups_path(), spec.id);
+  CgroupDir cgroup = KATA_TRY(CgroupDir::Create(spec.cgroup_root, path));
+  auto container = std::make_unique<LinuxContainer>(std::move(spec), std::move(cgroup));
+  auto init = container->Start(std::move(stdio));
+  if (!init) {
+    (void)container->Destroy();
+    return std::unexpected(std::move(init).error());
+  }
+  return Created{std::move(container), *std::move(init)};
+}
+
+}  // namespace kata::guest
