@@ -22,9 +22,12 @@ constexpr const char* kServices[] = {"containerd.task.v2.Task", "containerd.task
 
 task::Status StatusOf(const sandbox::ProcessView& view) {
   switch (view.state) {
-    case sandbox::ProcessState::kCreated: return task::CREATED;
-    case sandbox::ProcessState::kRunning: return view.paused ? task::PAUSED : task::RUNNING;
-    case sandbox::ProcessState::kStopped: return task::STOPPED;
+    case sandbox::ProcessState::kCreated:
+      return task::CREATED;
+    case sandbox::ProcessState::kRunning:
+      return view.paused ? task::PAUSED : task::RUNNING;
+    case sandbox::ProcessState::kStopped:
+      return task::STOPPED;
   }
   return task::UNKNOWN;
 }
@@ -70,22 +73,21 @@ TaskService::TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::Work
       sandbox_(args.id, args.namespace_name, loop, MakeObserver()) {}
 
 sandbox::Observer TaskService::MakeObserver() {
-  return {
-      .on_started =
-          [this](const std::string& container_id, const std::string& exec_id) {
-            if (exec_id.empty()) {
-              events_.TaskStart(container_id, pid());
-            } else {
-              events_.TaskExecStarted(container_id, exec_id, pid());
-            }
-          },
-      .on_exit =
-          [this](const std::string& container_id, const std::string& exec_id,
-                 const sandbox::ExitInfo& exit) {
-            events_.TaskExit(container_id, exec_id.empty() ? container_id : exec_id, pid(),
-                             exit.status, exit.at);
-          },
-      .on_oom = [this](const std::string& container_id) { events_.TaskOOM(container_id); }};
+  return {.on_started =
+              [this](const std::string& container_id, const std::string& exec_id) {
+                if (exec_id.empty()) {
+                  events_.TaskStart(container_id, pid());
+                } else {
+                  events_.TaskExecStarted(container_id, exec_id, pid());
+                }
+              },
+          .on_exit =
+              [this](const std::string& container_id, const std::string& exec_id,
+                     const sandbox::ExitInfo& exit) {
+                events_.TaskExit(container_id, exec_id.empty() ? container_id : exec_id, pid(),
+                                 exit.status, exit.at);
+              },
+          .on_oom = [this](const std::string& container_id) { events_.TaskOOM(container_id); }};
 }
 
 template <class Request, class Response>
@@ -125,9 +127,8 @@ void TaskService::Register(ttrpc::Server& server) {
   Handle(server, "Stats", &TaskService::Stats);
   Handle(server, "Connect", &TaskService::Connect);
   for (const char* service : kServices) {
-    server.Handle<task::WaitRequest>(service, "Wait", [this](auto... arguments) {
-      HandleWait(std::move(arguments)...);
-    });
+    server.Handle<task::WaitRequest>(
+        service, "Wait", [this](auto... arguments) { HandleWait(std::move(arguments)...); });
     server.Handle<task::ShutdownRequest>(service, "Shutdown", [this](auto... arguments) {
       HandleShutdown(std::move(arguments)...);
     });
@@ -246,8 +247,8 @@ Result<wellknown::Empty> TaskService::Exec(const task::ExecProcessRequest& reque
 }
 
 Result<wellknown::Empty> TaskService::ResizePty(const task::ResizePtyRequest& request) {
-  return EmptyAfter(sandbox_.ResizeTerminal(request.id(), request.exec_id(), request.height(),
-                                            request.width()));
+  return EmptyAfter(
+      sandbox_.ResizeTerminal(request.id(), request.exec_id(), request.height(), request.width()));
 }
 
 Result<wellknown::Empty> TaskService::CloseIO(const task::CloseIORequest& request) {
@@ -281,13 +282,13 @@ void TaskService::HandleWait(ttrpc::CallContext, task::WaitRequest request,
                              ttrpc::Responder responder) {
   // Shared, because a callback that is refused would take the responder with it.
   const auto reply = std::make_shared<ttrpc::Responder>(std::move(responder));
-  auto waiting = sandbox_.Wait(request.id(), request.exec_id(),
-                               [reply](const sandbox::ExitInfo& exit) {
-                                 task::WaitResponse response;
-                                 response.set_exit_status(exit.status);
-                                 *response.mutable_exited_at() = ToTimestamp(exit.at);
-                                 reply->Reply(response);
-                               });
+  auto waiting =
+      sandbox_.Wait(request.id(), request.exec_id(), [reply](const sandbox::ExitInfo& exit) {
+        task::WaitResponse response;
+        response.set_exit_status(exit.status);
+        *response.mutable_exited_at() = ToTimestamp(exit.at);
+        reply->Reply(response);
+      });
   if (!waiting) reply->Fail(std::move(waiting).error());
 }
 

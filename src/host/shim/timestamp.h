@@ -16,8 +16,8 @@ inline wellknown::Timestamp ToTimestamp(std::chrono::system_clock::time_point wh
   const auto whole = std::chrono::floor<seconds>(since);
   wellknown::Timestamp timestamp;
   timestamp.set_seconds(whole.count());
-  timestamp.set_nanos(static_cast<int32_t>(
-      std::chrono::duration_cast<nanoseconds>(since - whole).count()));
+  timestamp.set_nanos(
+      static_cast<int32_t>(std::chrono::duration_cast<nanoseconds>(since - whole).count()));
   return timestamp;
 }
 

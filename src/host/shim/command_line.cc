@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/shim/command_line.h"
+
+#include <charconv>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "oci/id.h"
+
+namespace kata::shim {
+namespace {
+
+std::unexpected<Error> Misuse(std::string message) {
+  return Fail(Code::kInvalidArgument, std::move(message));
+}
+
+// The words that Go's strconv.ParseBool takes.
+std::optional<bool> ParseBool(std::string_view word) {
+  for (const std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
+    if (word == yes) return true;
+  }
+  for (const std::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
+    if (word == no) return false;
+  }
+  return std::nullopt;
+}
+
+// Where the value of a flag goes; nullptr for flags that have none of that kind.
+std::string* StringFlag(CommandLine& line, std::string_view name) {
+  if (name == "namespace") return &line.namespace_name;
+  if (name == "id") return &line.id;
+  if (name == "address") return &line.address;
+  if (name == "publish-binary") return &line.publish_binary;
+  if (name == "bundle") return &line.bundle;
+  if (name == "socket") return &line.socket;
+  return nullptr;
+}
+
+struct Switches {
+  bool debug = false;
+  bool version = false;
+  bool info = false;
+  bool help = false;
+};
+
+bool* BoolFlag(Switches& switches, std::string_view name) {
+  if (name == "debug") return &switches.debug;
+  if (name == "v" || name == "version") return &switches.version;
+  if (name == "info") return &switches.info;
+  if (name == "h" || name == "help") return &switches.help;
+  return nullptr;
+}
+
+Result<void> ParseAction(CommandLine& line, std::string_view word) {
+  if (line.action != Action::kDaemon) return Misuse(fmt::format("unexpected word \"{}\"", word));
+  if (word == "start") {
+    line.action = Action::kStart;
+  } else if (word == "delete") {
+    line.action = Action::kDelete;
+  } else {
+    return Misuse(fmt::format("unknown action \"{}\": expected start or delete", word));
+  }
+  return {};
+}
+
+Result<void> ParseListenFd(CommandLine& line, std::string_view word) {
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), line.listen_fd);
+  if (error != std::errc() || end != word.data() + word.size() || line.listen_fd < 3) {
+    return Misuse(fmt::format("-listen-fd: \"{}\" is not a descriptor above 2", word));
+  }
+  return {};
+}
+
+Result<void> CheckComplete(const CommandLine& line) {
+  if (line.action == Action::kDaemon && line.listen_fd < 0) {
+    return Misuse("an action is missing: expected start or delete");
+  }
+  KATA_TRY(oci::ValidateId("-id", line.id));
+  return oci::ValidateId("-namespace", line.namespace_name);
+}
+
+}  // namespace
+
+Result<CommandLine> ParseCommandLine(std::span<const char* const> arguments) {
+  CommandLine line;
+  Switches switches;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view word = arguments[i];
+    if (word.size() < 2 || word.front() != '-') {
+      KATA_TRY(ParseAction(line, word));
+      continue;
+    }
+    std::string_view name = word.substr(word.starts_with("--") ? 2 : 1);
+    std::optional<std::string_view> value;
+    if (const size_t equals = name.find('='); equals != std::string_view::npos) {
+      value = name.substr(equals + 1);
+      name = name.substr(0, equals);
+    }
+    if (bool* flag = BoolFlag(switches, name)) {
+      const auto parsed = ParseBool(value.value_or("true"));
+      if (!parsed) return Misuse(fmt::format("-{}: \"{}\" is not a boolean", name, *value));
+      *flag = *parsed;
+      continue;
+    }
+    std::string* text = StringFlag(line, name);
+    if (text == nullptr && name != "listen-fd") {
+      return Misuse(fmt::format("unknown flag \"{}\"", word));
+    }
+    if (!value) {
+      if (++i == arguments.size()) return Misuse(fmt::format("-{}: a value is missing", name));
+      value = arguments[i];
+    }
+    if (text != nullptr) {
+      *text = *value;
+    } else {
+      KATA_TRY(ParseListenFd(line, *value));
+    }
+  }
+  line.debug = switches.debug;
+  if (switches.help || switches.version || switches.info) {
+    line.action = switches.help      ? Action::kHelp
+                  : switches.version ? Action::kVersion
+                                     : Action::kInfo;
+    return line;
+  }
+  KATA_TRY(CheckComplete(line));
+  return line;
+}
+
+std::string_view UsageText() {
+  return "Usage: containerd-shim-kata-v2 -namespace NS -id ID -address SOCKET "
+         "[-publish-binary FILE] [-bundle DIR] [-debug] start|delete\n"
+         "       containerd-shim-kata-v2 -info | -v\n"
+         "\n"
+         "containerd starts this program; people use ctr, nerdctl, docker or kata-runtime.\n"
+         "\n"
+         "  start   make the sandbox's shim, or find it, and print its address\n"
+         "  delete  remove what a dead sandbox left behind\n"
+         "  -info   describe the runtime, as a protobuf message; reads options from stdin\n"
+         "  -v      print the version\n";
+}
+
+}  // namespace kata::shim

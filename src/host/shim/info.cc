@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/shim/info.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "sys/fd.h"
+
+namespace kata::shim {
+namespace {
+
+constexpr size_t kMaxOptions = 4 << 20;
+
+// Says "no" where the guest could do it but the runtime does not carry it through yet: containerd
+// acts on what is promised here.
+constexpr char kFeatures[] =
+    R"({"ociVersionMin":"1.0.0","ociVersionMax":"1.2.0",)"
+    R"("linux":{"namespaces":["cgroup","ipc","mount","network","pid","uts"],)"
+    R"("cgroup":{"v1":true,"v2":true,"systemd":false,"systemdUser":false},)"
+    R"("apparmor":{"enabled":false},"selinux":{"enabled":false},)"
+    R"("mountExtensions":{"idmap":{"enabled":false}}}})";
+constexpr char kFeaturesType[] =
+    "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
+
+}  // namespace
+
+Result<RuntimeInfo> MakeRuntimeInfo(const std::string& options) {
+  RuntimeInfo info;
+  info.set_name(kRuntimeName);
+  info.mutable_version()->set_version(KATA_VERSION);
+  info.mutable_version()->set_revision(KATA_REVISION);
+  if (!options.empty() && !info.mutable_options()->ParseFromString(options)) {
+    return Fail(Code::kInvalidArgument, "stdin: not a marshalled google.protobuf.Any");
+  }
+  info.mutable_features()->set_type_url(kFeaturesType);
+  info.mutable_features()->set_value(kFeatures);
+  return info;
+}
+
+int RunInfo() {
+  const auto info = []() -> Result<RuntimeInfo> {
+    std::string options;
+    if (!::isatty(STDIN_FILENO)) options = KATA_TRY(sys::ReadToEnd(STDIN_FILENO, kMaxOptions));
+    return MakeRuntimeInfo(options);
+  }();
+  if (!info) {
+    (void)sys::WriteAll(
+        STDERR_FILENO, fmt::format("containerd-shim-kata-v2: -info: {}\n", info.error().message()));
+    return 1;
+  }
+  return sys::WriteAll(STDOUT_FILENO, info->SerializeAsString()) ? 0 : 1;
+}
+
+std::string VersionText(std::string_view program) {
+  return fmt::format("{}:\n  Version:  {}\n  Revision: {}\n\n", program, KATA_VERSION,
+                     KATA_REVISION);
+}
+
+int RunVersion(std::string_view program) {
+  return sys::WriteAll(STDOUT_FILENO, VersionText(program)) ? 0 : 1;
+}
+
+}  // namespace kata::shim
