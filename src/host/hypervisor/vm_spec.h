@@ -19,7 +19,7 @@ namespace kata::hypervisor {
 // The guest's port on which the agent listens, over vsock of either kind.
 inline constexpr uint32_t kAgentPort = 1024;
 // The name of the agent's virtio-serial port, in /sys/class/virtio-ports/*/name of the guest.
-inline constexpr char kAgentSerialPort[] = "agent.channel.0";
+inline constexpr char kAgentSerialPort[] = "org.kata-containers.agent.0";
 
 enum class AcceleratorKind { kKvm, kTcg };
 

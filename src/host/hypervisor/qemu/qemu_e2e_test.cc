@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The driver against real QEMUs and a guest of its own.
+#include <signal.h>
+#include <unistd.h>
+
+#include <future>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "host/hypervisor/qemu/qemu.h"
+#include "host/hypervisor/testing/test_guest.h"
+#include "sys/file.h"
+#include "sys/sockets.h"
+
+namespace kata::hypervisor::qemu {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::Ask;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+Deadline Soon() { return Deadline::After(seconds(60)); }
+
+class QemuE2e : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (testing::KernelPath().empty()) GTEST_SKIP() << "the guest kernel has not been built";
+    const auto written = testing::WriteTestInitrd(dir_ / "initrd");
+    ASSERT_TRUE(written) << written.error().message();
+  }
+
+  VmSpec Spec() {
+    VmSpec spec;
+    spec.id = "test";
+    spec.vmm_path = GetParam();
+    spec.kernel = testing::KernelPath();
+    spec.initrd = dir_ / "initrd";
+    spec.memory = {.boot_mib = 256, .hotplug_slots = 4, .max_mib = 2048};
+    spec.cpus = {.boot = 1, .max = 4};
+    return spec;
+  }
+
+  // Starts and waits until the guest's first process answers.
+  void Boot(VmSpec spec) {
+    vm_ = MakeQemu(loop_.loop());
+    exited_ = std::promise<VmExit>();
+    vm_->OnExit([this](const VmExit& exit) { exited_.set_value(exit); });
+    const auto begin = std::chrono::steady_clock::now();
+    const auto started = vm_->Start(std::move(spec), Soon());
+    ASSERT_TRUE(started) << started.error().message();
+    const auto running = std::chrono::steady_clock::now();
+    agent_ = *vm_->ConnectAgent(Soon());
+    ASSERT_EQ(Ask(agent_.get(), "echo hello"), "hello") << vm_->ConsoleTail(20);
+    const auto answered = std::chrono::steady_clock::now();
+    RecordProperty("start_ms", static_cast<int>((running - begin) / milliseconds(1)));
+    RecordProperty("first_answer_ms", static_cast<int>((answered - begin) / milliseconds(1)));
+    fmt::print("monitor after {} ms, first answer after {} ms\n",
+               (running - begin) / milliseconds(1), (answered - begin) / milliseconds(1));
+  }
+
+  VmExit AwaitExit() {
+    auto future = exited_.get_future();
+    if (future.wait_for(seconds(30)) != std::future_status::ready) {
+      ADD_FAILURE() << "no exit was reported";
+      return {};
+    }
+    return future.get();
+  }
+
+  std::string DiskFile(const std::string& name, off_t size) {
+    const std::string path = dir_ / name;
+    EXPECT_TRUE(sys::WriteFile(path, ""));
+    EXPECT_EQ(::truncate(path.c_str(), size), 0);
+    return path;
+  }
+
+  testing::TempDir dir_;
+  testing::LoopThread loop_;
+  std::promise<VmExit> exited_;
+  std::unique_ptr<Hypervisor> vm_;
+  sys::UniqueFd agent_;
+};
+
+TEST_P(QemuE2e, BootsPausesResumesAndStops) {
+  Boot(Spec());
+  EXPECT_THAT(vm_->ConsoleTail(10), HasSubstr("test guest is up"));
+  EXPECT_GT(vm_->pid(), 0);
+
+  ASSERT_TRUE(vm_->Pause(Soon()));
+  EXPECT_EQ(Ask(agent_.get(), "echo late", Deadline::After(milliseconds(300))),
+            "no answer in time");
+  ASSERT_TRUE(vm_->Resume(Soon()));
+  // The line that waited is answered first.
+  EXPECT_EQ(Ask(agent_.get(), "echo more"), "late");
+  EXPECT_EQ(vm_->Start(Spec(), Soon()).error().code(), Code::kFailedPrecondition);
+
+  const pid_t pid = vm_->pid();
+  const auto begin = std::chrono::steady_clock::now();
+  vm_->Stop(seconds(5));
+  fmt::print("stopped in {} ms\n", (std::chrono::steady_clock::now() - begin) / milliseconds(1));
+  EXPECT_EQ(::kill(pid, 0), -1);
+  const VmExit exit = AwaitExit();
+  EXPECT_EQ(exit.reason, VmExit::Reason::kStopped);
+  EXPECT_TRUE(exit.status.Success()) << exit.status.Describe();
+  vm_->Stop(seconds(5));
+  EXPECT_EQ(vm_->Pause(Soon()).error().code(), Code::kUnavailable);
+}
+
+TEST_P(QemuE2e, AttachesAndDetachesScsiDisks) {
+  Boot(Spec());
+  const std::string image = DiskFile("a.img", 1 << 20);
+  const auto begin = std::chrono::steady_clock::now();
+  Disk disk{.id = "disk-a", .path = image, .read_only = true};
+  auto address = vm_->Attach(std::move(disk), Soon());
+  ASSERT_TRUE(address) << address.error().message();
+  EXPECT_EQ(address->scsi, "0:0");
+  EXPECT_THAT(Ask(agent_.get(), "disk scsi 0:0"), ::testing::EndsWith(" 2048 1"));
+  fmt::print("scsi disk in {} ms\n", (std::chrono::steady_clock::now() - begin) / milliseconds(1));
+
+  Disk second{.id = "disk-b", .path = DiskFile("b.img", 2 << 20)};
+  EXPECT_EQ(vm_->Attach(std::move(second), Soon())->scsi, "0:1");
+  EXPECT_THAT(Ask(agent_.get(), "disk scsi 0:1"), ::testing::EndsWith(" 4096 0"));
+
+  Disk again{.id = "disk-b", .path = image};
+  EXPECT_EQ(vm_->Attach(std::move(again), Soon()).error().code(), Code::kAlreadyExists);
+  Disk missing{.id = "disk-c", .path = dir_ / "none"};
+  const auto failed = vm_->Attach(std::move(missing), Soon());
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code(), Code::kNotFound);
+
+  const auto detached = vm_->Detach("disk-a", Soon());
+  ASSERT_TRUE(detached) << detached.error().message();
+  EXPECT_EQ(vm_->Detach("disk-a", Soon()).error().code(), Code::kNotFound);
+  EXPECT_EQ(Ask(agent_.get(), "no-disk scsi 0:0"), "gone");
+  Disk third{.id = "disk-a", .path = image, .read_only = true};
+  EXPECT_EQ(vm_->Attach(std::move(third), Soon())->scsi, "0:0");
+}
+
+TEST_P(QemuE2e, AttachesAndDetachesPciDisks) {
+  Boot(Spec());
+  const auto begin = std::chrono::steady_clock::now();
+  Disk disk{.id = "disk-p", .path = DiskFile("p.img", 1 << 20), .bus = Disk::Bus::kBlock};
+  auto address = vm_->Attach(std::move(disk), Soon());
+  ASSERT_TRUE(address) << address.error().message();
+  EXPECT_EQ(address->pci_path, "0f/00");
+  EXPECT_THAT(Ask(agent_.get(), "disk pci " + address->pci_path), HasSubstr(" 2048 0"));
+  fmt::print("pci disk in {} ms\n", (std::chrono::steady_clock::now() - begin) / milliseconds(1));
+  const auto detached = vm_->Detach("disk-p", Soon());
+  ASSERT_TRUE(detached) << detached.error().message();
+  EXPECT_EQ(Ask(agent_.get(), "no-disk pci 0f/00"), "gone");
+}
+
+TEST_P(QemuE2e, GrowsCpusAndMemory) {
+  Boot(Spec());
+  EXPECT_EQ(Ask(agent_.get(), "cpus 1"), "1");
+  const std::string before = Ask(agent_.get(), "memory");
+  auto grown = vm_->Resize({.vcpus = 3, .memory_mib = 500}, Soon());
+  ASSERT_TRUE(grown) << grown.error().message();
+  EXPECT_EQ(grown->vcpus, 3u);
+  EXPECT_EQ(grown->memory_mib, 512u) << "rounded up to whole blocks";
+  EXPECT_EQ(Ask(agent_.get(), "cpus 3"), "3");
+  EXPECT_NE(Ask(agent_.get(), "memory-above " + std::to_string(std::stoi(before) + 200)),
+            "timeout");
+  EXPECT_EQ(vm_->Resize({.vcpus = 1, .memory_mib = 100}, Soon())->memory_mib, 512u);
+  EXPECT_EQ(vm_->Resize({.vcpus = 5}, Soon()).error().code(), Code::kOutOfRange);
+  EXPECT_EQ(vm_->Resize({.memory_mib = 4096}, Soon()).error().code(), Code::kOutOfRange);
+}
+
+TEST_P(QemuE2e, ReportsAPanicWithItsLine) {
+  Boot(Spec());
+  ASSERT_TRUE(sys::WriteAll(agent_.get(), "panic\n"));
+  const VmExit exit = AwaitExit();
+  EXPECT_EQ(exit.reason, VmExit::Reason::kGuestPanic);
+  EXPECT_THAT(exit.message, HasSubstr("Kernel panic - not syncing: sysrq triggered crash"));
+  const auto paused = vm_->Pause(Soon());
+  ASSERT_FALSE(paused);
+  EXPECT_EQ(paused.error().message(), exit.message);
+}
+
+TEST_P(QemuE2e, ReportsPowerOffAndReboot) {
+  Boot(Spec());
+  ASSERT_TRUE(sys::WriteAll(agent_.get(), "poweroff\n"));
+  EXPECT_EQ(AwaitExit().reason, VmExit::Reason::kGuestShutdown);
+  Boot(Spec());
+  ASSERT_TRUE(sys::WriteAll(agent_.get(), "reboot\n"));
+  EXPECT_EQ(AwaitExit().reason, VmExit::Reason::kGuestReset);
+}
+
+TEST_P(QemuE2e, ReportsThatQemuWasKilled) {
+  Boot(Spec());
+  std::promise<VmExit> second;
+  vm_->OnExit([&](const VmExit& exit) { second.set_value(exit); });
+  ::kill(vm_->pid(), SIGKILL);
+  const VmExit exit = AwaitExit();
+  EXPECT_EQ(exit.reason, VmExit::Reason::kVmmFailed);
+  EXPECT_THAT(exit.message, HasSubstr("killed by signal 9"));
+  EXPECT_EQ(second.get_future().get().status.signal, SIGKILL);
+  std::promise<VmExit> late;
+  vm_->OnExit([&](const VmExit& e) { late.set_value(e); });
+  EXPECT_EQ(late.get_future().get().status.signal, SIGKILL);
+  Disk disk{.id = "disk", .path = DiskFile("d.img", 4096)};
+  EXPECT_EQ(vm_->Attach(std::move(disk), Soon()).error().code(), Code::kUnavailable);
+}
+
+TEST_P(QemuE2e, AFloodOnTheConsoleStaysBounded) {
+  Boot(Spec());
+  EXPECT_EQ(Ask(agent_.get(), "flood"), "flooded");
+  EXPECT_LE(vm_->ConsoleTail(100000).size(), size_t{64} << 10);
+  EXPECT_THAT(vm_->ConsoleTail(5), HasSubstr("ffff"));
+}
+
+TEST_P(QemuE2e, ColdDevicesAndTheDebugConsole) {
+  VmSpec spec = Spec();
+  spec.debug_console = true;
+  spec.devices.push_back(Disk{.id = "cold", .path = DiskFile("cold.img", 1 << 20)});
+  Boot(std::move(spec));
+  EXPECT_THAT(Ask(agent_.get(), "disk scsi 0:0"), HasSubstr(" 2048 0"));
+  EXPECT_THAT(vm_->ConsoleTail(1000), HasSubstr("Linux version"));
+  Disk disk{.id = "hot", .path = DiskFile("hot.img", 4096)};
+  EXPECT_EQ(vm_->Attach(std::move(disk), Soon())->scsi, "0:1");
+  EXPECT_EQ(vm_->Detach("cold", Soon()).error().code(), Code::kFailedPrecondition);
+}
+
+TEST_P(QemuE2e, AStartThatFailsQuotesQemuAndLeavesNothing) {
+  VmSpec spec = Spec();
+  spec.vmm_extra_args = {"-device", "no-such-device"};
+  vm_ = MakeQemu(loop_.loop());
+  const auto started = vm_->Start(std::move(spec), Soon());
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().message(), HasSubstr("no-such-device"));
+  EXPECT_EQ(::kill(vm_->pid(), 0), -1);
+}
+
+TEST_P(QemuE2e, MissingPiecesAreNamed) {
+  const auto error = [&](auto change) {
+    VmSpec spec = Spec();
+    change(spec);
+    return MakeQemu(loop_.loop())->Start(std::move(spec), Soon()).error().message();
+  };
+  EXPECT_THAT(error([](VmSpec& s) { s.vmm_path = "/nonexistent/qemu"; }),
+              HasSubstr("execve \"/nonexistent/qemu\": No such file or directory"));
+  EXPECT_THAT(error([](VmSpec& s) { s.kernel = "/nonexistent/vmlinux"; }),
+              StartsWith("guest kernel: open \"/nonexistent/vmlinux\""));
+  EXPECT_THAT(error([](VmSpec& s) { s.memory.boot_mib = 9 << 20; }), HasSubstr("but the host has"));
+}
+
+INSTANTIATE_TEST_SUITE_P(, QemuE2e, ::testing::ValuesIn(testing::QemuPaths()),
+                         [](const auto& param) {
+                           const auto version = ProbeVersion(param.param, Soon());
+                           return version ? fmt::format("qemu{}_{}", version->major, param.index)
+                                          : fmt::format("qemu_{}", param.index);
+                         });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(QemuE2e);
+
+}  // namespace
+}  // namespace kata::hypervisor::qemu
