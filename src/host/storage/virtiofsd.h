@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/storage/virtiofsd.h - the daemon that serves the shared directory to the VMM.
+//
+// Works with the virtiofsd that came with QEMU up to 7.2 and with the one written in Rust. The
+// daemon confines itself: namespaces of its own, pivoted into the shared directory, seccomp on. It
+// ends when the VMM closes its connection; the destructor kills it.
+// Basis: virtiofsd(1); vhost-user protocol.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "sys/fd.h"
+#include "sys/process.h"
+
+namespace kata::storage {
+
+struct VirtiofsdSpec {
+  std::string program;                  // absolute path
+  std::string shared_directory;         // absolute path
+  std::string run_directory;            // holds the socket while the two sides find each other
+  std::string cache = "auto";           // auto, always, never, metadata (Rust only)
+  std::vector<std::string> extra_args;  // appended as they are
+};
+
+// The command line, the listening socket being descriptor 3. `max_files` is how many files the
+// daemon may hold open.
+std::vector<std::string> VirtiofsdArguments(const VirtiofsdSpec& spec, uint64_t max_files);
+
+class Virtiofsd {
+ public:
+  // Errors  kNotFound, kPermissionDenied  no such program, or not executable
+  static Result<std::unique_ptr<Virtiofsd>> Start(const VirtiofsdSpec& spec, Deadline deadline);
+
+  // The VMM's end of the connection. Once.
+  sys::UniqueFd TakeConnection() { return std::move(connection_); }
+
+  pid_t pid() const { return process_.pid(); }
+  // Readable once the daemon has ended.
+  int pidfd() const { return process_.pidfd(); }
+  // How the daemon ended, with what it said last: empty while it runs. For error messages.
+  std::string Obituary();
+
+ private:
+  Virtiofsd() = default;
+  sys::ChildProcess process_;
+  sys::UniqueFd connection_;
+  sys::UniqueFd errors_;  // what it writes to stderr waits here, a pipe's worth at most
+};
+
+}  // namespace kata::storage
