@@ -47,9 +47,9 @@ class Client {
                                                 uint32_t first_stream_id = 1);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
-  // From any thread, but not while another thread is inside a member function other than the
-  // blocking Call(). Calls in flight end with kCancelled: before this returns on the loop's thread,
-  // later when on another.
+  // From any thread, while no other thread enters a member function; callers that are blocked in
+  // Call() are freed. Calls in flight end with kCancelled: before this returns on the loop's
+  // thread, later when on another, where on_closed may also be running at this moment.
   ~Client();
 
   // From any thread. The deadline also travels to the server. A call that cannot be made (too many

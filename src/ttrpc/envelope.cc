@@ -183,8 +183,8 @@ std::string ValidUtf8(std::string_view text, size_t limit) {
   return valid;
 }
 
-std::optional<Request> ParseRequest(std::string_view body) {
-  Request request;
+std::optional<RequestBody> ParseRequest(std::string_view body) {
+  RequestBody request;
   FieldReader reader(body);
   while (const uint32_t tag = reader.Next()) {
     switch (tag) {

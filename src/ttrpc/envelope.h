@@ -27,7 +27,7 @@ inline constexpr size_t kMaxMetadata = 256;
 // Longer messages of a status are cut on both sides, in bytes.
 inline constexpr size_t kMaxStatusMessage = 64 << 10;
 
-struct Request {
+struct RequestBody {
   std::string service;
   std::string method;
   std::string payload;
@@ -36,7 +36,7 @@ struct Request {
   Metadata metadata;
 };
 
-std::optional<Request> ParseRequest(std::string_view body);
+std::optional<RequestBody> ParseRequest(std::string_view body);
 
 // The payload, or the error in the status; a code that is not in kata::Code is kUnknown.
 // Errors  kInternal  the body does not parse

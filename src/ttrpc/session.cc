@@ -109,7 +109,7 @@ std::optional<ServerSession::Event> ServerSession::OnRequest(const Frame& frame,
 
 ServerSession::Event ServerSession::OpenCallOf(const FrameHeader& header, std::string_view body,
                                                Clock::time_point now) {
-  std::optional<Request> request = ParseRequest(body);
+  std::optional<RequestBody> request = ParseRequest(body);
   if (!request) {
     return Refuse(header.stream_id, Code::kInvalidArgument,
                   "the request's envelope does not parse");

@@ -32,9 +32,7 @@ inline SocketPair MakeSocketPair() {
 // An event loop that runs on a thread of its own until the object goes.
 class LoopThread {
  public:
-  LoopThread() : loop_(sys::EventLoop::Create().value()) {
-    thread_ = std::thread([this] { EXPECT_TRUE(loop_->Run()); });
-  }
+  LoopThread() { Restart(); }
   LoopThread(const LoopThread&) = delete;
   LoopThread& operator=(const LoopThread&) = delete;
   ~LoopThread() { Stop(); }
@@ -51,10 +49,18 @@ class LoopThread {
     done->get_future().wait();
   }
 
+  // Ends the thread and destroys the loop.
   void Stop() {
     if (!thread_.joinable()) return;
     loop_->Stop();
     thread_.join();
+    loop_.reset();
+  }
+
+  // After Stop(): a new loop.
+  void Restart() {
+    loop_ = sys::EventLoop::Create().value();
+    thread_ = std::thread([this] { EXPECT_TRUE(loop_->Run()); });
   }
 
  private:
