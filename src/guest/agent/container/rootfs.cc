@@ -206,10 +206,12 @@ Result<void> ProtectPaths(const RootDir& root, const oci::Linux& linux_part) {
 }
 
 Result<void> EnterRoot(const RootDir& root, const std::string& propagation, bool read_only) {
+  const sys::UniqueFd old_root = KATA_TRY(sys::Open("/", O_PATH | O_DIRECTORY));
   if (::fchdir(root.fd()) != 0) return FailErrno("chdir", "root");
-  // Both names are the new root: the old one ends up on top of it, where "." still finds it, and no
-  // directory for it is needed inside the image.
+  // Both names are the new root: the old one ends up on top of it, and no directory for it is
+  // needed inside the image.
   if (::syscall(SYS_pivot_root, ".", ".") != 0) return FailErrno("pivot_root");
+  if (::fchdir(old_root.get()) != 0) return FailErrno("chdir", "old root");
   // Unmounting must not propagate to where the old tree came from.
   KATA_TRY(sys::SetPropagation(".", MS_SLAVE | MS_REC));
   if (::umount2(".", MNT_DETACH) != 0) return FailErrno("umount", "old root");

@@ -46,6 +46,8 @@ class StorageTable {
   // Drops one count each, last first; unmounts what nobody uses. Goes on after an error and returns
   // the first.
   Result<void> Release(std::span<const std::string> mount_points);
+  // The sandbox ends: unmounts everything, last first, shared storages too.
+  Result<void> ReleaseAll();
   // Mounts a storage of driver "ephemeral" again with new options ("remount,size=...").
   static Result<void> RemountEphemeral(const agent::Storage& storage);
 
@@ -54,6 +56,7 @@ class StorageTable {
     std::string mount_point;
     int users;
     bool shared;  // stays until the sandbox ends
+    bool local;   // a directory of the guest's, removed instead of unmounted
   };
   std::vector<Entry> entries_;
 };
