@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Needs root: the agent itself, spoken to as the host does, with real containers on this machine.
+#include <signal.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "guest/agent/agent_test_bed.h"
+#include "proto/health.pb.h"
+
+namespace kata::guest {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+class AgentTest : public AgentTestBed {};
+
+TEST_F(AgentTest, RunsAContainerToItsExitCode) {
+  Run("c1", {"sh", "-c", "echo out; echo err >&2; exit 7"});
+  EXPECT_EQ(Stdout("c1"), "out\n");
+  EXPECT_EQ(Stderr("c1"), "err\n");
+  EXPECT_EQ(Wait("c1").value_or(-1), 7);
+  EXPECT_EQ(Wait("c1", "c1").value_or(-1), 7);
+  EXPECT_TRUE(RemoveContainer("c1"));
+  EXPECT_EQ(Wait("c1").error().code(), Code::kNotFound);
+}
+
+TEST_F(AgentTest, GivesTheContainerTheSandboxsHostName) {
+  Run("c1", {"hostname"});
+  EXPECT_EQ(Stdout("c1"), "kata-test\n");
+}
+
+TEST_F(AgentTest, CarriesMuchInputAndOutputUnchanged) {
+  Run("c1", {"cat"});
+  std::string sent;
+  for (int i = 0; sent.size() < (3 << 20); ++i) sent += fmt::format("line {}\n", i);
+  std::thread writer([&] {
+    constexpr size_t kChunk = 1 << 20;
+    for (size_t at = 0; at < sent.size(); at += kChunk) {
+      EXPECT_TRUE(Write("c1", "", sent.substr(at, kChunk)));
+    }
+    EXPECT_TRUE(CloseStdin("c1"));
+  });
+  const std::string got = Stdout("c1");
+  writer.join();
+  EXPECT_TRUE(got == sent) << got.size() << " of " << sent.size() << " bytes";
+  EXPECT_EQ(Wait("c1").value_or(-1), 0);
+}
+
+TEST_F(AgentTest, TakesEmptyInputAsItsEnd) {
+  Run("c1", {"wc", "-c"});
+  EXPECT_EQ(Write("c1", "", "12345").value_or(0), 5u);
+  EXPECT_TRUE(Write("c1", "", ""));
+  EXPECT_EQ(Stdout("c1"), "5\n");
+}
+
+TEST_F(AgentTest, ReportsDeathBySignal) {
+  Run("c1", {"sleep", "1000"});
+  EXPECT_TRUE(Exec("c1", "e1", {"sleep", "1000"}));
+  EXPECT_TRUE(Signal("c1", "e1", SIGTERM));
+  EXPECT_EQ(Wait("c1", "e1").value_or(-1), 128 + SIGTERM);
+  EXPECT_EQ(Wait("c1", "e1").error().code(), Code::kNotFound);
+  EXPECT_EQ(Signal("c1", "e1", SIGTERM).error().code(), Code::kNotFound);
+  EXPECT_TRUE(Signal("c1", "", SIGKILL));
+  EXPECT_EQ(Wait("c1").value_or(-1), 128 + SIGKILL);
+  EXPECT_EQ(Signal("c1", "c1", SIGKILL).error().code(), Code::kNotFound);
+  EXPECT_EQ(Exec("c1", "e2", {"true"}).error().code(), Code::kFailedPrecondition);
+}
+
+TEST_F(AgentTest, NamesTheExecutableThatIsMissing) {
+  const auto created = CreateContainer("c1", {"nonexistent"});
+  ASSERT_FALSE(created);
+  EXPECT_THAT(created.error().message(), HasSubstr("executable file not found in $PATH"));
+  EXPECT_EQ(created.error().code(), Code::kNotFound);
+  EXPECT_EQ(RemoveContainer("c1").error().code(), Code::kNotFound);
+  Run("c1", {"sleep", "1000"});
+  const auto executed = Exec("c1", "e1", {"nonexistent"});
+  ASSERT_FALSE(executed);
+  EXPECT_THAT(executed.error().message(), HasSubstr("executable file not found in $PATH"));
+  EXPECT_TRUE(Exec("c1", "e1", {"true"})) << "the name is free again";
+}
+
+TEST_F(AgentTest, KeepsAnExecsOutputUntilItsBackgroundProcessEnds) {
+  Run("c1", {"sleep", "1000"});
+  EXPECT_TRUE(Exec("c1", "e1", {"sh", "-c", "(read x; echo late) </proc/1/fd/0 & echo early"}));
+  EXPECT_EQ(Wait("c1", "e1").value_or(-1), 0);
+  EXPECT_EQ(StdoutUntil("c1", "e1", "early\n"), "early\n");
+  EXPECT_TRUE(Write("c1", "", "go\n"));
+  EXPECT_EQ(Stdout("c1", "e1"), "late\n");
+}
+
+TEST_F(AgentTest, ServesATerminal) {
+  Run("c1", {"sh", "-c", "tty; stty size; read x; stty size; echo got $x"}, true);
+  EXPECT_THAT(StdoutUntil("c1", "", "0 0"), HasSubstr("/dev/"));
+  agent::TtyWinResizeRequest resize;
+  resize.set_container_id("c1");
+  resize.set_row(33);
+  resize.set_column(111);
+  EXPECT_TRUE(Do("TtyWinResize", resize));
+  EXPECT_TRUE(Write("c1", "", "word\n"));
+  const std::string rest = Stdout("c1");
+  EXPECT_THAT(rest, HasSubstr("33 111"));
+  EXPECT_THAT(rest, HasSubstr("got word"));
+  EXPECT_EQ(Wait("c1").value_or(-1), 0);
+  resize.set_row(100'000);
+  EXPECT_FALSE(Do("TtyWinResize", resize));
+}
+
+TEST_F(AgentTest, RemovesAContainerThatRuns) {
+  Run("c1", {"sh", "-c", "sleep 1000 & sleep 1000"});
+  EXPECT_TRUE(RemoveContainer("c1"));
+  Run("c1", {"true"});
+  EXPECT_EQ(Wait("c1").value_or(-1), 0);
+}
+
+TEST_F(AgentTest, EndsReadersAndWaitersOfARemovedContainer) {
+  Run("c1", {"sleep", "1000"});
+  std::thread reader([&] { EXPECT_EQ(Stdout("c1"), ""); });
+  std::thread waiter([&] { EXPECT_EQ(Wait("c1").value_or(-1), 128 + SIGKILL); });
+  EXPECT_TRUE(RemoveContainer("c1"));
+  reader.join();
+  waiter.join();
+}
+
+TEST_F(AgentTest, PausesAndResumes) {
+  Run("c1", {"sh", "-c", "while read x; do echo $x; done"});
+  agent::PauseContainerRequest pause;
+  pause.set_container_id("c1");
+  ASSERT_TRUE(Do("PauseContainer", pause));
+  EXPECT_EQ(Exec("c1", "e1", {"true"}).error().code(), Code::kFailedPrecondition);
+  EXPECT_TRUE(Write("c1", "", "word\n"));
+  agent::ResumeContainerRequest resume;
+  resume.set_container_id("c1");
+  ASSERT_TRUE(Do("ResumeContainer", resume));
+  EXPECT_EQ(StdoutUntil("c1", "", "\n"), "word\n");
+  ASSERT_TRUE(Do("PauseContainer", pause));
+  EXPECT_TRUE(RemoveContainer("c1")) << "a paused container can be removed";
+}
+
+TEST_F(AgentTest, ListsProcessesByTheirExecs) {
+  Run("c1", {"sh", "-c", "sleep 1000 & echo; sleep 1000"});
+  EXPECT_EQ(StdoutUntil("c1", "", "\n"), "\n");
+  EXPECT_TRUE(Exec("c1", "e1", {"sleep", "1000"}));
+  ListProcessesRequest request;
+  request.set_container_id("c1");
+  const auto list = Call<ListProcessesResponse>("ListProcesses", request, "kata.cpp.v1.Guest");
+  ASSERT_TRUE(list) << list.error().message();
+  std::vector<std::string> execs;
+  for (const GuestProcess& process : list->processes()) execs.push_back(process.exec_id());
+  EXPECT_GE(execs.size(), 3u);
+  EXPECT_THAT(execs, Contains("e1").Times(1));
+}
+
+TEST_F(AgentTest, SignalsEveryProcess) {
+  Run("c1", {"sh", "-c", "trap 'exit 5' TERM; sleep 1000 & echo; wait"});
+  EXPECT_EQ(StdoutUntil("c1", "", "\n"), "\n");
+  EXPECT_TRUE(Exec("c1", "e1", {"sleep", "1000"}));
+  SignalAllRequest request;
+  request.set_container_id("c1");
+  request.set_signal(SIGTERM);
+  EXPECT_TRUE(Do("SignalAll", request, "kata.cpp.v1.Guest"));
+  EXPECT_EQ(Wait("c1", "e1").value_or(-1), 128 + SIGTERM);
+  EXPECT_EQ(Wait("c1").value_or(-1), 5);
+}
+
+TEST_F(AgentTest, RunsManyExecsAtOnce) {
+  Run("c1", {"sleep", "1000"});
+  constexpr int kExecs = 100;
+  constexpr int kThreads = 10;
+  std::atomic<int> right = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = t; i < kExecs; i += kThreads) {
+        const std::string id = fmt::format("e{}", i);
+        if (!Exec("c1", id, {"sh", "-c", fmt::format("echo {}; exit {}", i, i)})) continue;
+        const std::string out = Stdout("c1", id);
+        if (out == fmt::format("{}\n", i) && Wait("c1", id).value_or(-1) == i) ++right;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, kExecs);
+}
+
+TEST_F(AgentTest, RefusesWhatMakesNoSense) {
+  EXPECT_EQ(CreateContainer("a/b", {"true"}).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(CreateContainer("..", {"true"}).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(CreateContainer(std::string(1000, 'a'), {"true"}).error().code(),
+            Code::kInvalidArgument);
+  EXPECT_EQ(StartContainer("none").error().code(), Code::kNotFound);
+  EXPECT_EQ(Exec("none", "e1", {"true"}).error().code(), Code::kNotFound);
+  EXPECT_FALSE(CreateContainer("c1", {}));
+  ASSERT_TRUE(CreateContainer("c1", {"sleep", "1000"}));
+  EXPECT_EQ(CreateContainer("c1", {"true"}).error().code(), Code::kAlreadyExists);
+  EXPECT_TRUE(StartContainer("c1"));
+  EXPECT_EQ(StartContainer("c1").error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(Exec("c1", "c1", {"true"}).error().code(), Code::kAlreadyExists);
+  EXPECT_EQ(Exec("c1", "", {"true"}).error().code(), Code::kInvalidArgument);
+  EXPECT_TRUE(Exec("c1", "e1", {"sleep", "1000"}));
+  EXPECT_EQ(Exec("c1", "e1", {"true"}).error().code(), Code::kAlreadyExists);
+  EXPECT_EQ(Signal("c1", "e1", 1000).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(Do("CreateSandbox", agent::CreateSandboxRequest()).error().code(),
+            Code::kAlreadyExists);
+  EXPECT_EQ(Do("UpdateRoutes", agent::UpdateRoutesRequest()).error().code(), Code::kUnimplemented);
+}
+
+TEST_F(AgentTest, TellsWhatItIs) {
+  const auto health =
+      Call<health::HealthCheckResponse>("Check", health::CheckRequest(), "grpc.Health");
+  ASSERT_TRUE(health);
+  EXPECT_EQ(health->status(), health::HealthCheckResponse::SERVING);
+  const auto details =
+      Call<agent::GuestDetailsResponse>("GetGuestDetails", agent::GuestDetailsRequest());
+  ASSERT_TRUE(details);
+  EXPECT_THAT(details->agent_details().storage_handlers(), Contains("virtio-fs"));
+  EXPECT_THAT(details->agent_details().extra_features(), Contains("kata.cpp.v1.Guest"));
+  const auto metrics = Call<agent::Metrics>("GetMetrics", agent::GetMetricsRequest());
+  ASSERT_TRUE(metrics);
+  EXPECT_THAT(metrics->metrics(), HasSubstr("kata_guest_load"));
+}
+
+}  // namespace
+}  // namespace kata::guest
