@@ -66,7 +66,7 @@ class HostileGuest(ContainerdCase):
     def strike(self, guest, seconds):
         """Create answers with an error within `seconds`; meanwhile the shim stays small."""
         config = self.runtime.write_config(f"{self.containerd.base}/hostile.toml",
-                                           initrd=self.initrd(guest))
+                                           agent={"dial_timeout": 8}, initrd=self.initrd(guest))
         self.containerd.ctr("container", "create", "--runtime", self.runtime.type,
                             "--runtime-config-path", config, self.image, self.name, "true", check=True)
         outcome, largest = [], 0
@@ -95,21 +95,21 @@ class HostileGuest(ContainerdCase):
 
     @core
     def test_garbage_frames(self):
-        self.strike("garbage", 15)
+        self.strike("garbage", 20)
 
     def test_zeros(self):
-        self.strike("zeros", 40)
+        self.strike("zeros", 20)
 
     @core
     def test_huge_frames(self):
-        self.strike("huge_frames", 40)
+        self.strike("huge_frames", 20)
 
     def test_truncated_frames(self):
-        self.strike("truncated_frames", 40)
+        self.strike("truncated_frames", 20)
 
     def test_answers_to_calls_that_nobody_made(self):
-        self.strike("wrong_streams", 40)
+        self.strike("wrong_streams", 20)
 
     @core
     def test_silence(self):
-        self.strike("silence", 40)
+        self.strike("silence", 20)

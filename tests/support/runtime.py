@@ -69,7 +69,7 @@ class Kata(Runtime):
 
     def __init__(self, bin_dir, kernel, initrd):
         self.bin_dir, self.kernel, self.initrd = bin_dir, kernel, initrd
-        self.settings, self.config = {}, None
+        self.config = None
 
     def path_dirs(self):
         return [self.bin_dir]
@@ -86,16 +86,20 @@ class Kata(Runtime):
                 "machine_type": "q35", "default_vcpus": 1, "default_memory": 256,
                 "shared_fs": "virtio-fs", "virtio_fs_daemon": find("virtiofsd")}
 
-    def write_config(self, path, **changes):
-        """A configuration file; a change to None leaves the key out. Returns path."""
-        lines = ["[hypervisor.qemu]"]
-        for key, value in {**self.values(), **self.settings, **changes}.items():
-            if value is not None:
-                text = f'"{value}"' if isinstance(value, str) else str(value).lower()
-                lines.append(f"{key} = {text}")
-        lines += ["", "[agent.kata]", "", "[runtime]", ""]
+    def write_config(self, path, agent=None, **changes):
+        """A configuration file; a change to None leaves the key out. Returns path.
+
+        agent      keys of the table [agent.kata]
+        changes    keys of the table [hypervisor.qemu]
+        """
+        tables = {"hypervisor.qemu": {**self.values(), **changes}, "agent.kata": agent or {}}
         with open(path, "w") as file:
-            file.write("\n".join(lines))
+            for name, keys in tables.items():
+                file.write(f"[{name}]\n")
+                for key, value in keys.items():
+                    if value is not None:
+                        text = f'"{value}"' if isinstance(value, str) else str(value).lower()
+                        file.write(f"{key} = {text}\n")
         return path
 
     def victims(self, containerd, name):
