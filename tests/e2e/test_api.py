@@ -63,7 +63,6 @@ class Calls(ShimCase):
         self.assertEqual((protobuf.first(deleted, 1), protobuf.first(deleted, 2)), (pid, 137))
         self.assert_status("NOT_FOUND", shim.call, "State", (1, self.name))
 
-    @core
     def test_what_does_not_exist_is_not_found(self):
         shim = self.started_shim()
         self.assert_status("NOT_FOUND", shim.call, "State", (1, self.name))
@@ -76,7 +75,6 @@ class Calls(ShimCase):
             with self.subTest(method=method):
                 self.assert_status("NOT_FOUND", shim.call, method, (1, self.name), *fields, timeout=10)
 
-    @core
     def test_what_comes_at_the_wrong_time_is_refused(self):
         shim = self.started_shim()
         shim.create()
@@ -92,7 +90,6 @@ class Calls(ShimCase):
             self.assertEqual(deleted.exception.code, "FAILED_PRECONDITION")
         self.assertEqual(protobuf.first(shim.call("State", (1, self.name)), 4), RUNNING)
 
-    @core
     def test_a_created_container_can_be_killed_and_deleted(self):
         shim = self.started_shim()
         shim.create()
@@ -144,7 +141,6 @@ class Actions(ShimCase):
         self.assertEqual(len(done.out.splitlines()), 1)
         self.assertIn("unix:///run/containerd/s/", done.out)
 
-    @core
     @only("kata", "runc's shim leaves the check to containerd")
     def test_bad_ids_are_refused_by_name(self):
         for bad in ("../escape", "a/b", "..", "x" * 1000, "", "a b", "-rf"):
@@ -158,7 +154,6 @@ class Actions(ShimCase):
                 shim.name = "gone"
         self.assert_clean()
 
-    @core
     def test_delete_without_a_shim_answers_and_cleans_up(self):
         shim = self.started_shim()
         shim.create()
@@ -192,35 +187,29 @@ class BadBundles(ShimCase):
         shim.stop()
         self.assert_clean()
 
-    @core
     def test_a_config_that_is_no_json(self):
         self.refused(b'{"ociVersion": "1.0.2", "process": {', r"config\.json" if self.runtime.is_vm
                      else r"unexpected E")
 
-    @core
     @only("kata", "the product's own words")
     def test_a_value_of_the_wrong_type_names_its_place(self):
         config = spec(["true"])
         config["process"]["args"] = "true"
         self.refused(config, r"config\.json.*process\.args|config\.json.*/process/args")
 
-    @core
     def test_a_config_without_a_process(self):
         config = spec(["true"])
         del config["process"]["args"]
         self.refused(config, r"args")
 
-    @core
     def test_a_missing_root_file_system(self):
         self.refused(spec(["true"]), r"(?s)no such file|No such file|not exist", rootfs=[
             protobuf.encode((1, "bind"), (2, "/no/such/tree"), (4, ["rbind", "rw"]))])
 
-    @core
     def test_a_missing_executable(self):
         self.refused(spec(["no-such-program"]),
                      r'exec: \\?"no-such-program\\?": executable file not found in \$PATH')
 
-    @core
     def test_a_missing_executable_by_path(self):
         self.refused(spec(["/no/such/program"]), r"/no/such/program.*[Nn]o such file or directory")
 

@@ -42,20 +42,16 @@ class Configuration(ErrorCase):
         self.refused_with([r"/no/such/qemu", r"(?i)install|hypervisor\.qemu|path"],
                           self.config(path="/no/such/qemu"))
 
-    @core
     def test_no_virtiofsd(self):
         self.refused_with([r"/no/such/virtiofsd", r"(?i)install|virtio_fs_daemon"],
                           self.config(virtio_fs_daemon="/no/such/virtiofsd"))
 
-    @core
     def test_no_kernel(self):
         self.refused_with([r"/no/such/vmlinux", r"(?i)kernel"], self.config(kernel="/no/such/vmlinux"))
 
-    @core
     def test_no_initrd(self):
         self.refused_with([r"/no/such/initrd", r"(?i)initrd"], self.config(initrd="/no/such/initrd"))
 
-    @core
     def test_a_truncated_kernel(self):
         self.refused_with(r"(?i)kernel", self.config(kernel=self.cut(self.runtime.kernel, 5000)))
 
@@ -63,7 +59,6 @@ class Configuration(ErrorCase):
         size = os.path.getsize(self.runtime.kernel) // 2
         self.refused_with(r"(?i)kernel", self.config(kernel=self.cut(self.runtime.kernel, size)))
 
-    @core
     def test_a_truncated_initrd(self):
         size = os.path.getsize(self.runtime.initrd) // 2
         self.refused_with(r"(?i)initrd|panic|init", self.config(
@@ -75,36 +70,30 @@ class Configuration(ErrorCase):
     def test_a_program_that_is_no_hypervisor(self):
         self.refused_with(r"/bin/true", self.config(path="/bin/true"))
 
-    @core
     def test_a_memory_size_that_no_host_has(self):
         self.refused_with([r"(?i)memory", r"default_memory|MiB"], self.config(default_memory=1 << 40))
 
-    @core
     def test_a_memory_size_that_no_guest_can_use(self):
         self.refused_with([r"(?i)memory", r"default_memory"], self.config(default_memory=1))
 
-    @core
     def test_a_broken_file_names_its_line(self):
         path = f"{self.containerd.base}/broken.toml"
         with open(path, "w") as file:
             file.write('# comment\n[hypervisor.qemu]\npath = "unclosed\n')
         self.refused_with([r"broken\.toml", r"\b3\b"], path)
 
-    @core
     def test_a_wrong_type_names_file_line_and_key(self):
         path = self.config(default_vcpus="many")
         with open(path) as file:
             line = next(i for i, text in enumerate(file, 1) if "default_vcpus" in text)
         self.refused_with([r"changed\.toml", rf"\b{line}\b", r"default_vcpus"], path)
 
-    @core
     def test_an_unreadable_file(self):
         folder = f"{self.containerd.base}/folder.toml"
         os.makedirs(folder, exist_ok=True)
         self.refused_with(r"folder\.toml", folder)
         self.refused_with(r"/no/such/file\.toml", "/no/such/file.toml")
 
-    @core
     def test_the_file_that_the_environment_names_counts_too(self):
         with open(self.runtime.config) as file:
             good = file.read()
@@ -120,7 +109,6 @@ class Configuration(ErrorCase):
 
 
 class Requests(ErrorCase):
-    @core
     def test_ids_that_are_no_names(self):
         for bad in ("a/b", "..", "x" * 1000):
             with self.subTest(id=bad[:10]):
@@ -131,7 +119,6 @@ class Requests(ErrorCase):
         self.refused(r'exec: \\?"no-such-program\\?": executable file not found in \$PATH',
                      command=("no-such-program",))
 
-    @core
     def test_a_missing_root_file_system(self):
         done = self.containerd.ctr("run", "--rm", "--runtime", self.runtime.type, "--rootfs",
                                    "/no/such/tree", self.name, "true", timeout=60)
@@ -152,7 +139,6 @@ class FullDisk(ErrorCase):
     # The daemon and its shims see a root folder with no room to spare.
     prelude = "mkdir -p {base}/root; mount -t tmpfs -o size=24m tmpfs {base}/root"
 
-    @core
     def test_a_full_disk_under_the_root_file_system_is_the_programs_error(self):
         done = self.containerd.run(self.name, self.shell(
             "dd if=/dev/zero of=/fill bs=64k; ls /bin/sh; rm /fill; echo x > /small && cat /small"),
@@ -169,6 +155,5 @@ class FullRun(ErrorCase):
                "dd if=/dev/zero of=/run/fill bs=4k 2>/dev/null || true; i=0; "
                "while touch /run/f$i 2>/dev/null; do i=$((i+1)); done")
 
-    @core
     def test_a_full_run_folder_is_named(self):
         self.refused([r"/run", r"No space left on device"])

@@ -78,7 +78,6 @@ class SuddenDeath(ContainerdCase):
             self.expect_end(name, event=outcome[0] == "created")
         self.in_each_role(strike)
 
-    @core
     def test_after_it_was_created(self):
         def strike(name, role):
             self.make(name)
@@ -95,7 +94,6 @@ class SuddenDeath(ContainerdCase):
             self.expect_end(name)
         self.in_each_role(strike)
 
-    @core
     def test_while_an_exec_runs(self):
         def strike(name, role):
             self.start(name)
@@ -107,7 +105,6 @@ class SuddenDeath(ContainerdCase):
             self.expect_end(name)
         self.in_each_role(strike)
 
-    @core
     def test_while_it_is_deleted(self):
         def strike(name, role):
             self.start(name)
@@ -127,7 +124,6 @@ class SuddenDeath(ContainerdCase):
             self.expect_end(name, event=False)
         self.in_each_role(strike)
 
-    @core
     @only("kata", "it takes a guest kernel to panic")
     def test_a_guest_that_panics(self):
         for phase in ("running", "exec"):
@@ -159,7 +155,6 @@ class SuddenDeath(ContainerdCase):
         self.assertIsNone(self.containerd.status(self.name), done)
         self.assert_clean(seconds=15)
 
-    @core
     def test_all_processes_at_once(self):
         self.start(self.name)
         pids = [self.victim(self.name, role) for role in self.roles()]

@@ -11,7 +11,7 @@ import struct
 import threading
 
 from support import grpc, image
-from support.case import ContainerdCase, core, only
+from support.case import ContainerdCase, only
 from support.process import resident_bytes, wait_until
 from support.ttrpc import RpcError
 
@@ -93,14 +93,12 @@ class HostileGuest(ContainerdCase):
         self.containerd.remove(self.name)
         self.assert_clean()
 
-    @core
     def test_garbage_frames(self):
         self.strike("garbage", 20)
 
     def test_zeros(self):
         self.strike("zeros", 20)
 
-    @core
     def test_huge_frames(self):
         self.strike("huge_frames", 20)
 
@@ -110,6 +108,5 @@ class HostileGuest(ContainerdCase):
     def test_answers_to_calls_that_nobody_made(self):
         self.strike("wrong_streams", 20)
 
-    @core
     def test_silence(self):
         self.strike("silence", 20)

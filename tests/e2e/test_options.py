@@ -37,7 +37,6 @@ class Mounts(ContainerdCase):
         self.assertTrue(os.path.isdir(f"{self.folder}/made"))
         self.assert_clean()
 
-    @core
     def test_a_read_only_bind_mount_refuses_writes(self):
         done = self.containerd.run(self.name, self.shell(
             "cat /share/from-host; echo no > /share/new; echo no > /share/from-host; "
@@ -67,7 +66,6 @@ class Mounts(ContainerdCase):
         with open(f"{self.folder}/from-host") as file:
             self.assertEqual(file.read(), "host\nmore\n")
 
-    @core
     def test_a_tmpfs_is_empty_of_its_size_and_gone_afterwards(self):
         done = self.containerd.run(self.name, self.shell(
             "ls /scratch | wc -l; grep ' /scratch ' /proc/mounts | cut -d' ' -f3",
@@ -114,14 +112,12 @@ class ProcessOptions(ContainerdCase):
         self.assert_output(done, "inside\n")
         self.assertEqual(os.uname().nodename, before)
 
-    @core
     def test_a_read_only_root_refuses_writes(self):
         done = self.containerd.run(self.name, self.shell("echo x > /file && echo written; true"),
                                    "--rm", "--read-only")
         self.assert_output(done, "")
         self.assertIn("Read-only file system", done.err)
 
-    @core
     def test_an_ordinary_container_has_few_capabilities_and_a_privileged_one_all(self):
         show = self.shell("grep CapEff /proc/self/status")
         few = int(self.containerd.run(self.name, show, "--rm").out.split()[1], 16)
@@ -131,7 +127,6 @@ class ProcessOptions(ContainerdCase):
         self.assertNotEqual(every & (1 << 21), 0, "CAP_SYS_ADMIN")
         self.assertEqual(every & few, few)
 
-    @core
     def test_an_ordinary_container_sees_no_foreign_processes_and_masked_files(self):
         done = self.containerd.run(self.name, self.shell(
             "ls /proc | grep -c '^[0-9]*$'; cat /proc/kcore | wc -c; "
@@ -142,7 +137,6 @@ class ProcessOptions(ContainerdCase):
         self.assertLessEqual(int(count), 5)
         self.assertEqual((core_size, end), ("0", "end"))
 
-    @core
     def test_a_device_is_there_and_works(self):
         done = self.containerd.run(self.name, self.shell(
             "test -c /dev/full && echo there; echo x > /dev/full"), "--rm", "--device", "/dev/full")
@@ -182,7 +176,6 @@ class Limits(ContainerdCase):
             "--memory-limit", str(768 << 20))
         self.assert_output(done, "fits\n")
 
-    @core
     def test_half_a_cpu_gets_about_half_the_time(self):
         done = self.containerd.run(self.name, self.shell(
             # Ticks of this shell (user and system) while three seconds of wall clock pass.
@@ -195,7 +188,6 @@ class Limits(ContainerdCase):
         ticks = int(fields[11]) + int(fields[12])
         self.assertLess(ticks, 3.5 * os.sysconf("SC_CLK_TCK") * 0.75, done.out)
 
-    @core
     def test_two_cpus_are_there_when_asked_for(self):
         done = self.containerd.run(self.name, ["nproc"], "--rm", "--cpus", "2")
         self.assert_code(done, 0)

@@ -61,7 +61,6 @@ class Streams(ContainerdCase):
         self.assert_code(done, 4)
         self.assertEqual(done.err, "still\n")
 
-    @core
     def test_200_mb_reach_a_slow_reader_whole_while_the_shim_stays_small(self):
         size, seed = 200 * MIB, os.urandom(MIB)
         path = f"{self.containerd.base}/seed"
