@@ -84,7 +84,7 @@ void Agent::DestroySandbox(Done done) {
     if (!result && all->result) all->result = std::move(result);
     if (--all->left > 0) return;
     if (sandbox_) {
-      auto released = storages_.Release(sandbox_->mount_points);
+      auto released = storages_.ReleaseAll();
       if (!released && all->result) all->result = std::move(released);
       log::Info("sandbox destroyed", {{"sandbox", sandbox_->id()}});
       sandbox_.reset();

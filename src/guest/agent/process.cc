@@ -118,6 +118,9 @@ void Process::OnReport() {
         Settle(ready_waiters_, {});
         break;
       case ProcessReport::Kind::kRunning:
+        if (state_ != State::kReady) {
+          return FailLaunch(Error(Code::kAborted, "the process was killed while it was set up"));
+        }
         state_ = State::kRunning;
         StopReport();
         Settle(ready_waiters_, {});

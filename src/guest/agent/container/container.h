@@ -52,7 +52,8 @@ struct ProcessReport {
   enum class Kind {
     kNothingYet,
     kReady,    // set up, the executable was found; Create: waits for `start`
-    kRunning,  // execve succeeded: the descriptor closed without an error after kReady
+    kRunning,  // execve succeeded: the descriptor closed without an error after kReady. Without a
+               // kReady before, the child was killed while it set itself up.
     kFailed,   // `error` says which step; the child exits
   };
   Kind kind = Kind::kNothingYet;
