@@ -9,6 +9,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -38,7 +39,7 @@ def sources(build):
         for entry in json.load(file):
             path = entry["file"]
             if path.startswith((f"{ROOT}/src/", f"{ROOT}/bench/")) and not path.endswith("_test.cc"):
-                yield path, entry["output"]
+                yield path, re.search(r" -o (\S+)", entry["command"])[1]
 
 
 def key(source, files, salt):
