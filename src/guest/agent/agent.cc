@@ -149,6 +149,9 @@ Result<void> Agent::StartCreation(Creation& creation) {
   if (!sandbox_) return Fail(Code::kFailedPrecondition, "the sandbox has been destroyed");
   oci::Spec& spec = *request.mutable_oci();
   for (const agent::Device& device : request.devices()) KATA_TRY(AddDevice(device, &spec));
+  if (spec.linux().has_seccomp()) {
+    log::Warn("the container runs without its seccomp profile", {{"container", entry.id}});
+  }
   entry.mount_points = KATA_TRY(storages_.Mount(Pointers(request.storages())));
   const bool share_pid = request.sandbox_pidns() || sandbox_->shares_pid();
   StdioPair stdio = KATA_TRY(MakeStdio(spec.process().terminal(), config_.container_pipe_size));
