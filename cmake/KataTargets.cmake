@@ -35,7 +35,8 @@ endif()
 # g++ 12 reports uninitialised and overlapping memory inside std::expected and std::string where
 # there is none, so those two warnings are off.
 set(KATA_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough
-  -Werror -Wno-maybe-uninitialized -Wno-restrict -Wno-missing-field-initializers)
+  -Werror $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+  -Wno-missing-field-initializers)
 
 # kata_library(NAME SOURCES a.cc b.cc DEPS other_library ...)
 function(kata_library name)

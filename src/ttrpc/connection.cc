@@ -146,6 +146,7 @@ void Connection::OnPeerGone() {
 }
 
 void Connection::FlushRound() {
+  const bool was_paused = ReadingPaused();
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return;
@@ -157,7 +158,7 @@ void Connection::FlushRound() {
       PostLocked([](Connection& self) { self.FlushRound(); });
     }
   }
-  if (queued_bytes() > options_.stop_reading_above) return;
+  if (!was_paused || queued_bytes() > options_.stop_reading_above) return;
   if (!unread_.empty()) {
     const std::string again = std::exchange(unread_, {});
     Deliver(again);
