@@ -41,9 +41,11 @@ void AgentTestBed::SetUp() {
   dir_ = name;
   MakeRootfs();
   const std::string socket = dir_ + "/agent.sock";
-  // The agent's /run is its own too: it makes directories below /run/kata-containers.
-  const std::string script =
-      fmt::format("mount -t tmpfs run /run && exec {} >{}/log 2>&1", KATA_AGENT_PATH, dir_);
+  // In the agent's own mount namespace things are where a guest has them.
+  const std::string script = fmt::format(
+      "mount -t tmpfs run /run && {{ test -e /sys/fs/cgroup/cgroup.procs || "
+      "mount -t cgroup2 cgroup2 /sys/fs/cgroup; }} && exec {} >{}/log 2>&1",
+      KATA_AGENT_PATH, dir_);
   sys::Command command{
       .argv = {"unshare", "--mount", "--propagation", "slave", "sh", "-c", script}};
   command.env = std::vector<std::string>{"KATA_AGENT_SERVER_ADDR=unix://" + socket,
@@ -84,6 +86,9 @@ void AgentTestBed::TearDown() {
     std::fputs(sys::ReadFile(dir_ + "/log").value_or("").c_str(), stderr);
   }
   if (dir_.empty()) return;
+  for (const char* root : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
+    ::rmdir(fmt::format("{}/kata-agent-test-{}", root, ::getpid()).c_str());
+  }
   EXPECT_TRUE(sys::RemoveTree(dir_));
 }
 
