@@ -98,8 +98,8 @@ TEST_F(AgentTest, KeepsAnExecsOutputUntilItsBackgroundProcessEnds) {
 }
 
 TEST_F(AgentTest, ServesATerminal) {
-  Run("c1", {"sh", "-c", "tty; stty size; read x; stty size; echo got $x"}, true);
-  EXPECT_THAT(StdoutUntil("c1", "", "0 0"), HasSubstr("/dev/"));
+  Run("c1", {"sh", "-c", "tty; read x; stty size; echo got $x"}, true);
+  EXPECT_THAT(StdoutUntil("c1", "", "\n"), HasSubstr("/dev/pts/0"));
   agent::TtyWinResizeRequest resize;
   resize.set_container_id("c1");
   resize.set_row(33);
