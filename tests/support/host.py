@@ -157,7 +157,9 @@ class HostSnapshot:
         alive = _process_table()
         for (pid, start), (name, parent, state, command) in sorted(alive.items()):
             new = (pid, start) not in self._processes
-            if new and pid not in known_pids and (OURS.search(name) or self._counts(command)):
+            program = os.path.basename(command.split(" ")[0])
+            ours = self._exact or OURS.search(name) or OURS.search(program)
+            if new and pid not in known_pids and ours:
                 found.append(f"process {pid} {name} (state {state}, parent {parent}): "
                              f"{command[:300]}")
         _, mounts = _mount_table()
