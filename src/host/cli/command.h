@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// cli/command.h - what the commands of kata-runtime share. Each has a file of its own, with its
+// options, help and examples.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+
+#include "base/result.h"
+#include "host/config/load.h"
+
+namespace kata::cli {
+
+// Options in front of the command.
+struct Globals {
+  std::string config;  // path of configuration.toml; empty: looked up
+  std::string root = "/run/kata-containers";
+  std::string log;
+  std::string log_format = "text";
+  std::string log_level = "warn";
+  bool debug = false;
+  // Accepted and without meaning.
+  std::string rootless;
+  bool ignored = false;
+};
+
+// Adds a command to `app`. Its callback stores the program's exit status in `*status`. The
+// references must outlive the parsing.
+void AddVersion(CLI::App& app, int* status);
+void AddCheck(CLI::App& app, const Globals& globals, int* status);
+void AddEnv(CLI::App& app, const Globals& globals, int* status);
+
+// "kata-runtime version 0.1.0" and what it implements, one line each, as `--version` prints it.
+std::string VersionText();
+std::string_view Version();
+std::string_view Revision();
+
+// The configuration that containers started now would get. Warnings are logged.
+Result<config::Loaded> LoadConfig(const Globals& globals);
+
+// Writes to standard output; returns the exit status, 1 when that fails.
+int Print(std::string_view text);
+// "kata-runtime: <message>" on standard error; returns 1.
+int PrintError(const Error& error);
+
+}  // namespace kata::cli

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kata-runtime: what an administrator asks of kata-cpp on the command line.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "host/cli/command.h"
+#include "sys/file.h"
+
+namespace kata::cli {
+namespace {
+
+constexpr int kUsageError = 2;
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  kata-runtime check                      can this host run containers, and what would help\n"
+    "  kata-runtime env                        the configuration in effect and where it came from\n"
+    "  kata-runtime --config FILE env --json   the same for another file, for programs\n"
+    "\n"
+    "Environment:\n"
+    "  KATA_CONF_FILE   configuration.toml to read instead of the installed one\n"
+    "  NO_COLOR         when set, output has no colours\n";
+
+void AddGlobals(CLI::App& app, Globals* globals) {
+  app.add_option("--config,--kata-config", globals->config,
+                 "configuration.toml to read instead of the installed one")
+      ->type_name("FILE");
+  app.add_option("--root", globals->root, "directory for the state of containers")
+      ->type_name("DIR")
+      ->capture_default_str();
+  app.add_option("--log", globals->log, "append log lines to this file instead of standard error")
+      ->type_name("FILE");
+  app.add_option("--log-format", globals->log_format, "accepted for runc's sake: text, json")
+      ->type_name("WORD")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--log-level", globals->log_level, "trace, debug, info, warn or error")
+      ->type_name("LEVEL")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}));
+  app.add_flag("--debug", globals->debug, "the same as --log-level debug");
+  app.add_flag("--systemd-cgroup", globals->ignored,
+               "accepted for runc's sake; cgroups of containers are the guest's");
+  app.add_option("--rootless", globals->rootless, "accepted for runc's sake; root is needed")
+      ->type_name("auto|true|false");
+}
+
+Result<void> OpenLog(const Globals& globals) {
+  log::Level level = log::Level::kWarn;
+  (void)log::ParseLevel(globals.debug ? "debug" : globals.log_level, &level);
+  log::SetLevel(level);
+  if (globals.log.empty()) return {};
+  auto file = KATA_TRY_WITHIN("--log", sys::Open(globals.log, O_WRONLY | O_CREAT | O_APPEND, 0644));
+  // Open until the process ends.
+  log::SetOutput(file.Release());
+  return {};
+}
+
+int Main(int argc, char** argv) {
+  Globals globals;
+  int status = 0;
+  CLI::App app("Runs containers in virtual machines of their own.", "kata-runtime");
+  app.footer(kFooter);
+  app.set_version_flag("-v,--version", VersionText());
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::simple);
+  AddGlobals(app, &globals);
+  app.parse_complete_callback([&globals] {
+    if (auto opened = OpenLog(globals); !opened) {
+      throw CLI::RuntimeError(PrintError(opened.error()));
+    }
+  });
+  AddVersion(app, &status);
+  AddCheck(app, globals, &status);
+  AddEnv(app, globals, &status);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& error) {
+    return error.get_exit_code();
+  } catch (const CLI::Success& asked_for_text) {
+    return app.exit(asked_for_text);
+  } catch (const CLI::ParseError& error) {
+    const std::string text =
+        argc < 2 ? app.help()
+                 : fmt::format("kata-runtime: {}\nTry: kata-runtime --help\n", error.what());
+    std::fputs(text.c_str(), stderr);
+    return kUsageError;
+  }
+  return status;
+}
+
+}  // namespace
+}  // namespace kata::cli
+
+int main(int argc, char** argv) {
+  // A reader that went away is an error of write(2), not a silent end half-way.
+  std::signal(SIGPIPE, SIG_IGN);
+  return kata::cli::Main(argc, argv);
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+
+#include <string>
+
+#include <fmt/format.h>
+
+#include "host/cli/accelerator.h"
+#include "host/cli/checks.h"
+#include "host/cli/host.h"
+#include "host/config/host_files.h"
+#include "host/hypervisor/boot_files.h"
+
+namespace kata::cli {
+namespace {
+
+constexpr int kOldestQemu = 6;
+
+Finding Problem(std::string name, const Error& error, std::string remedy = {}) {
+  return {.name = std::move(name),
+          .verdict = Verdict::kProblem,
+          .detail = error.message(),
+          .remedy = std::move(remedy)};
+}
+
+std::string Size(const std::string& path) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) return "?";
+  return fmt::format("{:.1f} MiB", static_cast<double>(status.st_size) / (1 << 20));
+}
+
+Finding CheckQemu(const config::Loaded& loaded) {
+  if (const auto there = config::RequireVmm(loaded); !there) {
+    return Problem("qemu", there.error());
+  }
+  const std::string& path = loaded.config.hypervisor.path;
+  const auto version = ProgramVersion(path);
+  if (!version) return Problem("qemu", version.error(), "reinstall QEMU, or correct its path");
+  Finding finding{.name = "qemu", .detail = fmt::format("{}, version {}", path, *version)};
+  if (MajorVersion(*version) < kOldestQemu) {
+    finding.verdict = Verdict::kProblem;
+    finding.remedy = fmt::format("install QEMU {} or later", kOldestQemu);
+  }
+  return finding;
+}
+
+Finding CheckVirtiofsd(const config::Loaded& loaded) {
+  if (const auto there = config::RequireVirtiofsd(loaded); !there) {
+    return Problem("virtiofsd", there.error());
+  }
+  const std::string& path = loaded.config.hypervisor.virtio_fs_daemon;
+  const auto version = ProgramVersion(path);
+  if (!version) return Problem("virtiofsd", version.error(), "reinstall it, or correct its path");
+  return {.name = "virtiofsd", .detail = fmt::format("{}, version {}", path, *version)};
+}
+
+Finding CheckBootFile(const std::string& name, const std::string& path, const Result<void>& there,
+                      Result<void> (*check)(const std::string&)) {
+  if (!there) return Problem(name, there.error());
+  if (const auto whole = check(path); !whole) {
+    return Problem(name, whole.error(), "install kata-cpp's guest files again (scripts/install)");
+  }
+  return {.name = name, .detail = fmt::format("{}, {}", path, Size(path))};
+}
+
+}  // namespace
+
+Finding CheckAccelerator(const config::Loaded& loaded) {
+  const auto choice = DescribeAccelerator(loaded.config.hypervisor.accelerator);
+  if (!choice) {
+    return Problem("accelerator", choice.error(),
+                   "set accelerator = \"auto\" in [hypervisor.qemu] of configuration.toml");
+  }
+  Finding finding{.name = "accelerator",
+                  .detail = fmt::format("{}: {}", choice->kind, choice->reason)};
+  if (choice->kind != "kvm") finding.verdict = Verdict::kNote;
+  return finding;
+}
+
+std::vector<Finding> CheckPrograms(const config::Loaded& loaded) {
+  const config::HypervisorConfig& vm = loaded.config.hypervisor;
+  const Result<void> guest_root = config::RequireInitrdOrImage(loaded);
+  return {
+      CheckQemu(loaded),
+      CheckVirtiofsd(loaded),
+      CheckBootFile("kernel", vm.kernel, config::RequireKernel(loaded), hypervisor::CheckKernel),
+      vm.image.empty() ? CheckBootFile("initrd", vm.initrd, guest_root, hypervisor::CheckInitrd)
+                       : CheckBootFile("image", vm.image, guest_root, hypervisor::CheckImage),
+  };
+}
+
+}  // namespace kata::cli

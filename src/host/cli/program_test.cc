@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kata-runtime itself, as its users see it.
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "sys/fd.h"
+#include "sys/process.h"
+
+namespace kata::cli {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+constexpr auto kTime = std::chrono::seconds(20);
+
+struct Outcome {
+  int status = -1;
+  std::string out;
+  std::string err;
+};
+
+Outcome RunProgram(std::vector<std::string> arguments, const std::string& conf_file = "") {
+  sys::Pipe out = sys::MakePipe().value();
+  sys::Pipe err = sys::MakePipe().value();
+  sys::Command command;
+  command.argv = {KATA_RUNTIME};
+  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+  command.env = {"PATH=/usr/bin:/bin"};
+  if (!conf_file.empty()) command.env->push_back("KATA_CONF_FILE=" + conf_file);
+  command.stdout_fd = out.write.get();
+  command.stderr_fd = err.write.get();
+  auto child = sys::ChildProcess::Spawn(command);
+  EXPECT_TRUE(child) << child.error().message();
+  out.write.Reset();
+  err.write.Reset();
+  Outcome outcome;
+  std::thread reader([&] { outcome.err = sys::ReadToEnd(err.read.get(), 1 << 20).value(); });
+  outcome.out = sys::ReadToEnd(out.read.get(), 1 << 20).value();
+  reader.join();
+  outcome.status = child->Wait(Deadline::After(kTime)).value().ShellCode();
+  return outcome;
+}
+
+class ProgramTest : public testing::Test {
+ protected:
+  ProgramTest() {
+    std::string pattern = testing::TempDir() + "kata-runtime-XXXXXX";
+    directory_ = ::mkdtemp(pattern.data());
+  }
+  ~ProgramTest() override { std::filesystem::remove_all(directory_); }
+
+  std::string Write(const std::string& name, const std::string& text) {
+    std::ofstream(directory_ + "/" + name) << text;
+    return directory_ + "/" + name;
+  }
+  std::string directory_;
+};
+
+TEST_F(ProgramTest, PrintsItsVersionInEveryForm) {
+  const Outcome text = RunProgram({"version"});
+  EXPECT_EQ(text.status, 0);
+  EXPECT_THAT(text.out, StartsWith("kata-runtime version "));
+  EXPECT_THAT(text.out, HasSubstr("\nspec: 1."));
+  EXPECT_THAT(text.err, IsEmpty());
+  const Outcome flag = RunProgram({"--version"});
+  EXPECT_EQ(flag.status, 0);
+  EXPECT_THAT(flag.out, StartsWith("kata-runtime version "));
+  const json report = json::parse(RunProgram({"version", "--json"}).out);
+  EXPECT_THAT(text.out, HasSubstr(report.at("version").get<std::string>()));
+}
+
+TEST_F(ProgramTest, HelpShowsExamples) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"--help"}, {"version", "--help"}, {"check", "--help"}, {"env", "--help"}}) {
+    const Outcome help = RunProgram(arguments);
+    EXPECT_EQ(help.status, 0);
+    EXPECT_THAT(help.out, HasSubstr("Examples:"));
+    EXPECT_THAT(help.err, IsEmpty());
+  }
+}
+
+TEST_F(ProgramTest, WrongUsageEndsWithStatus2AndAHint) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"frobnicate"}, {"--frobnicate", "env"}, {"--log-level", "loud", "env"}}) {
+    const Outcome wrong = RunProgram(arguments);
+    EXPECT_EQ(wrong.status, 2);
+    EXPECT_THAT(wrong.out, IsEmpty());
+    EXPECT_THAT(wrong.err, HasSubstr("kata-runtime --help"));
+  }
+  EXPECT_THAT(RunProgram({}).err, HasSubstr("Usage:"));
+}
+
+TEST_F(ProgramTest, EnvShowsValuesWithTheirOrigin) {
+  const std::string file = Write("c.toml", "[hypervisor.qemu]\ndefault_memory = 512\n");
+  const Outcome text = RunProgram({"--config", file, "env"});
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_THAT(text.out, testing::ContainsRegex("default_memory = 512 +# " + file + ":2\n"));
+  EXPECT_THAT(text.out, HasSubstr("[env.accelerator]\nkind = "));
+
+  const json report = json::parse(RunProgram({"env", "--json"}, file).out);
+  const json& memory = report.at("configuration").at("hypervisor.qemu").at("default_memory");
+  EXPECT_EQ(memory.at("value"), 512);
+  EXPECT_EQ(memory.at("source"), file + ":2");
+  EXPECT_THAT(report.at("env").at("accelerator").at("kind").get<std::string>(),
+              testing::AnyOf("kvm", "tcg"));
+}
+
+TEST_F(ProgramTest, BrokenConfigurationIsOneClearError) {
+  const std::string file = Write("c.toml", "[hypervisor.qemu]\ndefault_memory = 0\n");
+  const Outcome env = RunProgram({"env"}, file);
+  EXPECT_EQ(env.status, 1);
+  EXPECT_THAT(env.out, IsEmpty());
+  EXPECT_THAT(env.err, StartsWith("kata-runtime: " + file + ":2: "));
+
+  const Outcome missing = RunProgram({"env"}, directory_ + "/missing.toml");
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_THAT(missing.err, HasSubstr("No such file or directory"));
+
+  const Outcome check = RunProgram({"check"}, file);
+  EXPECT_EQ(check.status, 1);
+  EXPECT_THAT(check.out, testing::ContainsRegex("problem +configuration"));
+}
+
+TEST_F(ProgramTest, CheckAgreesWithItsOwnLines) {
+  const Outcome check = RunProgram({"check", "--json"}, Write("c.toml", ""));
+  const json report = json::parse(check.out);
+  bool problem = false;
+  for (const json& line : report.at("checks")) {
+    problem = problem || line.at("verdict") == "problem";
+    EXPECT_FALSE(line.at("detail").get<std::string>().empty()) << line;
+  }
+  EXPECT_EQ(report.at("ok"), !problem);
+  EXPECT_EQ(check.status, problem ? 1 : 0);
+}
+
+TEST_F(ProgramTest, CheckNamesEachMissingPieceWithARemedy) {
+  const std::string file = Write("c.toml",
+                                 "[hypervisor.qemu]\n"
+                                 "path = \"/nonexistent/qemu\"\n"
+                                 "virtio_fs_daemon = \"/nonexistent/virtiofsd\"\n"
+                                 "kernel = \"/nonexistent/vmlinux\"\n"
+                                 "initrd = \"" +
+                                     Write("initrd", "garbage") + "\"\n");
+  const json report = json::parse(RunProgram({"check", "--json"}, file).out);
+  EXPECT_EQ(report.at("ok"), false);
+  for (const char* name : {"qemu", "virtiofsd", "kernel", "initrd"}) {
+    for (const json& line : report.at("checks")) {
+      if (line.at("name") == name) {
+        EXPECT_EQ(line.at("verdict"), "problem") << line;
+      }
+    }
+  }
+}
+
+TEST_F(ProgramTest, GlobalLogOptionTakesWarnings) {
+  const std::string file = Write("c.toml", "[hypervisor.qemu]\ndefualt_memory = 512\n");
+  const std::string log = directory_ + "/log";
+  const Outcome env = RunProgram({"--root", directory_, "--log", log, "env"}, file);
+  EXPECT_EQ(env.status, 0);
+  EXPECT_THAT(env.err, IsEmpty());
+  std::ifstream stream(log);
+  const std::string text((std::istreambuf_iterator<char>(stream)), {});
+  EXPECT_THAT(text, HasSubstr("did you mean"));
+}
+
+}  // namespace
+}  // namespace kata::cli
