@@ -51,7 +51,10 @@ class HostComparison(unittest.TestCase):
                 lambda: self.run_command("umount", self.folder))
 
     def test_sockets_files_and_folders_are_named(self):
-        os.makedirs("/run/vc/vm", exist_ok=True)
+        for folder in ("/run/vc", "/run/vc/vm"):
+            if not os.path.isdir(folder):
+                os.mkdir(folder)
+                self.addCleanup(os.rmdir, folder)
         path = "/run/vc/vm/left.sock"
         with socket.socket(socket.AF_UNIX) as listener:
             self.assert_named(f"socket {path}", lambda: listener.bind(path),
