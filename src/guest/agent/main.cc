@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // kata-agent: the first process of the guest, and the host's hand in it.
-#include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -48,6 +48,12 @@ Config ReadConfig() {
   return config;
 }
 
+long UptimeMillis() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
 // Serves until told to stop.
 Result<void> Serve(Config config) {
   const std::string address = config.server_addr;
@@ -60,7 +66,7 @@ Result<void> Serve(Config config) {
   RegisterServices(server, agent);
   const auto channel =
       KATA_TRY(Channel::Open(*loop, server, address, [&agent] { agent.OnDisconnect(); }));
-  log::Info("agent ready", {{"version", KATA_VERSION}, {"address", address}});
+  log::Info("agent ready", {{"version", KATA_VERSION}, {"uptime_ms", UptimeMillis()}});
   return loop->Run();
 }
 

@@ -16,12 +16,17 @@ constexpr size_t kMaxWaitingInput = 8 << 20;
 constexpr size_t kMaxReaders = 64;
 constexpr size_t kMaxRead = 1 << 20;
 
+// Bytes that can be read at once.
+size_t Available(int fd) {
+  int available = 0;
+  if (::ioctl(fd, FIONREAD, &available) != 0) return 0;
+  return static_cast<size_t>(available);
+}
+
 // read(2) of at most `limit` bytes into `data`, which is made only as large as what is there.
 ssize_t ReadSome(int fd, size_t limit, std::string& data) {
-  int available = 0;
-  if (::ioctl(fd, FIONREAD, &available) != 0) available = 0;
   constexpr size_t kProbe = 512;
-  const size_t room = std::min(limit, std::max(kProbe, static_cast<size_t>(available)));
+  const size_t room = std::min(limit, std::max(kProbe, Available(fd)));
   ssize_t n = 0;
   data.resize_and_overwrite(room, [&](char* buffer, size_t size) {
     n = sys::RetryOnEintr([&] { return ::read(fd, buffer, size); });
@@ -142,6 +147,7 @@ void OutputStream::Serve() {
       readers_.pop_front();
       continue;
     }
+    if (ShouldGather()) break;
     std::string data;
     const ssize_t n = ReadSome(fd_.get(), readers_.front().limit, data);
     if (n < 0 && errno == EAGAIN) break;
@@ -153,11 +159,34 @@ void OutputStream::Serve() {
     }
     Reader reader = std::move(readers_.front());
     readers_.pop_front();
+    last_read_ = sys::EventLoop::Clock::now();
+    gathered_ = false;
     reader.done(std::move(data));
   }
   serving_ = false;
   if (!fd_) return End();
-  Watch(!readers_.empty());
+  Watch(!readers_.empty() && !gathering_);
+}
+
+// The first page that a process writes wakes this loop, and on one processor the process gets no
+// further until it has been served: a stream would be carried page by page, each with the cost of a
+// call. So after a recent read little data waits for more to come.
+bool OutputStream::ShouldGather() {
+  constexpr size_t kEnough = 32 << 10;
+  constexpr std::chrono::milliseconds kRecently{10};
+  constexpr std::chrono::milliseconds kPause{1};
+  if (gathering_) return true;
+  const size_t available = Available(fd_.get());
+  if (gathered_ || available == 0 || available >= std::min(kEnough, readers_.front().limit)) {
+    return false;
+  }
+  if (sys::EventLoop::Clock::now() - last_read_ > kRecently) return false;
+  gathering_ = loop_.RunAfter(kPause, [this] {
+    gathering_.reset();
+    gathered_ = true;
+    Serve();
+  });
+  return true;
 }
 
 void OutputStream::Watch(bool on) {
@@ -168,6 +197,8 @@ void OutputStream::Watch(bool on) {
 }
 
 void OutputStream::End() {
+  if (gathering_) loop_.Cancel(*gathering_);
+  gathering_.reset();
   if (fd_) {
     loop_.Remove(fd_.get());
     watched_ = false;

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/deadline.h"
@@ -79,7 +80,8 @@ class OutputStream {
   ~OutputStream();
 
   // Calls `done` with 1 to `limit` bytes as soon as there are any, at most 1 MiB, in the order of
-  // the calls. A reader whose deadline has passed takes no bytes.
+  // the calls. A reader whose deadline has passed takes no bytes. While much is written, a read of
+  // little waits a millisecond for more.
   // Errors  kResourceExhausted  too many readers wait already
   void Read(size_t limit, Deadline deadline, Done done);
   // Readers that wait get kAborted: their connection has gone, and bytes given to them were lost.
@@ -96,6 +98,7 @@ class OutputStream {
   };
 
   void Serve();
+  bool ShouldGather();
   void Watch(bool on);
   void End();
 
@@ -103,6 +106,9 @@ class OutputStream {
   sys::UniqueFd fd_;
   bool watched_ = false;
   bool serving_ = false;
+  bool gathered_ = false;  // the pause before the next read is over
+  std::optional<sys::EventLoop::TimerId> gathering_;
+  sys::EventLoop::Clock::time_point last_read_{};
   std::deque<Reader> readers_;
 };
 

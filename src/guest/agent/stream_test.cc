@@ -51,8 +51,9 @@ TEST_F(StreamTest, GivesWhatIsThereAtOnceAndUpToTheLimit) {
   Say("hello");
   out.Read(3, Deadline::Never(), Collect());
   out.Read(100, Deadline::Never(), Collect());
-  ASSERT_THAT(chunks_, SizeIs(2));
+  ASSERT_THAT(chunks_, SizeIs(1));
   EXPECT_EQ(Text(0), "hel");
+  EXPECT_EQ(test_.Run({{[&] { return chunks_.size() == 2; }, [] {}}}), 1u);
   EXPECT_EQ(Text(1), "lo");
 }
 
@@ -83,6 +84,22 @@ TEST_F(StreamTest, EndsOnlyWhenEveryWriterHasClosed) {
   EXPECT_TRUE(out.at_end());
   out.Read(10, Deadline::Never(), Collect());
   EXPECT_EQ(Text(1), "");
+}
+
+TEST_F(StreamTest, GathersWhatAProcessWritesInALittleAtATime) {
+  OutputStream out(test_.loop(), std::move(read_));
+  Say("first");
+  out.Read(100, Deadline::Never(), Collect());
+  ASSERT_THAT(chunks_, SizeIs(1)) << "the first bytes do not wait";
+  Say("a");
+  out.Read(100, Deadline::Never(), Collect());
+  EXPECT_THAT(chunks_, SizeIs(1));
+  Say("b");
+  write_.Reset();
+  EXPECT_EQ(test_.Run({{[&] { return chunks_.size() == 2; }, [] {}}}), 1u);
+  EXPECT_EQ(Text(1), "ab");
+  out.Read(100, Deadline::Never(), Collect());
+  EXPECT_EQ(Text(2), "");
 }
 
 TEST_F(StreamTest, SkipsReadersWhoseTimeIsOver) {
