@@ -9,11 +9,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "host/cli/accelerator.h"
 #include "host/cli/command.h"
 #include "host/cli/host.h"
 #include "host/config/render.h"
 #include "host/config/schema.h"
+#include "host/hypervisor/accelerator.h"
 
 namespace kata::cli {
 namespace {
@@ -38,9 +38,9 @@ std::string VersionOf(const std::string& program) {
 }
 
 Section Accelerator(const config::Loaded& loaded) {
-  const auto choice = DescribeAccelerator(loaded.config.hypervisor.accelerator);
+  const auto choice = hypervisor::ChooseAccelerator(loaded.config.hypervisor.accelerator);
   if (!choice) return {"accelerator", {{"error", choice.error().message()}}};
-  return {"accelerator", {{"kind", choice->kind}, {"reason", choice->reason}}};
+  return {"accelerator", {{"kind", std::string(choice->name())}, {"reason", choice->reason}}};
 }
 
 std::vector<Section> Facts(const config::Loaded& loaded) {

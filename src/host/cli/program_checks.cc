@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 
-#include "host/cli/accelerator.h"
 #include "host/cli/checks.h"
 #include "host/cli/host.h"
 #include "host/config/host_files.h"
+#include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/boot_files.h"
 
 namespace kata::cli {
@@ -66,14 +66,15 @@ Finding CheckBootFile(const std::string& name, const std::string& path, const Re
 }  // namespace
 
 Finding CheckAccelerator(const config::Loaded& loaded) {
-  const auto choice = DescribeAccelerator(loaded.config.hypervisor.accelerator);
+  // Probed anew: the answer kept for VMs may be older than the last change of the host.
+  const auto choice = hypervisor::ChooseAccelerator(loaded.config.hypervisor.accelerator, "");
   if (!choice) {
     return Problem("accelerator", choice.error(),
                    "set accelerator = \"auto\" in [hypervisor.qemu] of configuration.toml");
   }
   Finding finding{.name = "accelerator",
-                  .detail = fmt::format("{}: {}", choice->kind, choice->reason)};
-  if (choice->kind != "kvm") finding.verdict = Verdict::kNote;
+                  .detail = fmt::format("{}: {}", choice->name(), choice->reason)};
+  if (choice->kind != hypervisor::AcceleratorKind::kKvm) finding.verdict = Verdict::kNote;
   return finding;
 }
 
