@@ -82,13 +82,11 @@ std::optional<ServerSession::Event> ServerSession::OnRequest(const Frame& frame,
   if (id % 2 == 0) {
     return Refuse(id, Code::kInvalidArgument, "the stream id of a client is odd");
   }
-  if (id <= last_id_) {
-    if (ids_ == StreamIds::kIncreasing) {
-      return Refuse(id, Code::kInvalidArgument,
-                    "a stream id is used once and is larger than those before");
-    }
-    if (const auto old = calls_.find(id); old != calls_.end()) Forget(old);
+  if (id <= last_id_ && ids_ == StreamIds::kIncreasing) {
+    return Refuse(id, Code::kInvalidArgument,
+                  "a stream id is used once and is larger than those before");
   }
+  if (const auto old = calls_.find(id); old != calls_.end()) Forget(old);
   last_id_ = id;
   if (frame.oversized) {
     return Refuse(id, Code::kResourceExhausted,

@@ -166,6 +166,8 @@ TEST(ServerSession, AnUnnoticedNewClientTakesOverTheIdsOfTheOld) {
   EXPECT_EQ(Names(Feed(session, RequestFrame(1))), (Strings{"call 1"}));
   EXPECT_FALSE(session.open(std::get<ServerSession::Call>(before[0]).key));
   EXPECT_EQ(session.open_calls(), 2u);
+  EXPECT_EQ(Names(Feed(session, RequestFrame(3))), (Strings{"call 3"}));
+  EXPECT_EQ(session.open_calls(), 2u);
 }
 
 TEST(ServerSession, ALinkThatCannotCloseFindsTheNextFrameAfterGarbage) {
