@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <future>
 #include <utility>
 
 #include <fmt/format.h>
@@ -29,8 +30,7 @@ std::string VmDirectory(const std::string& sandbox_id) { return "/run/vc/vm/" + 
 
 }  // namespace
 
-Machine::Machine(std::string sandbox_id, sys::EventLoop& loop,
-                 std::function<void()> on_end)
+Machine::Machine(std::string sandbox_id, sys::EventLoop& loop, std::function<void()> on_end)
     : id_(std::move(sandbox_id)), loop_(loop), on_end_(std::move(on_end)) {
   record_.id = id_;
 }
@@ -60,6 +60,7 @@ Result<void> Machine::StartParts(const MachineSize& size,
     const std::lock_guard lock(mutex_);
     record_.paths = {storage::SharedDirectory::RootOf(id_), VmDirectory(id_)};
     end_reason_.clear();
+    virtiofsd_obituary_.clear();
   }
   KATA_TRY(Save());
   {
@@ -77,19 +78,19 @@ Result<void> Machine::StartParts(const MachineSize& size,
   Record(virtiofsd_->pid(), ProcessRole::kVirtiofsd);
   phases.End("virtiofsd");
 
-  const hypervisor::Accelerator accelerator =
+  const hypervisor::AcceleratorChoice accelerator =
       KATA_TRY(hypervisor::ChooseAccelerator(config_.hypervisor.accelerator));
   log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
   hypervisor::VmSpec spec = PlanVm(id_, config_, size, accelerator.kind);
-  spec.agent = KATA_TRY(hypervisor::ChooseAgentChannel(config_.hypervisor.agent_channel));
+  spec.agent = hypervisor::VirtioSerialChannel{};
   hypervisor::VhostUserFs share;
   share.id = "share";
   share.tag = storage::SharedDirectory::kTag;
-  share.fd = KATA_TRY(virtiofsd_->Connect());
+  share.fd = virtiofsd_->TakeConnection();
   share.queue_size = static_cast<uint32_t>(config_.hypervisor.virtio_fs_queue_size);
   spec.devices.push_back(std::move(share));
 
-  vm_ = hypervisor::MakeQemu(loop_);
+  vm_ = hypervisor::qemu::MakeQemu(loop_);
   vm_->OnExit([this](const hypervisor::VmExit& exit) { OnVmExit(exit); });
   alive_ = true;
   KATA_TRY(vm_->Start(std::move(spec), deadline));
@@ -97,13 +98,7 @@ Result<void> Machine::StartParts(const MachineSize& size,
   Record(vm_->pid(), ProcessRole::kVmm);
   phases.End("vmm");
 
-  agent_ = KATA_TRY(agent::AgentClient::Create(
-      loop_, KATA_TRY(vm_->ConnectAgent(deadline)), milliseconds(config_.agent.request_timeout_ms),
-      [this](Error reason) {
-        if (stopping_ || !alive_) return;
-        log::Error("the guest's agent has gone", {{"reason", reason.message()}});
-        Kill();
-      }));
+  KATA_TRY(ConnectAgent(deadline));
   KATA_TRY(agent_->WaitUntilServing(deadline));
   phases.End("guest_boot");
   KATA_TRY(agent_->CreateSandbox(sandbox));
@@ -112,10 +107,28 @@ Result<void> Machine::StartParts(const MachineSize& size,
   return {};
 }
 
+// Without its files the guest cannot go on.
+void Machine::WatchVirtiofsd() {
+  const int pidfd = virtiofsd_->pidfd();
+  loop_.Post([this, pidfd] {
+    const auto added = loop_.Add(pidfd, EPOLLIN, [this, pidfd](uint32_t) {
+      loop_.Remove(pidfd);
+      if (stopping_ || !alive_) return;
+      {
+        const std::lock_guard lock(mutex_);
+        virtiofsd_obituary_ = virtiofsd_->Obituary();
+      }
+      Kill();
+    });
+    LogIfFailed(added);
+  });
+}
+
 Result<void> Machine::ConnectAgent(Deadline deadline) {
+  sys::UniqueFd channel = KATA_TRY(vm_->ConnectAgent(deadline));
   auto agent = KATA_TRY(agent::AgentClient::Create(
-      loop_, KATA_TRY(vm_->ConnectAgent(deadline)),
-      milliseconds(config_.agent.request_timeout_ms), [this](Error reason) {
+      loop_, std::move(channel), milliseconds(config_.agent.request_timeout_ms),
+      [this](Error reason) {
         if (stopping_ || !alive_) return;
         log::Error("the guest's agent has gone", {{"reason", reason.message()}});
         Kill();
@@ -130,7 +143,7 @@ void Machine::OnVmExit(const hypervisor::VmExit& exit) {
   alive_ = false;
   {
     const std::lock_guard lock(mutex_);
-    end_reason_ = exit.message;
+    end_reason_ = virtiofsd_obituary_.empty() ? exit.message : virtiofsd_obituary_;
     if (agent_) agent_->Close(Error(Code::kUnavailable, exit.message));
   }
   // Before the boot has ended, its caller gets the error.
@@ -196,12 +209,24 @@ void Machine::Kill() {
   if (alive_ && pid > 0) ::kill(pid, SIGKILL);
 }
 
+void Machine::StopVirtiofsd() {
+  if (!virtiofsd_) return;
+  // Its descriptor must leave the loop, on the loop's thread, before it is closed.
+  std::promise<void> removed;
+  loop_.Post([&] {
+    loop_.Remove(virtiofsd_->pidfd());
+    removed.set_value();
+  });
+  removed.get_future().wait();
+  virtiofsd_.reset();
+}
+
 void Machine::Stop() {
   const std::lock_guard stop_lock(stop_mutex_);
   stopping_ = true;
   alive_ = false;
   if (vm_) vm_->Stop(kStopGrace);
-  virtiofsd_.reset();
+  StopVirtiofsd();
   {
     const std::lock_guard lock(share_mutex_);
     if (share_) {

@@ -76,6 +76,8 @@ class Machine {
  private:
   Result<void> StartParts(const MachineSize& size, const agent::CreateSandboxRequest& sandbox);
   Result<void> ConnectAgent(Deadline deadline);
+  void WatchVirtiofsd();
+  void StopVirtiofsd();
   void OnVmExit(const hypervisor::VmExit& exit);
   Result<void> Save();
 
@@ -99,6 +101,7 @@ class Machine {
   mutable std::mutex mutex_;  // guards what follows
   SandboxRecord record_;
   std::string end_reason_;
+  std::string virtiofsd_obituary_;
 };
 
 }  // namespace kata::sandbox

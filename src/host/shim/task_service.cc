@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "host/shim/info.h"
 #include "host/shim/metrics.h"
 #include "host/shim/options.h"
 #include "host/shim/timestamp.h"
@@ -35,9 +34,9 @@ task::Status StatusOf(const sandbox::ProcessView& view) {
 template <class Request>
 sandbox::StdioRequest StdioOf(const Request& request) {
   return {.terminal = request.terminal(),
-          .in = request.stdin_(),
-          .out = request.stdout_(),
-          .err = request.stderr_()};
+          .in = request.stdin(),
+          .out = request.stdout(),
+          .err = request.stderr()};
 }
 
 std::vector<storage::RootfsMount> RootfsOf(const task::CreateTaskRequest& request) {
@@ -143,9 +142,9 @@ Result<task::StateResponse> TaskService::State(const task::StateRequest& request
   response.set_bundle(view.bundle);
   response.set_pid(static_cast<uint32_t>(view.pid));
   response.set_status(StatusOf(view));
-  response.set_stdin_(view.stdio.in);
-  response.set_stdout_(view.stdio.out);
-  response.set_stderr_(view.stdio.err);
+  response.set_stdin(view.stdio.in);
+  response.set_stdout(view.stdio.out);
+  response.set_stderr(view.stdio.err);
   response.set_terminal(view.stdio.terminal);
   if (view.state == sandbox::ProcessState::kStopped) {
     response.set_exit_status(view.exit.status);
@@ -252,7 +251,7 @@ Result<wellknown::Empty> TaskService::ResizePty(const task::ResizePtyRequest& re
 }
 
 Result<wellknown::Empty> TaskService::CloseIO(const task::CloseIORequest& request) {
-  if (!request.stdin_()) return wellknown::Empty();
+  if (!request.stdin()) return wellknown::Empty();
   return EmptyAfter(sandbox_.CloseStdin(request.id(), request.exec_id()));
 }
 
@@ -274,7 +273,6 @@ Result<task::ConnectResponse> TaskService::Connect(const task::ConnectRequest& r
   task::ConnectResponse response;
   response.set_shim_pid(static_cast<uint32_t>(::getpid()));
   response.set_task_pid(pid());
-  response.set_version(Version());
   return response;
 }
 

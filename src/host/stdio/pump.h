@@ -7,6 +7,7 @@
 // event loop's thread; their `done` callback runs there exactly once, unless Abandon() came first.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -34,7 +35,7 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   // Ends the stream now, closing the host's end; `done` is called if it was not yet.
   void Finish();
   bool finished() const { return finished_; }
-  // When a byte last moved, or the pump started.
+  // When a byte last moved, or the pump was made. From any thread.
   std::chrono::steady_clock::time_point last_progress() const { return last_progress_; }
 
  private:
@@ -51,7 +52,7 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   size_t written_ = 0;
   bool watching_ = false;
   bool finished_ = false;
-  std::chrono::steady_clock::time_point last_progress_;
+  std::atomic<std::chrono::steady_clock::time_point> last_progress_;
 };
 
 // Host to guest.

@@ -97,6 +97,8 @@ json FrontEndOf(const VhostUserFs& fs, const PciPlace& place, uint32_t) {
               {"tag", fs.tag},
               {"queue-size", fs.queue_size}};
   PutAt(device, place);
+  // This device knows no legacy mode, and no switch for it either.
+  device.erase("disable-legacy");
   return device;
 }
 
