@@ -19,8 +19,9 @@ class Run(ContainerdCase):
 
     @core
     def test_the_kernel_is_the_guests_own(self):
-        release = self.containerd.run(self.name, ["uname", "-r"], "--rm").out.strip()
-        self.assertTrue(release)
+        done = self.containerd.run(self.name, ["uname", "-r"], "--rm")
+        self.assert_code(done, 0)
+        release = done.out.strip()
         if self.runtime.is_vm:
             self.assertNotEqual(release, os.uname().release)
         else:
