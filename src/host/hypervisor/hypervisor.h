@@ -84,7 +84,8 @@ class Hypervisor {
   // Ends the VM: asks the VMM to close its disks and go, then kills it. Reaped on return.
   virtual void Stop(std::chrono::milliseconds grace) = 0;
 
-  // Adds a handler; it runs on the event loop's thread, soon if the VM has ended already.
+  // Adds a handler; it runs on the event loop's thread, soon if the VM has ended already. Where the
+  // destructor is what ends the VM, it runs after that.
   virtual void OnExit(ExitHandler handler) = 0;
 
   // The VMM's pid; -1 before Start.
