@@ -90,6 +90,7 @@ Result<void> GuestContainer::AttachDisks(Machine& machine, const std::vector<Gue
     device.bus = machine.config().hypervisor.block_device_driver == "virtio-scsi"
                      ? hypervisor::Disk::Bus::kScsi
                      : hypervisor::Disk::Bus::kBlock;
+    device.direct_io = machine.config().hypervisor.block_device_cache_direct;
     const hypervisor::GuestAddress address =
         KATA_TRY_WITHIN(fmt::format("device \"{}\"", disk.source),
                         machine.vm().Attach(std::move(device), Deadline::After(kDeviceTimeout)));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/sandbox/machine.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <csignal>
 #include <future>
@@ -30,16 +32,19 @@ std::string VmDirectory(const std::string& sandbox_id) { return "/run/vc/vm/" + 
 
 }  // namespace
 
-Machine::Machine(std::string sandbox_id, sys::EventLoop& loop, std::function<void()> on_end)
-    : id_(std::move(sandbox_id)), loop_(loop), on_end_(std::move(on_end)) {
-  record_.id = id_;
-}
+Machine::Machine(std::string sandbox_id, std::string owner, sys::EventLoop& loop,
+                 std::function<void()> on_end)
+    : id_(std::move(sandbox_id)),
+      owner_(std::move(owner)),
+      loop_(loop),
+      on_end_(std::move(on_end)) {}
 
 Machine::~Machine() = default;
 
 Result<void> Machine::Boot(const config::Loaded& config, const MachineSize& size,
                            const agent::CreateSandboxRequest& sandbox) {
   KATA_TRY(config::RequireFiles(config));
+  KATA_TRY(BeginRecord());
   config_ = config.config;
   stopping_ = false;
   auto started = StartParts(size, sandbox);
@@ -52,17 +57,33 @@ Result<void> Machine::Boot(const config::Loaded& config, const MachineSize& size
   return {};
 }
 
+Result<void> Machine::BeginRecord() {
+  if (const auto other = LoadRecord(id_); other && other->owner != owner_) {
+    if (std::ranges::any_of(other->processes, IsAlive)) {
+      return Fail(Code::kAlreadyExists,
+                  fmt::format("sandbox \"{}\" runs already under another containerd namespace; "
+                              "choose another id",
+                              id_));
+    }
+    LogIfFailed(Cleanup(*other, Deadline::After(seconds(5))));
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    record_ = {.id = id_, .owner = owner_};
+    record_.paths = {storage::SharedDirectory::RootOf(id_), VmDirectory(id_)};
+    if (const auto self = DescribeProcess(::getpid(), ProcessRole::kShim)) {
+      record_.processes.push_back(*self);
+    }
+    end_reason_.clear();
+    virtiofsd_obituary_.clear();
+  }
+  return Save();
+}
+
 Result<void> Machine::StartParts(const MachineSize& size,
                                  const agent::CreateSandboxRequest& sandbox) {
   Phases phases;
   const Deadline deadline = Deadline::After(seconds(config_.agent.dial_timeout_s));
-  {
-    const std::lock_guard lock(mutex_);
-    record_.paths = {storage::SharedDirectory::RootOf(id_), VmDirectory(id_)};
-    end_reason_.clear();
-    virtiofsd_obituary_.clear();
-  }
-  KATA_TRY(Save());
   {
     const std::lock_guard lock(share_mutex_);
     share_ = KATA_TRY(storage::SharedDirectory::Create(id_));
@@ -238,7 +259,6 @@ void Machine::Stop() {
   {
     const std::lock_guard lock(mutex_);
     record = std::exchange(record_, SandboxRecord{});
-    record_.id = id_;
   }
   booted_ = false;
   // What is still recorded has ended by now; this removes the files, the record last.

@@ -32,13 +32,16 @@ class Machine {
  public:
   // `on_end` is called once on the loop's thread when the machine has ended, whoever ended it,
   // unless that was Stop().
-  Machine(std::string sandbox_id, sys::EventLoop& loop, std::function<void()> on_end);
+  // `owner` is the shim's socket: two containerd namespaces may use one id, but not at a time.
+  Machine(std::string sandbox_id, std::string owner, sys::EventLoop& loop,
+          std::function<void()> on_end);
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
   ~Machine();
 
   // Starts everything and returns when the agent serves and the sandbox exists in the guest. After
   // a failure nothing is left, and Boot may be tried again.
+  // Errors  kAlreadyExists  a sandbox of this id lives in another namespace
   Result<void> Boot(const config::Loaded& config, const MachineSize& size,
                     const agent::CreateSandboxRequest& sandbox);
   bool booted() const { return booted_; }
@@ -79,9 +82,11 @@ class Machine {
   void WatchVirtiofsd();
   void StopVirtiofsd();
   void OnVmExit(const hypervisor::VmExit& exit);
+  Result<void> BeginRecord();
   Result<void> Save();
 
   const std::string id_;
+  const std::string owner_;
   sys::EventLoop& loop_;
   const std::function<void()> on_end_;
 

@@ -24,13 +24,13 @@ ExitInfo ExitNow(uint32_t status) {
 
 }  // namespace
 
-Sandbox::Sandbox(std::string id, std::string container_namespace, sys::EventLoop& loop,
-                 Observer observer)
+Sandbox::Sandbox(std::string id, std::string owner, std::string container_namespace,
+                 sys::EventLoop& loop, Observer observer)
     : id_(std::move(id)),
       container_namespace_(std::move(container_namespace)),
       loop_(loop),
       observer_(std::move(observer)),
-      machine_(id_, loop, [this] { OnMachineEnd(); }) {}
+      machine_(id_, std::move(owner), loop, [this] { OnMachineEnd(); }) {}
 
 Sandbox::~Sandbox() = default;
 

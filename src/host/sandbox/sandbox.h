@@ -59,8 +59,8 @@ struct ProcessView {
 
 class Sandbox {
  public:
-  // `container_namespace` is containerd's, for logging programs.
-  Sandbox(std::string id, std::string container_namespace, sys::EventLoop& loop,
+  // `owner` is the shim's socket; `container_namespace` is containerd's, for logging programs.
+  Sandbox(std::string id, std::string owner, std::string container_namespace, sys::EventLoop& loop,
           Observer observer);
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Making containers and execs.
+#include <algorithm>
 #include <chrono>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -29,6 +31,24 @@ void AddSharedMemory(agent::CreateSandboxRequest& request) {
   shm.set_mount_point("/run/kata-containers/sandbox/shm");
   for (const char* option : {"noexec", "nosuid", "nodev", "mode=1777", "size=67108864"}) {
     shm.add_options(option);
+  }
+}
+
+// Each of `modules` is a name and its parameters, separated by spaces.
+void AddKernelModules(const config::StringList& modules, agent::CreateSandboxRequest& request) {
+  for (const std::string& module : modules) {
+    agent::KernelModule& added = *request.add_kernel_modules();
+    for (size_t begin = 0; begin < module.size();) {
+      const size_t end = std::min(module.find(' ', begin), module.size());
+      const std::string word = module.substr(begin, end - begin);
+      begin = end + 1;
+      if (word.empty()) continue;
+      if (added.name().empty()) {
+        added.set_name(word);
+      } else {
+        added.add_parameters(word);
+      }
+    }
   }
 }
 
@@ -94,7 +114,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   undo.Add([this, &request] { machine_.ForgetContainer(request.id); });
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
 
-  auto guest = std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
+  guest = std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
       machine_, request.id, std::move(plan), request.rootfs, request.bundle)));
   undo.Add([this, &guest] { guest->Remove(machine_); });
   KATA_TRY(machine_.agent().CreateContainer(
@@ -123,12 +143,16 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
   config::Loaded effective = config;
   KATA_TRY(
       config::ApplyAnnotations({spec.annotations().begin(), spec.annotations().end()}, &effective));
+  for (size_t i = config.warnings.size(); i < effective.warnings.size(); ++i) {
+    log::Warn(effective.warnings[i]);
+  }
   agent::CreateSandboxRequest request;
   request.set_sandbox_id(id_);
   request.set_hostname(spec.hostname());
   request.set_sandbox_pidns(plan.share_pid_namespace);
   AddSharedDirectory(request);
   AddSharedMemory(request);
+  AddKernelModules(effective.config.agent.kernel_modules, request);
   KATA_TRY(machine_.Boot(effective, TotalSize(effective.config.hypervisor, size), request));
   WatchOom();
   return {};

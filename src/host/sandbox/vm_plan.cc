@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace kata::sandbox {
 namespace {
 
@@ -20,6 +22,18 @@ std::vector<std::string> Words(const std::string& text) {
     begin = end + 1;
   }
   return words;
+}
+
+// What differs from the agent's own defaults.
+void AddAgentParams(const config::AgentConfig& agent, std::vector<std::string>* params) {
+  if (agent.enable_debug) params->push_back("agent.log=debug");
+  if (agent.launch_process_timeout_s != config::AgentConfig{}.launch_process_timeout_s) {
+    params->push_back(
+        fmt::format("agent.launch_process_timeout={}", agent.launch_process_timeout_s));
+  }
+  if (agent.container_pipe_size_bytes > 0) {
+    params->push_back(fmt::format("agent.container_pipe_size={}", agent.container_pipe_size_bytes));
+  }
 }
 
 }  // namespace
@@ -59,13 +73,16 @@ hypervisor::VmSpec PlanVm(const std::string& sandbox_id, const config::Config& c
   vm.initrd = from.initrd;
   vm.image = from.image;
   vm.kernel_params = Words(from.kernel_params);
-  if (config.agent.enable_debug) vm.kernel_params.push_back("agent.log=debug");
+  // Behind the driver's own parameter of this name: the last one counts.
+  if (!from.image.empty()) vm.kernel_params.push_back("rootfstype=" + from.rootfs_type);
+  AddAgentParams(config.agent, &vm.kernel_params);
   vm.cpus.boot = size.vcpus;
   vm.cpus.max = static_cast<uint32_t>(from.default_maxvcpus);
   vm.cpus.extra_features = from.cpu_features;
   vm.memory.boot_mib = size.memory_mib;
   vm.memory.hotplug_slots = static_cast<uint32_t>(from.memory_slots);
   vm.memory.max_mib = static_cast<uint32_t>(from.default_maxmemory_mib);
+  vm.hotplug_ports = static_cast<uint32_t>(from.pcie_root_port);
   vm.memory.shared = true;
   vm.memory.huge_pages = from.enable_hugepages;
   vm.memory.preallocate = from.enable_mem_prealloc;

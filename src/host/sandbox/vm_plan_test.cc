@@ -37,15 +37,19 @@ TEST(VmPlan, FollowsTheConfiguration) {
   config.hypervisor.path = "/usr/bin/qemu";
   config.hypervisor.kernel_params = "a=1  b=2";
   config.hypervisor.default_maxvcpus = 4;
+  config.hypervisor.pcie_root_port = 7;
   config.agent.enable_debug = true;
-  const hypervisor::VmSpec vm = PlanVm("s1", config, {.vcpus = 2, .memory_mib = 300},
-                                       hypervisor::AcceleratorKind::kTcg);
+  config.agent.container_pipe_size_bytes = 4096;
+  const hypervisor::VmSpec vm =
+      PlanVm("s1", config, {.vcpus = 2, .memory_mib = 300}, hypervisor::AcceleratorKind::kTcg);
   EXPECT_EQ(vm.id, "s1");
   EXPECT_EQ(vm.cpus.boot, 2u);
   EXPECT_EQ(vm.cpus.max, 4u);
   EXPECT_EQ(vm.memory.boot_mib, 300u);
   EXPECT_TRUE(vm.memory.shared);
-  EXPECT_THAT(vm.kernel_params, testing::ElementsAre("a=1", "b=2", "agent.log=debug"));
+  EXPECT_THAT(vm.kernel_params, testing::ElementsAre("a=1", "b=2", "agent.log=debug",
+                                                     "agent.container_pipe_size=4096"));
+  EXPECT_EQ(vm.hotplug_ports, 7u);
 }
 
 }  // namespace

@@ -55,7 +55,6 @@ Result<void> Serve(const DaemonArgs& args) {
   log::Info("shim serves", {{"socket", args.socket_path}});
   const auto ended = loop->Run();
   LogIfFailed(ended);
-  LogIfFailed(sys::RemoveFile(args.socket_path));
   // Threads may still be inside calls whose answers nobody awaits; they are not waited for.
   ::_exit(ended ? 0 : 1);
 }

@@ -13,6 +13,7 @@
 #include "host/shim/timestamp.h"
 #include "oci/parse.h"
 #include "proto/shim.pb.h"
+#include "sys/file.h"
 
 namespace kata::shim {
 namespace {
@@ -69,7 +70,8 @@ TaskService::TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::Work
     : pool_(pool),
       events_(events),
       end_(std::move(end)),
-      sandbox_(args.id, args.namespace_name, loop, MakeObserver()) {}
+      socket_path_(args.socket_path),
+      sandbox_(args.id, args.socket_path, args.namespace_name, loop, MakeObserver()) {}
 
 sandbox::Observer TaskService::MakeObserver() {
   return {.on_started =
@@ -295,6 +297,8 @@ void TaskService::HandleShutdown(ttrpc::CallContext, task::ShutdownRequest reque
   // A pod's shim serves its other containers on.
   if (sandbox_.HasContainers() && !request.now()) return responder.ReplyEmpty();
   pool_.Run([this, responder = std::move(responder)]() mutable {
+    // First of all, so that a successor of the same id binds a socket of its own.
+    LogIfFailed(sys::RemoveFile(socket_path_));
     sandbox_.Shutdown();
     responder.ReplyEmpty();
     end_();

@@ -69,6 +69,7 @@ class TaskService {
   sys::WorkerPool& pool_;
   EventPublisher& events_;
   const std::function<void()> end_;
+  const std::string socket_path_;
   sandbox::Sandbox sandbox_;
 };
 
