@@ -106,6 +106,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
                                 .guest_seccomp = !config.config.runtime.disable_guest_seccomp}));
   for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
 
+  std::unique_ptr<GuestContainer> guest;  // before `undo`, which uses it
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
   undo.Add([io] { io->Close(); });
