@@ -45,8 +45,9 @@ class TaskEvents(ContainerdCase):
         self.assertEqual((init_exit["exit_status"], init_exit["pid"]), (137, pid))
         for event in (exec_exit, init_exit):
             self.assertTrue(event["exited_at"])
-        deleted = [values for topic, values in fields.items() if topic[0] == "delete"
-                   for values in [values] if values["pid"] == pid][0]
+        # The first process's event may carry its container's id, or none; an exec's carries its own.
+        deleted = fields.get(("delete", "")) or fields[("delete", self.name)]
+        self.assertEqual(deleted["pid"], pid)
         self.assertEqual(deleted["exit_status"], 137)
         self.assertTrue(deleted["exited_at"])
 
