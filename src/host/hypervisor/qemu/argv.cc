@@ -239,17 +239,22 @@ Result<void> ValidateSpec(const VmSpec& spec) {
 }
 
 std::string KernelCommandLine(const VmSpec& spec) {
-  // A panic or reboot ends the VM at once: QEMU runs with -no-reboot, and without a keyboard
-  // controller only the triple fault is left to reset by.
-  std::vector<std::string> params = {"console=hvc0", "panic=-1", "reboot=t"};
-  if (spec.debug_console) {
-    params.emplace_back("earlyprintk=ttyS0");
-  } else {
-    params.emplace_back("quiet");
-  }
-  if (!spec.image.empty()) {
-    params.insert(params.end(), {"root=/dev/vda1", "rootfstype=ext4", "ro"});
-  }
+  std::vector<std::string> params = {
+      "console=hvc0",
+      // A panic or reboot ends the VM at once: QEMU runs with -no-reboot, and without a keyboard
+      // controller only the triple fault is left to reset by.
+      "panic=-1",
+      "reboot=t",
+      // With one processor Linux would otherwise rewrite every lock prefix, slowly under TCG.
+      "noreplace-smp",
+      // No watchdog over the clock and no test of the timer: a busy host looks like broken
+      // hardware.
+      "tsc=reliable",
+      "no_timer_check",
+      "dummy.numdummies=0",
+  };
+  params.emplace_back(spec.debug_console ? "earlyprintk=ttyS0" : "quiet");
+  if (!spec.image.empty()) params.insert(params.end(), {"root=/dev/vda1", "ro"});
   params.insert(params.end(), spec.kernel_params.begin(), spec.kernel_params.end());
   return fmt::format("{}", fmt::join(params, " "));
 }

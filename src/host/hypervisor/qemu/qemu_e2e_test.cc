@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The driver against real QEMUs and a guest of its own.
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <future>
@@ -157,6 +161,81 @@ TEST_P(QemuE2e, AttachesAndDetachesPciDisks) {
   const auto detached = vm_->Detach("disk-p", Soon());
   ASSERT_TRUE(detached) << detached.error().message();
   EXPECT_EQ(Ask(agent_.get(), "no-disk pci 0f/00"), "gone");
+}
+
+// A tap of the host that nobody else knows, gone with its descriptor.
+Result<sys::UniqueFd> MakeTap() {
+  sys::UniqueFd tap = KATA_TRY(sys::Open("/dev/net/tun", O_RDWR));
+  ifreq request{};
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  if (::ioctl(tap.get(), TUNSETIFF, &request) != 0) return FailErrno("TUNSETIFF");
+  return tap;
+}
+
+TEST_P(QemuE2e, AttachesAndDetachesNics) {
+  auto tap = MakeTap();
+  if (!tap) GTEST_SKIP() << "no tap device: " << tap.error().message();
+  Boot(Spec());
+  const auto begin = std::chrono::steady_clock::now();
+  Nic nic{.id = "nic0", .mac = {0x02, 0, 0, 0xaa, 0xbb, 0xcc}};
+  nic.tap_fds.push_back(*std::move(tap));
+  auto address = vm_->Attach(std::move(nic), Soon());
+  ASSERT_TRUE(address) << address.error().message();
+  EXPECT_EQ(address->pci_path, "0f/00");
+  EXPECT_THAT(Ask(agent_.get(), "nic 02:00:00:aa:bb:cc"), StartsWith("eth"));
+  fmt::print("nic in {} ms\n", (std::chrono::steady_clock::now() - begin) / milliseconds(1));
+  const auto detached = vm_->Detach("nic0", Soon());
+  ASSERT_TRUE(detached) << detached.error().message();
+
+  auto second_tap = MakeTap();
+  ASSERT_TRUE(second_tap);
+  Nic again{.id = "nic0", .mac = {0x02, 0, 0, 0xaa, 0xbb, 0xcd}};
+  again.tap_fds.push_back(*std::move(second_tap));
+  EXPECT_EQ(vm_->Attach(std::move(again), Soon())->pci_path, "0f/00") << "the port is free again";
+}
+
+TEST_P(QemuE2e, AttachesAndDetachesShares) {
+  const std::string daemon = "/usr/lib/qemu/virtiofsd";
+  if (::geteuid() != 0 || !sys::Exists(daemon)) GTEST_SKIP() << "needs root and " << daemon;
+  Boot(Spec());
+  ASSERT_TRUE(sys::MakeDirs(dir_ / "share"));
+  ASSERT_TRUE(sys::WriteFile(dir_ / "share/file", "from the host"));
+  auto listener = sys::ListenUnix(dir_ / "fs.sock");
+  ASSERT_TRUE(listener);
+  VhostUserFs fs{.id = "share0", .tag = "test"};
+  fs.fd = *sys::ConnectUnix(dir_ / "fs.sock", Soon());
+  sys::Command command;
+  command.argv = {daemon, "--fd=3", "-o", "source=" + (dir_ / "share"), "--rlimit-nofile=1024"};
+  command.fds = {{listener->get(), 3}};
+  auto virtiofsd = sys::ChildProcess::Spawn(command);
+  ASSERT_TRUE(virtiofsd) << virtiofsd.error().message();
+
+  const auto begin = std::chrono::steady_clock::now();
+  auto address = vm_->Attach(std::move(fs), Soon());
+  ASSERT_TRUE(address) << address.error().message();
+  EXPECT_EQ(Ask(agent_.get(), "share test file"), "mounted from the host");
+  fmt::print("share in {} ms\n", (std::chrono::steady_clock::now() - begin) / milliseconds(1));
+  EXPECT_EQ(Ask(agent_.get(), "unshare"), "gone");
+  const auto detached = vm_->Detach("share0", Soon());
+  ASSERT_TRUE(detached) << detached.error().message();
+  // The daemon serves one connection and ends with it.
+  EXPECT_TRUE(virtiofsd->Wait(Soon()));
+}
+
+TEST_P(QemuE2e, RefusesToUnplugWhatTheGuestHolds) {
+  VmSpec spec = Spec();
+  spec.hotplug_ports = 1;
+  Boot(std::move(spec));
+  ASSERT_TRUE(vm_->Pause(Soon()));  // a guest that does not answer
+  Disk disk{.id = "held", .path = DiskFile("held.img", 4096), .bus = Disk::Bus::kBlock};
+  ASSERT_TRUE(vm_->Attach(std::move(disk), Soon()));
+  Disk second{.id = "second", .path = DiskFile("second.img", 4096), .bus = Disk::Bus::kBlock};
+  const auto full = vm_->Attach(std::move(second), Soon());
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code(), Code::kResourceExhausted);
+  const auto detached = vm_->Detach("held", Deadline::After(milliseconds(200)));
+  ASSERT_FALSE(detached);
+  EXPECT_EQ(detached.error().code(), Code::kDeadlineExceeded);
 }
 
 TEST_P(QemuE2e, GrowsCpusAndMemory) {

@@ -125,6 +125,9 @@ std::string Run(const std::string& command, const std::string& first, const std:
       return "mounted " + ReadAll("/mnt/" + second);
     });
   }
+  if (command == "unshare") {
+    return Await([] { return ::umount2("/mnt", 0) == 0 ? std::string("gone") : ""; });
+  }
   if (command == "nic") {
     return Await([&] {
       std::string found;
