@@ -94,6 +94,10 @@ class LinuxContainer final : public Container {
       return Fail(Code::kFailedPrecondition,
                   fmt::format("container \"{}\" is not running", spec_.id));
     }
+    // A process born into a frozen cgroup would not even begin.
+    if (frozen_) {
+      return Fail(Code::kFailedPrecondition, fmt::format("container \"{}\" is paused", spec_.id));
+    }
     ReportPair report = KATA_TRY(MakeReportPair());
     ExecContext context{.init_pidfd = init_pidfd_.get(),
                         .process = KATA_TRY(PlanProcess(process, capabilities_)),
@@ -113,7 +117,11 @@ class LinuxContainer final : public Container {
     return PendingProcess{child->pid, std::move(report.agent), sys::UniqueFd()};
   }
 
-  Result<void> Freeze(bool on) override { return cgroup_.Freeze(on); }
+  Result<void> Freeze(bool on) override {
+    KATA_TRY(cgroup_.Freeze(on));
+    frozen_ = on;
+    return {};
+  }
   Result<bool> Frozen() const override { return cgroup_.Frozen(); }
 
   Result<void> Update(const oci::LinuxResources& resources) override {
@@ -172,6 +180,7 @@ class LinuxContainer final : public Container {
   CgroupDir cgroup_;
   sys::UniqueFd device_filter_;
   sys::CapabilitySets capabilities_;
+  bool frozen_ = false;  // has been asked to freeze
   pid_t init_pid_ = -1;
   sys::UniqueFd init_pidfd_;
 };

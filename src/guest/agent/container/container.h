@@ -93,7 +93,7 @@ class Container {
 
   // Forks a process that joins the container's namespaces, root and cgroup and executes
   // `process` at once. Absent capabilities are those of the first process.
-  // Errors  kFailedPrecondition  the first process has ended
+  // Errors  kFailedPrecondition  the first process has ended, or the container is paused
   virtual Result<PendingProcess> Exec(const oci::Process& process, ProcessStdio stdio) = 0;
 
   // cgroup.freeze. Asks only: Frozen() tells when it has happened.

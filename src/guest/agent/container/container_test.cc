@@ -92,10 +92,10 @@ TEST_F(ContainerTest, RefusesUnknownCapabilities) {
 TEST_F(ContainerTest, HasTheLimitsOfItsSpec) {
   oci::POSIXRlimit* limit = process()->add_rlimits();
   limit->set_type("RLIMIT_NOFILE");
-  limit->set_soft(100);
-  limit->set_hard(200);
+  limit->set_soft(8);
+  limit->set_hard(9);
   process()->set_oom_score_adj(500);
-  EXPECT_EQ(RunScript("ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj"), "100\n200\n500\n");
+  EXPECT_EQ(RunScript("ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj"), "8\n9\n500\n");
 }
 
 TEST_F(ContainerTest, MakesItsWorkingDirectory) {

@@ -115,6 +115,7 @@ TEST_F(ExecTest, ListsFreezesAndKillsAllProcesses) {
   ASSERT_TRUE(container_->Freeze(true));
   while (!*container_->Frozen() && !deadline.Passed()) ::usleep(1000);
   EXPECT_TRUE(*container_->Frozen());
+  EXPECT_THAT(Exec(Script("true")).made.error().message(), HasSubstr("is paused"));
   ASSERT_TRUE(container_->Freeze(false));
   while (*container_->Frozen() && !deadline.Passed()) ::usleep(1000);
   EXPECT_FALSE(*container_->Frozen());

@@ -76,7 +76,8 @@ TEST_F(LimitsTest, MemoryBeyondTheLimitKillsAndIsCounted) {
 TEST_F(LimitsTest, ProcessesBeyondTheLimitAreRefused) {
   resources()->mutable_pids()->set_limit(5);
   Begin();
-  const Outcome outcome = Exec(Script("for i in 1 2 3 4 5 6 7 8; do sleep 100 & done; echo all"));
+  const Outcome outcome =
+      Exec(Script("for i in 1 2 3 4 5 6 7 8; do sleep 100 >/dev/null 2>&1 & done; echo all"));
   EXPECT_THAT(outcome.out, HasSubstr("can't fork"));
   // The limit also holds for what the agent puts in.
   const auto pids = container_->Pids();

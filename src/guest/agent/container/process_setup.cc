@@ -52,6 +52,15 @@ Result<void> ChangeDir(const std::string& cwd) {
   return {};
 }
 
+Result<void> SetLimits(const std::vector<PlannedLimit>& limits) {
+  for (const PlannedLimit& limit : limits) {
+    if (::setrlimit(static_cast<__rlimit_resource>(limit.resource), &limit.limit) != 0) {
+      return FailErrno(fmt::format("set resource limit {}", limit.resource));
+    }
+  }
+  return {};
+}
+
 // A working directory outside of the root would be a way out of it.
 Result<void> CheckDirInside() {
   char name[PATH_MAX];
@@ -106,13 +115,7 @@ void ReopenNull() {
 }
 
 Result<void> ApplyBeforeRoot(const ProcessPlan& plan) {
-  KATA_TRY(sys::WriteControl("/proc/self/oom_score_adj", fmt::to_string(plan.oom_score_adj)));
-  for (const PlannedLimit& limit : plan.limits) {
-    if (::setrlimit(static_cast<__rlimit_resource>(limit.resource), &limit.limit) != 0) {
-      return FailErrno(fmt::format("set resource limit {}", limit.resource));
-    }
-  }
-  return {};
+  return sys::WriteControl("/proc/self/oom_score_adj", fmt::to_string(plan.oom_score_adj));
 }
 
 Result<void> ApplyInsideRoot(const ProcessPlan& plan) {
@@ -123,6 +126,9 @@ Result<void> ApplyInsideRoot(const ProcessPlan& plan) {
   const auto entered = ChangeDir(plan.cwd);
   if (!entered && entered.error().code() != Code::kPermissionDenied) return entered;
 
+  // Late, so that limits which are too small for us are not too small for the container; before the
+  // capability to raise them is gone.
+  KATA_TRY(SetLimits(plan.limits));
   KATA_TRY(sys::LimitBoundingSet(plan.capabilities.bounding));
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return FailErrno("keep capabilities");
   if (::setgroups(plan.groups.size(), plan.groups.data()) != 0) return FailErrno("setgroups");

@@ -27,7 +27,8 @@ void ReopenNull();
 // While the agent's /proc can be seen.
 Result<void> ApplyBeforeRoot(const ProcessPlan& plan);
 
-// Inside the container's root: working directory, user, groups, capabilities, umask.
+// Inside the container's root: working directory, limits, user, groups, capabilities,
+// umask.
 Result<void> ApplyInsideRoot(const ProcessPlan& plan);
 
 // Adds HOME where it is missing and finds the executable. As the container's user.
