@@ -60,6 +60,10 @@ struct Client::State : std::enable_shared_from_this<Client::State> {
   Result<void> Start(sys::UniqueFd stream);
   CallId CallAsync(std::string_view service, std::string_view method, std::string_view payload,
                    Deadline deadline, Done done, const Metadata& metadata);
+  // The new call's stream id; `done` is taken only then. `rearm`: its deadline is the earliest.
+  Result<uint32_t> Begin(std::string_view service, std::string_view method,
+                         std::string_view payload, Deadline deadline, Done& done,
+                         const Metadata& metadata, bool* rearm);
   void Cancel(CallId id, const Error& reason);
   void Shutdown();
 
@@ -154,43 +158,38 @@ Result<void> Client::State::Start(sys::UniqueFd stream) {
   return {};
 }
 
+Result<uint32_t> Client::State::Begin(std::string_view service, std::string_view method,
+                                      std::string_view payload, Deadline deadline, Done& done,
+                                      const Metadata& metadata, bool* rearm) {
+  const std::lock_guard lock(mutex);
+  if (closed) return std::unexpected(*closed);
+  if (connection->queued_bytes() > limits.max_queued_bytes) {
+    return Fail(Code::kResourceExhausted, "too many requests wait to be sent");
+  }
+  ClientSession::Started started =
+      KATA_TRY(session.Start(service, method, payload, deadline, metadata, Clock::now()));
+  waiting.emplace(started.stream_id, std::move(done));
+  *rearm = deadline.when() < armed_for;
+  if (*rearm) armed_for = deadline.when();
+  connection->Send(std::move(started.frame));
+  return started.stream_id;
+}
+
 Client::CallId Client::State::CallAsync(std::string_view service, std::string_view method,
                                         std::string_view payload, Deadline deadline, Done done,
                                         const Metadata& metadata) {
-  std::optional<Error> refused;
   bool rearm = false;
-  uint32_t id = 0;
-  {
-    const std::lock_guard lock(mutex);
-    if (closed) {
-      refused = *closed;
-    } else if (connection->queued_bytes() > limits.max_queued_bytes) {
-      refused = Error(Code::kResourceExhausted, "too many requests wait to be sent");
-    } else {
-      auto started = session.Start(service, method, payload, deadline, metadata, Clock::now());
-      if (started) {
-        id = started->stream_id;
-        waiting.emplace(id, std::move(done));
-        rearm = deadline.when() < armed_for;
-        if (rearm) armed_for = deadline.when();
-        connection->Send(std::move(started->frame));
-      } else {
-        refused = std::move(started).error();
-      }
-    }
-  }
-  if (refused) {
-    Post(std::move(done), std::move(*refused).Within(method));
+  const Result<uint32_t> id = Begin(service, method, payload, deadline, done, metadata, &rearm);
+  if (!id) {
+    Post(std::move(done), id.error().Within(method));
     return 0;
   }
-  if (rearm) {
-    if (loop.OnLoopThread()) {
-      ArmTimer();
-    } else {
-      loop.Post([self = shared_from_this()] { self->ArmTimer(); });
-    }
+  if (rearm && loop.OnLoopThread()) {
+    ArmTimer();
+  } else if (rearm) {
+    loop.Post([self = shared_from_this()] { self->ArmTimer(); });
   }
-  return id;
+  return *id;
 }
 
 void Client::State::Post(Done done, Error error) {
