@@ -137,13 +137,7 @@ TEST_F(ContainerTest, HasATerminalOfItsOwn) {
   ASSERT_EQ(report.kind, ProcessReport::Kind::kReady) << report.error.message();
   ASSERT_TRUE(report.terminal.valid());
   ASSERT_EQ(::write(created->init.start.get(), "x", 1), 1);
-  std::string out;
-  char buffer[512];
-  // The end of a terminal is an error, EIO.
-  for (ssize_t n; (n = ::read(report.terminal.get(), buffer, sizeof buffer)) > 0;) {
-    out.append(buffer, static_cast<size_t>(n));
-  }
-  EXPECT_EQ(out, "/dev/pts/0\r\n33 77\r\n88\r\nx\r\ny\r\n");
+  EXPECT_EQ(ReadTerminal(report.terminal.get()), "/dev/pts/0\r\n33 77\r\n88\r\nx\r\ny\r\n");
   int status = 0;
   EXPECT_EQ(::waitpid(created->init.pid, &status, 0), created->init.pid);
   Remove(created->container.get());

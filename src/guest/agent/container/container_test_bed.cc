@@ -126,6 +126,16 @@ ProcessStdio ContainerTest::Captured(sys::Pipe* out) {
   return stdio;
 }
 
+std::string ContainerTest::ReadTerminal(int master) {
+  std::string out;
+  char buffer[512];
+  // Its end is an error, EIO.
+  for (ssize_t n; (n = ::read(master, buffer, sizeof buffer)) > 0;) {
+    out.append(buffer, static_cast<size_t>(n));
+  }
+  return out;
+}
+
 void ContainerTest::Finish(PendingProcess* process, int out, Outcome* outcome) {
   ProcessReport report = Await(*process);
   if (report.kind == ProcessReport::Kind::kReady) {

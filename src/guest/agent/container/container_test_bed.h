@@ -45,6 +45,8 @@ class ContainerTest : public testing::Test {
   static ProcessReport Await(const PendingProcess& process);
   // Output and errors go to `out`.
   static ProcessStdio Captured(sys::Pipe* out);
+  // What comes out of a terminal until nobody has it open any more.
+  static std::string ReadTerminal(int master);
   // Starts what was created and waits for its end.
   static void Finish(PendingProcess* process, int out, Outcome* outcome);
   static void Remove(Container* container);

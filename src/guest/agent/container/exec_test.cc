@@ -64,10 +64,7 @@ TEST_F(ExecTest, HasATerminalOfItsOwn) {
   ASSERT_TRUE(started) << started.error().message();
   const ProcessReport report = Await(*started);
   ASSERT_TRUE(report.terminal.valid()) << report.error.message();
-  char buffer[64];
-  const ssize_t n = ::read(report.terminal.get(), buffer, sizeof buffer);
-  ASSERT_GT(n, 0);
-  EXPECT_EQ(std::string_view(buffer, static_cast<size_t>(n)), "/dev/pts/0\r\n");
+  EXPECT_EQ(ReadTerminal(report.terminal.get()), "/dev/pts/0\r\n");
   (void)::waitpid(started->pid, nullptr, 0);
 }
 
