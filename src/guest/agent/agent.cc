@@ -328,19 +328,6 @@ void Agent::OnChildExit(pid_t pid, sys::ExitStatus status) {
   owner.process->HasExited(status);
 }
 
-void Agent::OnDisconnect() {
-  for (const auto& [id, entry] : containers_.entries()) {
-    if (entry->init) {
-      entry->init->out().DropReaders();
-      entry->init->err().DropReaders();
-    }
-    for (const auto& [exec_id, exec] : entry->execs) {
-      exec->out().DropReaders();
-      exec->err().DropReaders();
-    }
-  }
-}
-
 void Agent::StopSoon() {
   if (std::exchange(stopping_, true)) return;
   constexpr std::chrono::milliseconds kTimeForAnswers{20};

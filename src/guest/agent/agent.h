@@ -56,8 +56,6 @@ class Agent {
 
   // The reaper's news: of our processes and of strangers.
   void OnChildExit(pid_t pid, sys::ExitStatus status);
-  // The host has left: nobody is there to take what readers would be given.
-  void OnDisconnect();
   // Ends the agent a moment later, so that answers on their way arrive.
   void StopSoon();
 

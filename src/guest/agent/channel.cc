@@ -80,12 +80,8 @@ Result<Address> ParseAddress(std::string_view text) {
               fmt::format("address \"{}\": use vsock://, virtio-serial:// or unix://", text));
 }
 
-VirtioPort::VirtioPort(sys::EventLoop& loop, ttrpc::Server& server, std::string name,
-                       std::function<void()> on_disconnect)
-    : loop_(loop),
-      server_(server),
-      name_(std::move(name)),
-      on_disconnect_(std::move(on_disconnect)) {
+VirtioPort::VirtioPort(sys::EventLoop& loop, ttrpc::Server& server, std::string name)
+    : loop_(loop), server_(server), name_(std::move(name)) {
   Find();
 }
 
@@ -131,7 +127,6 @@ void VirtioPort::Serve() {
     served = server_.Serve(std::move(*connection), [this, alive = alive_] {
       if (!*alive) return;
       log::Info("the host has left the agent channel");
-      on_disconnect_();
       Drain(port_.get());
       AwaitHost();
     });
@@ -142,8 +137,7 @@ void VirtioPort::Serve() {
 }
 
 Result<std::unique_ptr<Channel>> Channel::Open(sys::EventLoop& loop, ttrpc::Server& server,
-                                               std::string_view address,
-                                               std::function<void()> on_disconnect) {
+                                               std::string_view address) {
   auto channel = std::make_unique<Channel>();
   if (address.empty()) {
     if (auto listener = sys::ListenVsock(sys::kVsockAnyCid, kAgentPort)) {
@@ -151,8 +145,7 @@ Result<std::unique_ptr<Channel>> Channel::Open(sys::EventLoop& loop, ttrpc::Serv
     } else {
       log::Debug("no vsock", {{"error", listener.error().message()}});
     }
-    channel->port_ = std::make_unique<VirtioPort>(loop, server, std::string(kAgentPortName),
-                                                  std::move(on_disconnect));
+    channel->port_ = std::make_unique<VirtioPort>(loop, server, std::string(kAgentPortName));
     return channel;
   }
   const Address parsed = KATA_TRY(ParseAddress(address));
@@ -163,8 +156,8 @@ Result<std::unique_ptr<Channel>> Channel::Open(sys::EventLoop& loop, ttrpc::Serv
     sys::UniqueFd listener = KATA_TRY(sys::ListenUnix(unix->path));
     KATA_TRY(server.Listen(std::move(listener)));
   } else {
-    channel->port_ = std::make_unique<VirtioPort>(
-        loop, server, std::get<VirtioPortAddress>(parsed).name, std::move(on_disconnect));
+    channel->port_ =
+        std::make_unique<VirtioPort>(loop, server, std::get<VirtioPortAddress>(parsed).name);
   }
   return channel;
 }

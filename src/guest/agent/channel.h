@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -44,10 +43,8 @@ Result<Address> ParseAddress(std::string_view text);
 // waited for without using the processor when it is not.
 class VirtioPort {
  public:
-  // Looks for the port during the first seconds of the guest's life. `on_disconnect` runs each time
-  // the host has left.
-  VirtioPort(sys::EventLoop& loop, ttrpc::Server& server, std::string name,
-             std::function<void()> on_disconnect);
+  // Looks for the port during the first seconds of the guest's life.
+  VirtioPort(sys::EventLoop& loop, ttrpc::Server& server, std::string name);
   VirtioPort(const VirtioPort&) = delete;
   VirtioPort& operator=(const VirtioPort&) = delete;
   ~VirtioPort();
@@ -60,7 +57,6 @@ class VirtioPort {
   sys::EventLoop& loop_;
   ttrpc::Server& server_;
   const std::string name_;
-  const std::function<void()> on_disconnect_;
   // Stays open from connection to connection: closing the port makes the driver throw away what the
   // next client has sent already.
   sys::UniqueFd port_;
@@ -74,8 +70,7 @@ class Channel {
   // vsock port 1024, where this kernel has vsock, and the port named kAgentPortName when it is
   // there.
   static Result<std::unique_ptr<Channel>> Open(sys::EventLoop& loop, ttrpc::Server& server,
-                                               std::string_view address,
-                                               std::function<void()> on_disconnect);
+                                               std::string_view address);
 
  private:
   std::unique_ptr<VirtioPort> port_;

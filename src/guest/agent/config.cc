@@ -33,12 +33,6 @@ bool SetServerAddress(Config& config, std::string_view value) {
   return true;
 }
 
-bool SetLogPort(Config& config, std::string_view value) {
-  const auto port = ParseNumber(value, 0, UINT32_MAX - 1);
-  if (port) config.log_vport = static_cast<uint32_t>(*port);
-  return port.has_value();
-}
-
 bool SetSeconds(std::chrono::seconds& field, std::string_view value) {
   constexpr uint64_t kMaxSeconds = 24 * 60 * 60;
   const auto seconds = ParseNumber(value, 1, kMaxSeconds);
@@ -61,7 +55,6 @@ struct Option {
 constexpr std::array kOptions = {
     Option{"agent.log", SetLevel},
     Option{"agent.server_addr", SetServerAddress},
-    Option{"agent.log_vport", SetLogPort},
     Option{"agent.hotplug_timeout",
            [](Config& config, std::string_view value) {
              return SetSeconds(config.hotplug_timeout, value);

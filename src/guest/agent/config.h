@@ -8,7 +8,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +19,6 @@ namespace kata::guest {
 struct Config {
   log::Level log_level = log::Level::kInfo;         // agent.log
   std::string server_addr;                          // agent.server_addr; empty: by what there is
-  uint32_t log_vport = 0;                           // agent.log_vport; 0: none
   std::chrono::seconds hotplug_timeout{3};          // agent.hotplug_timeout
   std::chrono::seconds launch_process_timeout{30};  // agent.launch_process_timeout
   size_t container_pipe_size = 0;                   // agent.container_pipe_size; 0: the kernel's

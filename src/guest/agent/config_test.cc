@@ -18,11 +18,10 @@ TEST(ParseCommandLine, KeepsDefaultsWithoutAgentOptions) {
 
 TEST(ParseCommandLine, TakesTheOptionsThatItKnows) {
   const Config config = ParseCommandLine(
-      "agent.log=debug  agent.server_addr=vsock://-1:1024\tagent.log_vport=1025 "
+      "agent.log=debug  agent.server_addr=vsock://-1:1024\t"
       "agent.hotplug_timeout=7 agent.launch_process_timeout=6 agent.container_pipe_size=65536");
   EXPECT_EQ(config.log_level, log::Level::kDebug);
   EXPECT_EQ(config.server_addr, "vsock://-1:1024");
-  EXPECT_EQ(config.log_vport, 1025u);
   EXPECT_EQ(config.hotplug_timeout, std::chrono::seconds(7));
   EXPECT_EQ(config.launch_process_timeout, std::chrono::seconds(6));
   EXPECT_EQ(config.container_pipe_size, 65536u);
@@ -36,14 +35,13 @@ TEST(ParseCommandLine, IgnoresOptionsOfOtherAgents) {
 
 TEST(ParseCommandLine, WarnsOfBadValuesAndKeepsTheDefault) {
   const Config config = ParseCommandLine(
-      "agent.log=loud agent.hotplug_timeout=0 agent.log_vport=99999999999 "
+      "agent.log=loud agent.hotplug_timeout=0 "
       "agent.server_addr=nowhere "
       "agent.container_pipe_size=-1");
   EXPECT_EQ(config.log_level, log::Level::kInfo);
   EXPECT_EQ(config.hotplug_timeout, std::chrono::seconds(3));
-  EXPECT_EQ(config.log_vport, 0u);
   EXPECT_EQ(config.server_addr, "");
-  EXPECT_THAT(config.warnings, testing::SizeIs(5));
+  EXPECT_THAT(config.warnings, testing::SizeIs(4));
   EXPECT_THAT(config.warnings.front(), testing::HasSubstr("agent.log: bad value \"loud\""));
 }
 

@@ -64,8 +64,7 @@ Result<void> Serve(Config config) {
       [&agent] { agent.StopSoon(); }));
   ttrpc::Server server(*loop);
   RegisterServices(server, agent);
-  const auto channel =
-      KATA_TRY(Channel::Open(*loop, server, address, [&agent] { agent.OnDisconnect(); }));
+  const auto channel = KATA_TRY(Channel::Open(*loop, server, address));
   log::Info("agent ready", {{"version", KATA_VERSION}, {"uptime_ms", UptimeMillis()}});
   return loop->Run();
 }

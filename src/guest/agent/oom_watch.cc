@@ -48,17 +48,18 @@ void OomWatch::Check(const std::string& id) {
   Announce(id);
 }
 
-void OomWatch::Next(Listener listener) {
+void OomWatch::Next(Wanted wanted, Listener listener) {
   if (!events_.empty()) {
     std::string id = std::move(events_.front());
     events_.pop_front();
     return listener(std::move(id));
   }
-  listeners_.push_back(std::move(listener));
+  listeners_.push_back({std::move(wanted), std::move(listener)});
+  std::erase_if(listeners_, [](const Waiting& waiting) { return !waiting.wanted(); });
   if (listeners_.size() <= kMaxListeners) return;
-  Listener oldest = std::move(listeners_.front());
+  Listener oldest = std::move(listeners_.front().listener);
   listeners_.pop_front();
-  oldest(Fail(Code::kAborted, "another call waits for the event"));
+  oldest(Fail(Code::kAborted, "too many calls wait for this event"));
 }
 
 void OomWatch::OnEvents() {
@@ -73,12 +74,15 @@ void OomWatch::OnEvents() {
 }
 
 void OomWatch::Announce(const std::string& id) {
-  if (listeners_.empty()) {
-    events_.push_back(id);
-    if (events_.size() > kMaxEvents) events_.pop_front();
-    return;
+  bool heard = false;
+  for (Waiting& waiting : std::exchange(listeners_, {})) {
+    if (!waiting.wanted()) continue;
+    heard = true;
+    waiting.listener(id);
   }
-  for (Listener& listener : std::exchange(listeners_, {})) listener(id);
+  if (heard) return;
+  events_.push_back(id);
+  if (events_.size() > kMaxEvents) events_.pop_front();
 }
 
 }  // namespace kata::guest

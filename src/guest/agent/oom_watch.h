@@ -24,6 +24,7 @@ namespace kata::guest {
 class OomWatch {
  public:
   using Listener = std::move_only_function<void(Result<std::string> container_id)>;
+  using Wanted = std::function<bool()>;
 
   explicit OomWatch(sys::EventLoop& loop);
   OomWatch(const OomWatch&) = delete;
@@ -36,15 +37,20 @@ class OomWatch {
   // Looks now, so that an event does not come after news of the exit that it caused.
   void Check(const std::string& id);
 
-  // Calls `listener` once with the next event. Of more than 16 listeners the oldest are told
-  // kAborted: their connections have gone.
-  void Next(Listener listener);
+  // Calls `listener` once with the next event; not if by then it is no longer wanted. Of more than
+  // 16 listeners the oldest are told kAborted.
+  void Next(Wanted wanted, Listener listener);
 
  private:
   struct Watched {
     const Container* container;
     int descriptor;
     uint64_t kills;
+  };
+
+  struct Waiting {
+    Wanted wanted;
+    Listener listener;
   };
 
   void OnEvents();
@@ -54,7 +60,7 @@ class OomWatch {
   sys::UniqueFd inotify_;
   std::map<std::string, Watched> watched_;
   std::deque<std::string> events_;
-  std::deque<Listener> listeners_;
+  std::deque<Waiting> listeners_;
 };
 
 }  // namespace kata::guest

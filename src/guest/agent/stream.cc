@@ -123,19 +123,13 @@ OutputStream::OutputStream(sys::EventLoop& loop, sys::UniqueFd fd)
 
 OutputStream::~OutputStream() { End(); }
 
-void OutputStream::Read(size_t limit, Deadline deadline, Done done) {
+void OutputStream::Read(size_t limit, Wanted wanted, Done done) {
+  std::erase_if(readers_, [](const Reader& reader) { return !reader.wanted(); });
   if (readers_.size() >= kMaxReaders) {
     return done(Fail(Code::kResourceExhausted, "too many calls read this stream already"));
   }
-  readers_.push_back({std::clamp<size_t>(limit, 1, kMaxRead), deadline, std::move(done)});
+  readers_.push_back({std::clamp<size_t>(limit, 1, kMaxRead), std::move(wanted), std::move(done)});
   Serve();
-}
-
-void OutputStream::DropReaders() {
-  Watch(false);
-  for (Reader& reader : std::exchange(readers_, {})) {
-    reader.done(Fail(Code::kAborted, "the connection has gone"));
-  }
 }
 
 void OutputStream::Abandon() { End(); }
@@ -143,7 +137,7 @@ void OutputStream::Abandon() { End(); }
 void OutputStream::Serve() {
   if (std::exchange(serving_, true)) return;
   while (!readers_.empty() && fd_) {
-    if (readers_.front().deadline.Passed()) {
+    if (!readers_.front().wanted()) {
       readers_.pop_front();
       continue;
     }

@@ -15,7 +15,6 @@
 #include <optional>
 #include <string>
 
-#include "base/deadline.h"
 #include "base/result.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
@@ -72,6 +71,8 @@ class OutputStream {
  public:
   // Empty data is the end: every writer has closed its end.
   using Done = std::move_only_function<void(Result<std::string> data)>;
+  // Whether somebody still waits for the data.
+  using Wanted = std::function<bool()>;
 
   // `fd` must be non-blocking; an invalid one makes a stream at its end.
   OutputStream(sys::EventLoop& loop, sys::UniqueFd fd);
@@ -80,12 +81,10 @@ class OutputStream {
   ~OutputStream();
 
   // Calls `done` with 1 to `limit` bytes as soon as there are any, at most 1 MiB, in the order of
-  // the calls. A reader whose deadline has passed takes no bytes. While much is written, a read of
-  // little waits a millisecond for more.
+  // the calls. A reader that is no longer wanted takes no bytes and is not called. While much is
+  // written, a read of little waits a millisecond for more.
   // Errors  kResourceExhausted  too many readers wait already
-  void Read(size_t limit, Deadline deadline, Done done);
-  // Readers that wait get kAborted: their connection has gone, and bytes given to them were lost.
-  void DropReaders();
+  void Read(size_t limit, Wanted wanted, Done done);
   // The end, whatever still could be written.
   void Abandon();
   bool at_end() const { return !fd_.valid(); }
@@ -93,7 +92,7 @@ class OutputStream {
  private:
   struct Reader {
     size_t limit;
-    Deadline deadline;
+    Wanted wanted;
     Done done;
   };
 

@@ -3,6 +3,7 @@
 // Methods about one process: its signals, its end, its streams.
 #include <signal.h>
 
+#include <memory>
 #include <string>
 
 #include <fmt/format.h>
@@ -46,11 +47,12 @@ void WaitProcess(Agent& agent, const agent::WaitProcessRequest& request, Respond
   Process& waited = **process;
   waited.WhenExited([entry, process = *process,
                      responder = std::move(responder)](sys::ExitStatus status) mutable {
+    const bool told = responder.wanted();
     agent::WaitProcessResponse response;
     response.set_status(status.ShellCode());
     responder.Reply(response);
     // The first process's status is kept until the container is removed.
-    if (process == entry->init) return;
+    if (!told || process == entry->init) return;
     process->collected = true;
     ContainerTable::Tidy(*entry);
   });
@@ -73,19 +75,21 @@ void WriteStdin(Agent& agent, agent::WriteStreamRequest request, Responder respo
            });
 }
 
-void ReadOutput(Agent& agent, OutputStream& (Process::*stream)(), const CallContext& context,
+void ReadOutput(Agent& agent, OutputStream& (Process::*stream)(),
                 const agent::ReadStreamRequest& request, Responder responder) {
   const auto process = agent.containers().FindOutput(request.container_id(), request.exec_id());
   if (!process) return responder.Fail(process.error());
   const auto entry = agent.containers().FindAny(request.container_id());
   Process& read = **process;
-  (read.*stream)().Read(request.len(), context.deadline,
-                        [responder = std::move(responder)](Result<std::string> data) mutable {
-                          if (!data) return responder.Fail(data.error());
-                          agent::ReadStreamResponse response;
-                          response.set_data(std::move(*data));
-                          responder.Reply(response);
-                        });
+  const auto shared = std::make_shared<Responder>(std::move(responder));
+  (read.*stream)().Read(
+      request.len(), [shared] { return shared->wanted(); },
+      [shared](Result<std::string> data) {
+        if (!data) return shared->Fail(data.error());
+        agent::ReadStreamResponse response;
+        response.set_data(std::move(*data));
+        shared->Reply(response);
+      });
   ContainerTable::Tidy(*entry);
 }
 
@@ -124,15 +128,13 @@ void RegisterProcessMethods(ttrpc::Server& server, Agent& agent) {
       });
   server.Handle<agent::ReadStreamRequest>(
       kAgentService, "ReadStdout",
-      [&agent](const CallContext& context, const agent::ReadStreamRequest& request,
-               Responder responder) {
-        ReadOutput(agent, &Process::out, context, request, std::move(responder));
+      [&agent](CallContext, const agent::ReadStreamRequest& request, Responder responder) {
+        ReadOutput(agent, &Process::out, request, std::move(responder));
       });
   server.Handle<agent::ReadStreamRequest>(
       kAgentService, "ReadStderr",
-      [&agent](const CallContext& context, const agent::ReadStreamRequest& request,
-               Responder responder) {
-        ReadOutput(agent, &Process::err, context, request, std::move(responder));
+      [&agent](CallContext, const agent::ReadStreamRequest& request, Responder responder) {
+        ReadOutput(agent, &Process::err, request, std::move(responder));
       });
   HandleNow<agent::CloseStdinRequest>(
       server, kAgentService, "CloseStdin",

@@ -3,6 +3,7 @@
 // Methods about the sandbox as a whole.
 #include <sys/stat.h>
 
+#include <memory>
 #include <string>
 
 #include <fmt/format.h>
@@ -59,13 +60,14 @@ void RegisterSandboxMethods(ttrpc::Server& server, Agent& agent) {
   server.Handle<agent::GetOOMEventRequest>(
       kAgentService, "GetOOMEvent",
       [&agent](CallContext, const agent::GetOOMEventRequest&, Responder responder) {
-        agent.oom().Next(
-            [responder = std::move(responder)](Result<std::string> container_id) mutable {
-              if (!container_id) return responder.Fail(container_id.error());
-              agent::OOMEvent event;
-              event.set_container_id(*container_id);
-              responder.Reply(event);
-            });
+        const auto shared = std::make_shared<Responder>(std::move(responder));
+        agent.oom().Next([shared] { return shared->wanted(); },
+                         [shared](Result<std::string> container_id) {
+                           if (!container_id) return shared->Fail(container_id.error());
+                           agent::OOMEvent event;
+                           event.set_container_id(*container_id);
+                           shared->Reply(event);
+                         });
       });
   HandleNow<agent::UpdateEphemeralMountsRequest>(server, kAgentService, "UpdateEphemeralMounts",
                                                  UpdateEphemeralMounts);
