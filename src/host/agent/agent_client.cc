@@ -3,6 +3,7 @@
 
 #include <sys/time.h>
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::string_view kAgentService = "grpc.AgentService";
 constexpr std::string_view kHealthService = "grpc.Health";
+constexpr std::chrono::milliseconds kKillTimeout = std::chrono::seconds(5);
 constexpr std::string_view kGuestService = "kata.cpp.v1.Guest";
 
 template <class Request>
@@ -112,7 +114,8 @@ Result<void> AgentClient::ExecProcess(const agent::ExecProcessRequest& request) 
 Result<void> AgentClient::SignalProcess(const ProcessName& process, uint32_t signal) {
   auto request = ForProcess<agent::SignalProcessRequest>(process);
   request.set_signal(signal);
-  return CallVoid("SignalProcess", request);
+  return CallVoid("SignalProcess", request,
+                  signal == SIGKILL ? std::min(kKillTimeout, request_timeout_) : request_timeout_);
 }
 
 Result<void> AgentClient::SignalAll(const std::string& container_id, uint32_t signal) {

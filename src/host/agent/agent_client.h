@@ -51,6 +51,7 @@ class AgentClient {
   Result<void> StartContainer(const std::string& container_id);
   Result<void> RemoveContainer(const std::string& container_id, std::chrono::milliseconds timeout);
   Result<void> ExecProcess(const agent::ExecProcessRequest& request);
+  // SIGKILL has a short deadline: a guest that does not obey it is to lose its machine.
   Result<void> SignalProcess(const ProcessName& process, uint32_t signal);
   // Every process of the container. Other signals than SIGKILL need our own agent: kUnimplemented.
   Result<void> SignalAll(const std::string& container_id, uint32_t signal);

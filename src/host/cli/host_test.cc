@@ -135,10 +135,8 @@ TEST_F(HostTest, FindsVersionsInWhatProgramsPrint) {
 }
 
 TEST_F(HostTest, FindsTheReleaseOfAKernel) {
-  const std::string kernel =
-      Write("/vmlinux", std::string("\x7f"
-                                    "ELF...Linux version %s (%s)\n\0Linux version 6.12.9 (a@b)",
-                                    50));
+  const std::string kernel = Write("/vmlinux", std::string("...Linux version %s (%s)\n") + '\0' +
+                                                   "Linux version 6.12.9 (builder@host)");
   EXPECT_EQ(GuestKernelRelease(kernel), "6.12.9");
   EXPECT_EQ(GuestKernelRelease(Write("/bzImage", "compressed")), std::nullopt);
   EXPECT_EQ(GuestKernelRelease(root_ + "/missing"), std::nullopt);

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -65,6 +66,17 @@ Result<void> OpenLog(const Globals& globals) {
   return {};
 }
 
+std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = app.remaining();
+  const bool no_command = app.get_subcommands().empty();
+  const std::string problem =
+      !unknown.empty() && no_command
+          ? fmt::format("unknown {} \"{}\"",
+                        unknown.front().starts_with('-') ? "option" : "command", unknown.front())
+          : std::string(error.what());
+  return fmt::format("kata-runtime: {}\nTry: kata-runtime --help\n", problem);
+}
+
 int Main(int argc, char** argv) {
   Globals globals;
   int status = 0;
@@ -89,10 +101,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::Success& asked_for_text) {
     return app.exit(asked_for_text);
   } catch (const CLI::ParseError& error) {
-    const std::string text =
-        argc < 2 ? app.help()
-                 : fmt::format("kata-runtime: {}\nTry: kata-runtime --help\n", error.what());
-    std::fputs(text.c_str(), stderr);
+    std::fputs((argc < 2 ? app.help() : WhatIsWrong(app, error)).c_str(), stderr);
     return kUsageError;
   }
   return status;

@@ -100,6 +100,7 @@ TEST_F(ProgramTest, WrongUsageEndsWithStatus2AndAHint) {
     EXPECT_THAT(wrong.out, IsEmpty());
     EXPECT_THAT(wrong.err, HasSubstr("kata-runtime --help"));
   }
+  EXPECT_THAT(RunProgram({"frobnicate"}).err, HasSubstr("unknown command \"frobnicate\""));
   EXPECT_THAT(RunProgram({}).err, HasSubstr("Usage:"));
 }
 

@@ -59,12 +59,10 @@ struct HypervisorConfig {
 struct AgentConfig {
   bool enable_debug = false;
   StringList kernel_modules;
-  bool debug_console_enabled = false;
   int64_t dial_timeout_s = 45;
   int64_t request_timeout_ms = 60'000;
-  int64_t health_check_request_timeout_ms = 30'000;
   int64_t container_pipe_size_bytes = 0;
-  int64_t launch_process_timeout_s = 6;
+  int64_t launch_process_timeout_s = 30;
 };
 
 // [runtime]
@@ -72,11 +70,8 @@ struct RuntimeConfig {
   std::string hypervisor_name;
   bool enable_debug = false;
   std::string log_level = "info";
-  bool sandbox_cgroup_only = false;
-  bool static_sandbox_resource_mgmt = false;
   bool disable_guest_seccomp = true;
   int64_t create_container_timeout_s = 60;
-  StringList sandbox_bind_mounts;
 };
 
 struct Config {

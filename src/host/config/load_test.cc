@@ -311,7 +311,7 @@ TEST_F(LoadTest, PodsMaySetNothingElse) {
       {"hypervisor.path", "/bin/sh", "not among the valid paths for path in"},
       {"hypervisor.enable_annotations", ".*", "no key that a pod may set"},
       {"hypervisor.nonsense", "1", "no key that a pod may set"},
-      {"runtime.sandbox_bind_mounts", "/", "no key that a pod may set"},
+      {"runtime.hypervisor_name", "qemu", "no key that a pod may set"},
       {"other.x", "1", "no key that a pod may set"},
   };
   for (const auto& c : cases) {

@@ -14,6 +14,7 @@
 #include "base/rollback.h"
 #include "host/config/host_files.h"
 #include "host/hypervisor/accelerator.h"
+#include "host/hypervisor/agent_channel.h"
 #include "host/hypervisor/qemu/qemu.h"
 #include "host/sandbox/cleanup.h"
 #include "host/sandbox/phases.h"
@@ -50,6 +51,10 @@ Result<void> Machine::Boot(const config::Loaded& config, const MachineSize& size
   auto started = StartParts(size, sandbox);
   if (!started) {
     Error error = Explain(std::move(started).error());
+    // The VMM only sees that its peer has gone.
+    if (const std::string obituary = virtiofsd_ ? virtiofsd_->Obituary() : ""; !obituary.empty()) {
+      error = std::move(error).Within(obituary);
+    }
     Stop();
     return std::unexpected(std::move(error));
   }
@@ -90,20 +95,25 @@ Result<void> Machine::StartParts(const MachineSize& size,
   }
   phases.End("share");
 
+  KATA_TRY(sys::MakeDirs(VmDirectory(id_), 0700));
   virtiofsd_ =
       KATA_TRY(storage::Virtiofsd::Start({.program = config_.hypervisor.virtio_fs_daemon,
                                           .shared_directory = share_->served(),
+                                          .run_directory = VmDirectory(id_),
                                           .cache = config_.hypervisor.virtio_fs_cache,
                                           .extra_args = config_.hypervisor.virtio_fs_extra_args},
                                          deadline));
   Record(virtiofsd_->pid(), ProcessRole::kVirtiofsd);
+  WatchVirtiofsd();
   phases.End("virtiofsd");
 
   const hypervisor::AcceleratorChoice accelerator =
       KATA_TRY(hypervisor::ChooseAccelerator(config_.hypervisor.accelerator));
   log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
   hypervisor::VmSpec spec = PlanVm(id_, config_, size, accelerator.kind);
-  spec.agent = hypervisor::VirtioSerialChannel{};
+  vm_ = hypervisor::qemu::MakeQemu(loop_);
+  spec.agent = KATA_TRY(hypervisor::ChooseAgentChannel(config_.hypervisor.agent_channel,
+                                                       vm_->capabilities()));
   hypervisor::VhostUserFs share;
   share.id = "share";
   share.tag = storage::SharedDirectory::kTag;
@@ -111,7 +121,6 @@ Result<void> Machine::StartParts(const MachineSize& size,
   share.queue_size = static_cast<uint32_t>(config_.hypervisor.virtio_fs_queue_size);
   spec.devices.push_back(std::move(share));
 
-  vm_ = hypervisor::qemu::MakeQemu(loop_);
   vm_->OnExit([this](const hypervisor::VmExit& exit) { OnVmExit(exit); });
   alive_ = true;
   KATA_TRY(vm_->Start(std::move(spec), deadline));

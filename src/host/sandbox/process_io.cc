@@ -20,9 +20,8 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
                                                    const std::string& container_id) {
   std::shared_ptr<ProcessIo> io(new ProcessIo(loop));
   io->terminal_ = request.terminal;
-  if (!request.in.empty()) {
-    io->input_ = KATA_TRY_WITHIN("stdin", stdio::OpenInput(request.in));
-  }
+  if (!request.in.empty()) KATA_TRY_WITHIN("stdin", stdio::CheckInput(request.in));
+  io->input_path_ = request.in;
   const stdio::Uri out = KATA_TRY(stdio::ParseUri(request.out));
   const stdio::Uri err = KATA_TRY(stdio::ParseUri(request.terminal ? "" : request.err));
   if (out.kind == stdio::Uri::Kind::kBinary) {
@@ -42,6 +41,11 @@ ProcessIo::~ProcessIo() {
   // The pumps belong to the loop's thread; the last owner of this object need not run there.
   loop_.Post([in = std::move(stdin_pump_), out = std::move(stdout_pump_),
               err = std::move(stderr_pump_)] {});
+}
+
+Result<void> ProcessIo::OpenInput() {
+  if (!input_path_.empty()) input_ = KATA_TRY_WITHIN("stdin", stdio::OpenInput(input_path_));
+  return {};
 }
 
 void ProcessIo::Start(agent::AgentClient& agent, const agent::ProcessName& process) {

@@ -32,12 +32,16 @@ struct StdioRequest {
 
 class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
  public:
-  // Opens the host's ends; starts the logging program of a `binary://` stream.
-  // Errors  as ParseUri, OpenOutput, OpenInput and Logger::Start; the message names the stream
+  // Opens the host's ends of the output; starts the logging program of a `binary://` stream.
+  // Errors  as ParseUri, OpenOutput, CheckInput and Logger::Start; the message names the stream
   static Result<std::shared_ptr<ProcessIo>> Open(sys::EventLoop& loop, const StdioRequest& request,
                                                  const std::string& container_namespace,
                                                  const std::string& container_id);
   ~ProcessIo();
+
+  // Opens the input, when the process is about to start and not before: a client that reaches the
+  // end of its input earlier than the answer to its create call never tells of it (ctr).
+  Result<void> OpenInput();
 
   // Begins to move bytes. `agent` must outlive this object or its Close().
   void Start(agent::AgentClient& agent, const agent::ProcessName& process);
@@ -62,6 +66,7 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
 
   sys::EventLoop& loop_;
   std::optional<stdio::Logger> logger_;
+  std::string input_path_;
   stdio::Input input_;
   sys::UniqueFd out_;
   sys::UniqueFd err_;

@@ -67,7 +67,9 @@ bool Sandbox::HasContainers() const {
 Result<void> Sandbox::Start(const std::string& container_id, const std::string& exec_id) {
   const auto process = KATA_TRY(FindProcess(container_id, exec_id));
   KATA_TRY(process->ClaimStart());
-  if (auto started = Explained(StartInGuest(container_id, *process)); !started) {
+  auto started = process->io().OpenInput();
+  if (started) started = Explained(StartInGuest(container_id, *process));
+  if (!started) {
     process->ReturnStart();
     return started;
   }

@@ -107,14 +107,19 @@ Result<sys::UniqueFd> OpenOutput(const Uri& uri) {
   return Fail(Code::kInvalidArgument, "a logging program is not a file to open");
 }
 
+Result<void> CheckInput(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return FailErrno("open", path);
+  if (!S_ISFIFO(status.st_mode)) {
+    return Fail(Code::kInvalidArgument, fmt::format("open \"{}\": not a fifo", path));
+  }
+  return {};
+}
+
 Result<Input> OpenInput(const std::string& path) {
+  KATA_TRY(CheckInput(path));
   Input input;
   input.reader = KATA_TRY(sys::Open(path, O_RDONLY | O_NONBLOCK));
-  struct stat status{};
-  if (::fstat(input.reader.get(), &status) != 0) return FailErrno("stat", path);
-  if (!S_ISFIFO(status.st_mode)) {
-    return Fail(Code::kInvalidArgument, fmt::format("stdin \"{}\": not a fifo", path));
-  }
   input.keeper = KATA_TRY(sys::Open(path, O_WRONLY | O_NONBLOCK));
   return input;
 }

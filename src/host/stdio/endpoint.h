@@ -42,6 +42,7 @@ struct Input {
   sys::UniqueFd keeper;
 };
 // Errors  kNotFound, kInvalidArgument  not a fifo
+Result<void> CheckInput(const std::string& path);
 Result<Input> OpenInput(const std::string& path);
 
 }  // namespace kata::stdio
