@@ -58,9 +58,8 @@ Result<std::vector<Setting>> ReadToml(std::string_view text, const std::string& 
   std::vector<Setting> settings;
   Flatten(parsed.table(), "", origin, &settings);
   // The parser keeps tables sorted by name; people read files from top to bottom.
-  std::stable_sort(settings.begin(), settings.end(), [](const Setting& a, const Setting& b) {
-    return a.source.line < b.source.line;
-  });
+  std::sort(settings.begin(), settings.end(),
+            [](const Setting& a, const Setting& b) { return a.source.line < b.source.line; });
   return settings;
 }
 
