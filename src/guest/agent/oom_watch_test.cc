@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/agent/oom_watch.h"
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "guest/agent/test_loop.h"
+#include "sys/file.h"
+
+namespace kata::guest {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// A container whose only property is a directory with memory.events.
+class FakeContainer : public Container {
+ public:
+  explicit FakeContainer(std::string path) : path_(std::move(path)) {}
+  Result<PendingProcess> Exec(const oci::Process&, ProcessStdio) override { return Nothing(); }
+  Result<void> Freeze(bool) override { return Nothing(); }
+  Result<bool> Frozen() const override { return Nothing(); }
+  Result<void> Update(const oci::LinuxResources&) override { return Nothing(); }
+  Result<agent::StatsContainerResponse> Stats() const override { return Nothing(); }
+  Result<void> KillAll() override { return Nothing(); }
+  Result<void> SignalAll(int) override { return Nothing(); }
+  Result<std::vector<pid_t>> Pids() const override { return Nothing(); }
+  const std::string& cgroup_path() const override { return path_; }
+  Result<uint64_t> OomKills() const override {
+    const std::string text = KATA_TRY(sys::ReadFile(path_ + "/memory.events"));
+    return std::strtoull(text.c_str(), nullptr, 10);
+  }
+  Result<void> Destroy() override { return Nothing(); }
+
+ private:
+  static std::unexpected<Error> Nothing() { return Fail(Code::kUnimplemented, "a fake"); }
+  const std::string path_;
+};
+
+bool Always() { return true; }
+
+class OomWatchTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = testing::TempDir() + "oom-XXXXXX";
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    dir_ = name;
+    Kills(0);
+    container_ = std::make_unique<FakeContainer>(dir_);
+    ASSERT_TRUE(watch_.Add("c1", *container_));
+  }
+  void TearDown() override { EXPECT_TRUE(sys::RemoveTree(dir_)); }
+
+  void Kills(int count) {
+    ASSERT_TRUE(sys::WriteFile(dir_ + "/memory.events", std::to_string(count)));
+  }
+  OomWatch::Listener Collect() {
+    return [this](Result<std::string> id) { heard_.push_back(id.value_or("<error>")); };
+  }
+
+  TestLoop test_;
+  OomWatch watch_{test_.loop()};
+  std::string dir_;
+  std::unique_ptr<FakeContainer> container_;
+  std::vector<std::string> heard_;
+};
+
+TEST_F(OomWatchTest, TellsEverybodyWhoWaits) {
+  watch_.Next(Always, Collect());
+  watch_.Next(Always, Collect());
+  EXPECT_EQ(test_.Run({{Always, [&] { Kills(1); }}, {[&] { return heard_.size() == 2; }, [] {}}}),
+            2u);
+  EXPECT_THAT(heard_, ElementsAre("c1", "c1"));
+}
+
+TEST_F(OomWatchTest, KeepsTheEventForTheNextWhoAsks) {
+  Kills(1);
+  watch_.Check("c1");
+  watch_.Check("c1");
+  watch_.Next(Always, Collect());
+  watch_.Next(Always, Collect());
+  EXPECT_THAT(heard_, ElementsAre("c1"));
+}
+
+TEST_F(OomWatchTest, SpendsNoEventOnThoseWhoHaveGone) {
+  bool there = true;
+  watch_.Next([&] { return there; }, Collect());
+  there = false;
+  Kills(1);
+  watch_.Check("c1");
+  EXPECT_THAT(heard_, IsEmpty());
+  watch_.Next(Always, Collect());
+  EXPECT_THAT(heard_, ElementsAre("c1"));
+}
+
+TEST_F(OomWatchTest, SaysNothingOfARemovedContainer) {
+  watch_.Remove("c1");
+  Kills(1);
+  watch_.Check("c1");
+  watch_.Next(Always, Collect());
+  EXPECT_THAT(heard_, IsEmpty());
+}
+
+TEST_F(OomWatchTest, BoundsThoseWhoWait) {
+  for (int i = 0; i < 17; ++i) watch_.Next(Always, Collect());
+  EXPECT_THAT(heard_, ElementsAre("<error>"));
+}
+
+}  // namespace
+}  // namespace kata::guest
