@@ -58,7 +58,6 @@ void AddSharedDirectory(agent::CreateSandboxRequest& request) {
   share.set_source(storage::SharedDirectory::kTag);
   share.set_fstype("virtiofs");
   share.set_mount_point(storage::SharedDirectory::kGuestDirectory);
-  share.add_options("nodev");
 }
 
 Result<oci::Spec> LoadSpec(const std::string& bundle) {

@@ -8,6 +8,8 @@
 
 #include <csignal>
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "base/log.h"
 #include "host/shim/events.h"
 #include "host/shim/log_fifo.h"
@@ -30,6 +32,8 @@ void PrepareProcess() {
   // A heap a thread would cost more memory than all else in this process.
   ::mallopt(M_ARENA_MAX, 1);
   ::mallopt(M_TRIM_THRESHOLD, 128 << 10);
+  // A guest's strings need not be UTF-8; protobuf would complain on standard error.
+  google::protobuf::SetLogHandler(nullptr);
   for (const int signal : {SIGPIPE, SIGTERM, SIGINT, SIGHUP}) std::signal(signal, SIG_IGN);
 }
 
