@@ -112,8 +112,8 @@ Result<void> Machine::StartParts(const MachineSize& size,
   log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
   hypervisor::VmSpec spec = PlanVm(id_, config_, size, accelerator.kind);
   vm_ = hypervisor::qemu::MakeQemu(loop_);
-  spec.agent = KATA_TRY(hypervisor::ChooseAgentChannel(config_.hypervisor.agent_channel,
-                                                       vm_->capabilities()));
+  spec.agent = KATA_TRY(
+      hypervisor::ChooseAgentChannel(config_.hypervisor.agent_channel, vm_->capabilities()));
   hypervisor::VhostUserFs share;
   share.id = "share";
   share.tag = storage::SharedDirectory::kTag;

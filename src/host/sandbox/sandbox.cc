@@ -71,6 +71,8 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
   if (started) started = Explained(StartInGuest(container_id, *process));
   if (!started) {
     process->ReturnStart();
+    // Clients wait for the end of an exec's streams before they tell their user of the error.
+    if (!exec_id.empty()) process->io().Close();
     return started;
   }
   process->io().Start(machine_.agent(), {container_id, exec_id});
