@@ -125,7 +125,7 @@ class Actions(ShimCase):
     def test_version_and_info(self):
         done = self.shim().action("-v")
         self.assert_code(done, 0)
-        self.assertRegex(done.out, r"containerd-shim-kata-v2.*\d+\.\d+")
+        self.assertRegex(done.out, r"(?s)containerd-shim-kata-v2.*\d+\.\d+")
         done = self.shim(name=self.name + "x").action("-info")
         self.assert_code(done, 0)
         info = protobuf.decode(done.out_bytes)

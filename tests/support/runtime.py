@@ -88,7 +88,7 @@ class Kata(Runtime):
                 "machine_type": "q35", "default_vcpus": 1, "default_memory": 256,
                 "shared_fs": "virtio-fs", "virtio_fs_daemon": find("virtiofsd")}
 
-    def write_config(self, path, agent=None, **changes):
+    def write_config(self, path, /, agent=None, **changes):
         """A configuration file; a change to None leaves the key out. Returns path.
 
         agent      keys of the table [agent.kata]
