@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/sandbox/phases.h"
 #include "sys/process.h"
 
 namespace kata::sandbox {
@@ -67,6 +68,7 @@ bool Sandbox::HasContainers() const {
 Result<void> Sandbox::Start(const std::string& container_id, const std::string& exec_id) {
   const auto process = KATA_TRY(FindProcess(container_id, exec_id));
   KATA_TRY(process->ClaimStart());
+  Phases phases;
   auto started = process->io().OpenInput();
   if (started) started = Explained(StartInGuest(container_id, *process));
   if (!started) {
@@ -75,6 +77,8 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
     if (!exec_id.empty()) process->io().Close();
     return started;
   }
+  phases.End(exec_id.empty() ? "start_container" : "exec");
+  phases.Log(exec_id.empty() ? "container started" : "exec started");
   process->io().Start(machine_.agent(), {container_id, exec_id});
   process->Started([&] { observer_.on_started(container_id, exec_id); });
   if (!exec_id.empty()) WaitForExit(container_id, process);

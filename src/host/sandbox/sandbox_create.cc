@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/rollback.h"
 #include "host/config/annotations.h"
+#include "host/sandbox/phases.h"
 #include "host/sandbox/sandbox.h"
 #include "oci/annotations.h"
 #include "oci/id.h"
@@ -96,6 +97,7 @@ Result<void> Sandbox::Create(const ContainerRequest& request, const config::Load
 
 Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
                                     Container& container) {
+  Phases phases;
   const oci::Spec spec = KATA_TRY(LoadSpec(request.bundle));
   const oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(spec));
   GuestPlan plan =
@@ -109,7 +111,9 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
   undo.Add([io] { io->Close(); });
+  phases.End("plan");
   KATA_TRY(BootFor(request.id, spec, plan, config));
+  phases.End("boot");
   machine_.RecordContainer(request.id);
   undo.Add([this, &request] { machine_.ForgetContainer(request.id); });
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
@@ -117,8 +121,11 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   guest = std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
       machine_, request.id, std::move(plan), request.rootfs, request.bundle)));
   undo.Add([this, &guest] { guest->Remove(machine_); });
+  phases.End("mounts");
   KATA_TRY(machine_.agent().CreateContainer(
       guest->request(), seconds(machine_.config().runtime.create_container_timeout_s)));
+  phases.End("create_container");
+  phases.Log("container created");
 
   undo.Release();
   const auto process = std::make_shared<Process>("", request.stdio, io);
