@@ -123,7 +123,8 @@ Result<void> Machine::StartParts(const MachineSize& size,
 
   vm_->OnExit([this](const hypervisor::VmExit& exit) { OnVmExit(exit); });
   alive_ = true;
-  KATA_TRY(vm_->Start(std::move(spec), deadline));
+  KATA_TRY_WITHIN(fmt::format("start \"{}\"", config_.hypervisor.path),
+                  vm_->Start(std::move(spec), deadline));
   pid_ = vm_->pid();
   Record(vm_->pid(), ProcessRole::kVmm);
   phases.End("vmm");
