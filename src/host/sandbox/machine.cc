@@ -126,6 +126,11 @@ Result<void> Machine::StartParts(const MachineSize& size,
   KATA_TRY_WITHIN(fmt::format("start \"{}\"", config_.hypervisor.path),
                   vm_->Start(std::move(spec), deadline));
   pid_ = vm_->pid();
+  {
+    // It may have ended before there was a VMM to kill.
+    const std::lock_guard lock(mutex_);
+    if (!virtiofsd_obituary_.empty()) return Fail(Code::kUnavailable, virtiofsd_obituary_);
+  }
   Record(vm_->pid(), ProcessRole::kVmm);
   phases.End("vmm");
 
@@ -144,7 +149,7 @@ void Machine::WatchVirtiofsd() {
   loop_.Post([this, pidfd] {
     const auto added = loop_.Add(pidfd, EPOLLIN, [this, pidfd](uint32_t) {
       loop_.Remove(pidfd);
-      if (stopping_ || !alive_) return;
+      if (stopping_) return;
       {
         const std::lock_guard lock(mutex_);
         virtiofsd_obituary_ = virtiofsd_->Obituary();
