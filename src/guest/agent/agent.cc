@@ -256,7 +256,7 @@ void Agent::ExecProcess(agent::ExecProcessRequest request, Done done) {
     constexpr size_t kMaxExecs = 4096;
     const auto existing = entry->execs.find(exec_id);
     if (exec_id == entry->id || (existing != entry->execs.end() && !existing->second->collected)) {
-      return Fail(Code::kAlreadyExists, fmt::format("process \"{}\" exists already", exec_id));
+      return Fail(Code::kAlreadyExists, fmt::format("process \"{}\" already exists", exec_id));
     }
     if (entry->execs.size() >= kMaxExecs) {
       return Fail(Code::kResourceExhausted, "too many processes were executed into the container");

@@ -26,7 +26,7 @@ bool ContainerEntry::AllExited() const {
 
 Result<ContainerTable::EntryPtr> ContainerTable::Add(const std::string& id) {
   if (entries_.contains(id)) {
-    return Fail(Code::kAlreadyExists, fmt::format("container \"{}\" exists already", id));
+    return Fail(Code::kAlreadyExists, fmt::format("container \"{}\" already exists", id));
   }
   if (entries_.size() >= kMaxContainers) {
     return Fail(Code::kResourceExhausted, fmt::format("more than {} containers", kMaxContainers));

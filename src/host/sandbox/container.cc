@@ -36,7 +36,7 @@ Result<void> Container::AddExec(std::shared_ptr<Process> exec) {
   const std::string& exec_id = exec->exec_id();
   if (!execs_.emplace(exec_id, exec).second) {
     return Fail(Code::kAlreadyExists,
-                fmt::format("exec \"{}\" exists already in container \"{}\"", exec_id, id_));
+                fmt::format("exec \"{}\" already exists in container \"{}\"", exec_id, id_));
   }
   return {};
 }

@@ -79,7 +79,7 @@ Result<void> Sandbox::Create(const ContainerRequest& request, const config::Load
   {
     const std::lock_guard lock(mutex_);
     if (!containers_.emplace(request.id, container).second) {
-      return Fail(Code::kAlreadyExists, fmt::format("container \"{}\" exists already", request.id));
+      return Fail(Code::kAlreadyExists, fmt::format("container \"{}\" already exists", request.id));
     }
   }
   auto created = Explained(CreateInGuest(request, config, *container));

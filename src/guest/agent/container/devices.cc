@@ -4,6 +4,10 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+// As macros they would rename the accessors of oci::LinuxDevice.
+#undef major
+#undef minor
+
 #include <algorithm>
 
 #include <fmt/format.h>
