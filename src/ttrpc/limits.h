@@ -12,6 +12,9 @@ inline constexpr size_t kMaxPayload = 4 << 20;
 
 struct Limits {
   size_t max_payload = kMaxPayload;
+  // The same for the answers that a client takes: parsing a hostile one can cost twenty times its
+  // size, so a client of few words sets less. A larger answer fails its call and is not held.
+  size_t max_response = kMaxPayload;
   // Calls of one connection that wait for an answer; a server answers more with
   // kResourceExhausted, a client refuses to make more.
   size_t max_calls = 4096;

@@ -418,7 +418,7 @@ TEST_F(ClientPeerTest, GarbageEndsTheConnectionAndEveryCall) {
 }
 
 TEST_F(ClientPeerTest, AnOversizedAnswerIsDrainedAndFailsItsCall) {
-  Begin({.max_payload = 1000});
+  Begin({.max_response = 1000});
   auto large = Start();
   auto small = Start();
   Send(RawFrame(5000, 1, kResponse) + std::string(5000, 'x') + EncodeReply(3, "fits"));

@@ -224,7 +224,7 @@ Result<std::optional<ClientSession::Ended>> ClientSession::OnFrame(const Frame& 
   if (frame.oversized) {
     return Ended{id, Fail(Code::kResourceExhausted,
                           fmt::format("the response of {} bytes is above the bound of {}",
-                                      header.length, limits_.max_payload))};
+                                      header.length, limits_.max_response))};
   }
   if (header.type == kData) {
     return Ended{id, Fail(Code::kUnimplemented, "the server answered with a stream")};

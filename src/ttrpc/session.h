@@ -128,7 +128,7 @@ class ClientSession {
 
   // `first_id` is made odd by rounding up.
   explicit ClientSession(const Limits& limits, uint32_t first_id = 1)
-      : limits_(limits), decoder_(limits.max_payload), next_id_(first_id | 1) {}
+      : limits_(limits), decoder_(limits.max_response), next_id_(first_id | 1) {}
 
   // Opens a call; the frames must be sent in the order of the calls.
   // Errors  kResourceExhausted  the request does not fit a frame, too many calls are open, or all

@@ -252,7 +252,7 @@ TEST(ClientSession, AnAnswerThatNobodyAskedForBreaksTheConnection) {
 }
 
 TEST(ClientSession, BadAnswersFailTheirCallOnly) {
-  ClientSession session({.max_payload = 100});
+  ClientSession session({.max_response = 100});
   for (int i = 0; i < 4; ++i) StartCall(session);
   const auto events =
       Feed(session, RawFrame(1, kResponse, 0, "\xff\xff") + EncodeReply(3, std::string(200, 'x')) +

@@ -66,7 +66,7 @@ class ContainerdCase(unittest.TestCase):
                 cls.containerd.stop()
             left = cls.before_all.compare()
         finally:
-            cls.before_all.purge()
+            cls.before_all.purge(cls.containerd.token)
             cls.containerd.destroy()
         if left:
             raise AssertionError(f"after {cls.__name__} the host still has:\n  " + "\n  ".join(left))
@@ -88,7 +88,7 @@ class ContainerdCase(unittest.TestCase):
         known = [self.containerd.process.pid]
         left = (before or self.before).compare(known, seconds)
         if left:
-            (before or self.before).purge()
+            (before or self.before).purge(self.containerd.token)
             self.fail("the host still has:\n  " + "\n  ".join(left))
 
     def assert_code(self, done, code):

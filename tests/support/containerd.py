@@ -61,7 +61,9 @@ class Containerd:
     def __init__(self, bin_dir, runtime, prelude=None):
         self.bin_dir, self.runtime, self.prelude = bin_dir, runtime, prelude
         # Short on purpose: a unix socket's path ends at 107 bytes.
-        self.base = f"/tmp/kt-{secrets.token_hex(4)}"
+        # In every command line that this bed leads to: containerd's, shims', VMMs'.
+        self.token = secrets.token_hex(4)
+        self.base = f"/tmp/kt-{self.token}"
         os.mkdir(self.base, 0o711)
         self.address = f"{self.base}/c.sock"
         self.log = f"{self.base}/containerd.log"
@@ -167,7 +169,7 @@ class Containerd:
         return image.NAME
 
     def new_id(self, word="c"):
-        return f"{word}{next(self._ids)}"
+        return f"{word}{next(self._ids)}-{self.token}"
 
     def run_arguments(self, name, command, *flags):
         # ctr leaves the fifos of what it detaches from: keep them out of the host's /run.

@@ -188,11 +188,13 @@ class HostSnapshot:
                 return left
             time.sleep(0.05)
 
-    def purge(self):
-        """Ends and unmounts what is left, so that the next test starts clean. After a verdict only."""
-        own = os.getpid()
-        for (pid, start), (name, _, _, _) in _process_table().items():
-            if (pid, start) not in self._processes and pid != own and OURS.search(name):
+    def purge(self, token):
+        """Ends and unmounts what is left, so that the next test starts clean. After a verdict only.
+
+        Of processes only those whose command line contains `token`: others may use the machine.
+        """
+        for (pid, start), (_, _, _, command) in _process_table().items():
+            if (pid, start) not in self._processes and pid != os.getpid() and token in command:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:

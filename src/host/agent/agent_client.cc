@@ -15,6 +15,8 @@
 namespace kata::agent {
 namespace {
 
+// Twice the largest honest answer, a chunk of output.
+constexpr size_t kMaxResponse = 2 * AgentClient::kChunk;
 constexpr std::string_view kAgentService = "grpc.AgentService";
 constexpr std::string_view kHealthService = "grpc.Health";
 constexpr std::chrono::milliseconds kKillTimeout = std::chrono::seconds(5);
@@ -50,7 +52,9 @@ Result<std::unique_ptr<AgentClient>> AgentClient::Create(sys::EventLoop& loop,
                                                          sys::UniqueFd channel,
                                                          std::chrono::milliseconds request_timeout,
                                                          std::function<void(Error)> on_closed) {
-  auto client = KATA_TRY(ttrpc::Client::Create(loop, std::move(channel), {}, std::move(on_closed)));
+  const ttrpc::Limits limits{.max_response = kMaxResponse};
+  auto client =
+      KATA_TRY(ttrpc::Client::Create(loop, std::move(channel), limits, std::move(on_closed)));
   return std::unique_ptr<AgentClient>(new AgentClient(std::move(client), request_timeout));
 }
 
