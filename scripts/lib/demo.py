@@ -73,7 +73,7 @@ def main():
         containerd.remove_all()
         containerd.stop()
         left = before.compare()
-        before.purge()
+        before.purge(containerd.token)
         containerd.destroy()
     host, host_log = facts(subprocess.run(["sh", "-c", QUESTIONS], capture_output=True,
                                           text=True).stdout)
