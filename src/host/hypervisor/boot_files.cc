@@ -79,7 +79,8 @@ bool HasPvhNote(std::string_view notes) {
 
 Result<void> CheckElf(const BootFile& file) {
   Elf64_Ehdr header;
-  std::memcpy(&header, KATA_TRY(file.ReadAt(0, sizeof header)).data(), sizeof header);
+  const std::string first = KATA_TRY(file.ReadAt(0, sizeof header));
+  std::memcpy(&header, first.data(), sizeof header);
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64) {
     return file.Refuse("an ELF file, but not for x86-64");
   }
@@ -87,8 +88,9 @@ Result<void> CheckElf(const BootFile& file) {
     return file.Refuse("an ELF file without program headers");
   }
   std::vector<Elf64_Phdr> segments(header.e_phnum);
-  const size_t table = segments.size() * sizeof(Elf64_Phdr);
-  std::memcpy(segments.data(), KATA_TRY(file.ReadAt(header.e_phoff, table)).data(), table);
+  const size_t table_size = segments.size() * sizeof(Elf64_Phdr);
+  const std::string table = KATA_TRY(file.ReadAt(header.e_phoff, table_size));
+  std::memcpy(segments.data(), table.data(), table_size);
   bool pvh = false;
   for (const Elf64_Phdr& segment : segments) {
     if (segment.p_offset > file.size || segment.p_filesz > file.size - segment.p_offset) {

@@ -40,7 +40,7 @@ void GiveStreams(uid_t uid) {
     struct stat status{};
     if (::fstat(fd, &status) != 0 || status.st_uid == uid || IsNull(fd)) continue;
     // Streams that belong to nobody's file system (sockets) refuse; they work all the same.
-    (void)::fchown(fd, uid, status.st_gid);
+    if (::fchown(fd, uid, status.st_gid) != 0) continue;
   }
 }
 
