@@ -103,8 +103,7 @@ void Sandbox::Report(const std::string& container_id, Process& process) {
 
 void Sandbox::WaitForExit(const std::string& container_id,
                           const std::shared_ptr<Process>& process) {
-  machine_.agent().WaitProcess({container_id, process->exec_id()}, [this,
-                                                                    process](Result<int> status) {
+  machine_.agent().WaitProcess({container_id, process->exec_id()}, [process](Result<int> status) {
     if (status) return process->Exited(ExitNow(static_cast<uint32_t>(*status)));
     // A machine that ends tells OnMachineEnd, which knows the better status.
     if (status.error().code() != Code::kUnavailable && status.error().code() != Code::kCancelled) {
