@@ -49,7 +49,7 @@ def commands(build):
 def key(source, files, salt):
     digest = hashlib.sha256(salt)
     for path in sorted({source, *files}):
-        digest.update(path.encode() + b"\0")
+        digest.update(os.path.relpath(path, ROOT).encode() + b"\0")
         with open(path, "rb") as file:
             digest.update(hashlib.sha256(file.read()).digest())
     return digest.hexdigest()
