@@ -43,6 +43,20 @@ def subreaper():
         libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
+def reap_orphans():
+    """Reaps adopted processes that have ended: shims outlive the command that made them."""
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/children") as file:
+                children = file.read().split()
+        except OSError:
+            continue
+        for pid in children:
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:
+                if ") Z " in file.read():
+                    os.waitpid(int(pid), os.WNOHANG)
+
+
 def wait_pid(pid, seconds=30):
     """Reaps a child or an adopted orphan; returns its exit code, 128 + n for a signal's victim."""
     def ended():
@@ -101,6 +115,7 @@ class OciCase(unittest.TestCase):
     def _finish(cls):
         for name in cls.ids():
             cls.cli("delete", "--force", name)
+        reap_orphans()
         left = cls.before_all.compare()
         cls.before_all.purge(cls.token)
         shutil.rmtree(cls.base, ignore_errors=True)
@@ -116,6 +131,7 @@ class OciCase(unittest.TestCase):
     def tearDown(self):
         for name in self.ids():
             self.cli("delete", "--force", name)
+        reap_orphans()
 
     @classmethod
     def argv(cls, *arguments):
