@@ -95,7 +95,12 @@ class ConsoleSocket:
 
 
 class OciCase(unittest.TestCase):
-    """self.cli(...) runs the command line with a root directory of this class."""
+    """self.cli(...) runs the command line with a root directory of this class.
+
+    After each test every container is removed, unless the class keeps it in `kept`.
+    """
+
+    kept = ()
 
     @classmethod
     def setUpClass(cls):
@@ -106,6 +111,9 @@ class OciCase(unittest.TestCase):
         os.mkdir(cls.base, 0o711)
         cls.addClassCleanup(cls._finish)
         cls.runtime.prepare(cls.base)
+        if cls.runtime.is_vm:
+            # Machines of tests may be busy with other things.
+            cls.runtime.write_config(cls.runtime.config, agent={"dial_timeout": 150})
         cls.env = {**os.environ, **cls.runtime.environment()}
         cls.root = f"{cls.base}/state"
         cls.rootfs = image.write_tree(f"{cls.base}/rootfs")
@@ -130,7 +138,8 @@ class OciCase(unittest.TestCase):
 
     def tearDown(self):
         for name in self.ids():
-            self.cli("delete", "--force", name)
+            if name not in self.kept:
+                self.cli("delete", "--force", name)
         reap_orphans()
 
     @classmethod
@@ -138,7 +147,7 @@ class OciCase(unittest.TestCase):
         return [program(), "--root", cls.root, *map(str, arguments)]
 
     @classmethod
-    def cli(cls, *arguments, timeout=90, stdin=b"", cwd=None):
+    def cli(cls, *arguments, timeout=200, stdin=b"", cwd=None):
         return run(cls.argv(*arguments), timeout, env=cls.env, stdin=stdin, cwd=cwd)
 
     @classmethod
@@ -180,7 +189,7 @@ class OciCase(unittest.TestCase):
         with open(f"{self.base}/out-{self.name}", "wb") as out:
             child = self.popen("run", "--detach", "--bundle", self.bundle(*command, **options),
                                "--pid-file", f"{self.base}/pid", self.name, stdout=out, stderr=out)
-            code = child.wait(90)
+            code = child.wait(200)
         self.assertEqual(code, 0, self.output())
         with open(f"{self.base}/pid") as file:
             return int(file.read())
