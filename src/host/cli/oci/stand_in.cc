@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
 #include <csignal>
+#include <cstdint>
 #include <utility>
 
 #include "host/stdio/line.h"
@@ -23,6 +25,10 @@ namespace kata::cli::oci {
 namespace {
 
 using stdio::LineMessage;
+
+// The linker's: where the program's code begins and ends.
+extern "C" char __executable_start;
+extern "C" char etext;
 
 constexpr int kListenFd = 3;
 constexpr int kGoFd = 4;
@@ -74,6 +80,14 @@ void LeaveStreams(bool keep_terminal) {
   const int null = ::open("/dev/null", O_RDWR);
   for (int fd = keep_terminal ? 1 : 0; fd <= 2; ++fd) ::dup2(null, fd);
   if (null > 2) ::close(null);
+}
+
+// From here on a few pages of code are enough: the kernel maps those again as they are used.
+void ForgetCode() {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(&__executable_start) & ~(page - 1);
+  const uintptr_t end = reinterpret_cast<uintptr_t>(&etext) & ~(page - 1);
+  (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 }  // namespace
@@ -156,6 +170,7 @@ int RunStandIn(std::span<char* const> line) {
   if (ready[0].revents != 0 && sys::RetryOnEintr([&] { return ::read(go.get(), &word, 1); }) != 1) {
     GiveUp(line[6], line[2], line[3], is_exec);
   }
+  ForgetCode();
   return Attend(*std::move(connection), terminal ? 0 : -1);
 }
 
