@@ -154,7 +154,12 @@ TEST_F(AgentTest, ListsProcessesByTheirExecs) {
   const auto list = Call<ListProcessesResponse>("ListProcesses", request, "kata.cpp.v1.Guest");
   ASSERT_TRUE(list) << list.error().message();
   std::vector<std::string> execs;
-  for (const GuestProcess& process : list->processes()) execs.push_back(process.exec_id());
+  for (const GuestProcess& process : list->processes()) {
+    execs.push_back(process.exec_id());
+    EXPECT_THAT(process.command(), HasSubstr("sleep 1000"));
+    EXPECT_GT(process.parent(), 0u);
+    EXPECT_GT(process.started(), 1'000'000'000u);
+  }
   EXPECT_GE(execs.size(), 3u);
   EXPECT_THAT(execs, Contains("e1").Times(1));
 }

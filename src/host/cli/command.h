@@ -17,7 +17,7 @@ namespace kata::cli {
 // Options in front of the command.
 struct Globals {
   std::string config;  // path of configuration.toml; empty: looked up
-  std::string root = "/run/kata-containers";
+  std::string root = "/run/kata-runtime";
   std::string log;
   std::string log_format = "text";
   std::string log_level = "warn";

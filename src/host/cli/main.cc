@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@
 
 #include "base/log.h"
 #include "host/cli/command.h"
+#include "host/cli/oci/command.h"
+#include "host/cli/oci/stand_in.h"
 #include "sys/file.h"
 
 namespace kata::cli {
@@ -23,6 +26,7 @@ namespace {
 constexpr int kUsageError = 2;
 
 constexpr const char* kFooter =
+    "\n"
     "Examples:\n"
     "  kata-runtime check                      can this host run containers, and what would help\n"
     "  kata-runtime env                        the configuration in effect and where it came from\n"
@@ -81,7 +85,7 @@ int Main(int argc, char** argv) {
   Globals globals;
   int status = 0;
   CLI::App app("Runs containers in virtual machines of their own.", "kata-runtime");
-  app.footer(kFooter);
+  app.footer("OCI commands, as runc has them:\n" + oci::ListOfCommands() + kFooter);
   app.set_version_flag("-v,--version", VersionText());
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);
@@ -111,7 +115,12 @@ int Main(int argc, char** argv) {
 }  // namespace kata::cli
 
 int main(int argc, char** argv) {
+  const std::span words(argv, static_cast<size_t>(argc));
+  if (argc > 1 && std::strcmp(argv[1], kata::cli::oci::kStandInWord) == 0) {
+    return kata::cli::oci::RunStandIn(words);
+  }
   // A reader that went away is an error of write(2), not a silent end half-way.
   std::signal(SIGPIPE, SIG_IGN);
+  if (const auto status = kata::cli::oci::RunOciCommand(words)) return *status;
   return kata::cli::Main(argc, argv);
 }

@@ -11,6 +11,11 @@ namespace {
 
 constexpr auto kLoggerReady = std::chrono::seconds(10);
 constexpr auto kLoggerEnd = std::chrono::seconds(10);
+constexpr auto kLineReady = std::chrono::seconds(5);
+// A guest that was asked for output answers at once when it has some. After the end of a process,
+// silence means that a descendant holds the stream open.
+constexpr auto kSilence = std::chrono::milliseconds(300);
+constexpr auto kSilenceCheck = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -20,6 +25,17 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
                                                    const std::string& container_id) {
   std::shared_ptr<ProcessIo> io(new ProcessIo(loop));
   io->terminal_ = request.terminal;
+  if (request.in.starts_with(stdio::kLineScheme)) {
+    stdio::LineStreams streams =
+        KATA_TRY(stdio::OpenLine(request.in.substr(stdio::kLineScheme.size()), request.terminal,
+                                 Deadline::After(kLineReady)));
+    io->has_line_ = true;
+    io->line_fd_ = std::move(streams.line);
+    io->input_.reader = std::move(streams.in);
+    io->out_ = std::move(streams.out);
+    io->err_ = std::move(streams.err);
+    return io;
+  }
   if (!request.in.empty()) KATA_TRY_WITHIN("stdin", stdio::CheckInput(request.in));
   io->input_path_ = request.in;
   const stdio::Uri out = KATA_TRY(stdio::ParseUri(request.out));
@@ -40,7 +56,7 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
 ProcessIo::~ProcessIo() {
   // The pumps belong to the loop's thread; the last owner of this object need not run there.
   loop_.Post([in = std::move(stdin_pump_), out = std::move(stdout_pump_),
-              err = std::move(stderr_pump_)] {});
+              err = std::move(stderr_pump_), line = std::move(line_)] {});
 }
 
 Result<void> ProcessIo::OpenInput() {
@@ -98,9 +114,51 @@ void ProcessIo::CloseStdin() {
 }
 
 void ProcessIo::OnStreamEnd() {
-  const std::lock_guard lock(mutex_);
-  --open_outputs_;
-  ended_.notify_all();
+  {
+    const std::lock_guard lock(mutex_);
+    --open_outputs_;
+    ended_.notify_all();
+  }
+  TryEndLine();
+}
+
+void ProcessIo::WatchLine(stdio::Line::Handler handler) {
+  loop_.Post([self = shared_from_this(), handler = std::move(handler)]() mutable {
+    if (!self->line_fd_) return;
+    self->line_ =
+        std::make_shared<stdio::Line>(self->loop_, std::move(self->line_fd_), std::move(handler));
+    stdio::Line::Watch(self->line_);
+  });
+}
+
+void ProcessIo::EndLine(uint32_t status, std::function<void()> after) {
+  loop_.Post([self = shared_from_this(), status, after = std::move(after)]() mutable {
+    self->line_status_ = status;
+    self->line_end_ = std::chrono::steady_clock::now();
+    self->line_after_ = std::move(after);
+    self->TryEndLine();
+  });
+}
+
+void ProcessIo::TryEndLine() {
+  const auto now = std::chrono::steady_clock::now();
+  bool ended = true;
+  for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
+    if (!pump || pump->finished()) continue;
+    ended = false;
+    // The last output may be on its way still when the exit is known.
+    if (!line_status_ ||
+        (pump->asking() && now - std::max(pump->last_progress(), line_end_) >= kSilence))
+      continue;
+    loop_.RunAfter(kSilenceCheck, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->TryEndLine();
+    });
+    return;
+  }
+  if (line_status_ && line_) line_->SendExit(*line_status_);
+  line_status_.reset();
+  if (!ended) return;
+  if (const auto after = std::exchange(line_after_, {})) after();
 }
 
 void ProcessIo::Drain(std::chrono::milliseconds patience) {
@@ -126,6 +184,9 @@ void ProcessIo::Close() {
     if (self->stdin_pump_) self->stdin_pump_->Finish();
     if (self->stdout_pump_) self->stdout_pump_->Finish();
     if (self->stderr_pump_) self->stderr_pump_->Finish();
+    self->TryEndLine();
+    self->line_.reset();
+    self->line_fd_.Reset();
     self->input_ = {};
     self->out_.Reset();
     self->err_.Reset();

@@ -8,6 +8,8 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,6 +18,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "host/agent/agent_client.h"
+#include "host/stdio/line.h"
 #include "host/stdio/logger.h"
 #include "host/stdio/pump.h"
 #include "sys/event_loop.h"
@@ -25,6 +28,7 @@ namespace kata::sandbox {
 // Where a process's streams go, as its creator said it: see host/stdio/endpoint.h for the forms.
 struct StdioRequest {
   bool terminal = false;  // one stream, out; err is not used
+  // "fds:///path" (see host/stdio/line.h) stands for all streams at once.
   std::string in;
   std::string out;
   std::string err;
@@ -57,12 +61,22 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   // Closes the host's ends and waits for a logging program to end. Idempotent.
   void Close();
 
+  // Whether the process has a stand-in on the host (host/stdio/line.h).
+  bool has_line() const { return has_line_; }
+  // Hears what the stand-in says, until the end. Called on the loop's thread.
+  void WatchLine(stdio::Line::Handler handler);
+  // Tells the stand-in that the process has ended, once its output has arrived, or none has come
+  // for a while because a descendant holds the stream open. `after` is called when the streams have
+  // ended as well, on the loop's thread.
+  void EndLine(uint32_t status, std::function<void()> after);
+
   // The process id of the logging program, or 0.
   int logger_pid() const { return logger_ ? logger_->pid() : 0; }
 
  private:
   explicit ProcessIo(sys::EventLoop& loop) : loop_(loop) {}
   void OnStreamEnd();
+  void TryEndLine();
 
   sys::EventLoop& loop_;
   std::optional<stdio::Logger> logger_;
@@ -71,10 +85,16 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   sys::UniqueFd out_;
   sys::UniqueFd err_;
   bool terminal_ = false;
+  bool has_line_ = false;
+  sys::UniqueFd line_fd_;
 
   // Of the loop's thread alone.
   std::shared_ptr<stdio::InputPump> stdin_pump_;
   bool keeper_released_ = false;
+  std::shared_ptr<stdio::Line> line_;
+  std::optional<uint32_t> line_status_;
+  std::chrono::steady_clock::time_point line_end_;  // when the status became known
+  std::function<void()> line_after_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable ended_;

@@ -38,6 +38,14 @@ struct Observer {
                      const ExitInfo& exit)>
       on_exit;
   std::function<void(const std::string& container_id)> on_oom;
+  // A process's stand-in on the host said something, to be given to Sandbox::HandleLine() on
+  // another thread; `handled` is called after that. May be empty.
+  std::function<void(const std::string& container_id, const std::string& exec_id,
+                     const stdio::LineEvent& event, std::function<void()> handled)>
+      on_line;
+  // An exec with a stand-in has ended and nobody will ask for it any more: to be given to
+  // Sandbox::Delete() on another thread. May be empty.
+  std::function<void(const std::string& container_id, const std::string& exec_id)> on_line_end;
 };
 
 struct ContainerRequest {
@@ -97,6 +105,11 @@ class Sandbox {
   Result<void> Wait(const std::string& container_id, const std::string& exec_id,
                     Process::ExitCallback done);
 
+  // Does what the stand-in of a process asks for: a signal, a new size of the terminal, or, when
+  // the stand-in has gone, SIGKILL. Errors are logged.
+  void HandleLine(const std::string& container_id, const std::string& exec_id,
+                  const stdio::LineEvent& event);
+
   bool HasContainers() const;
   // Ends everything, whatever state it is in. Blocks until nothing is left.
   void Shutdown();
@@ -115,6 +128,8 @@ class Sandbox {
   // Observer::on_exit shall hear of the process's end.
   void Report(const std::string& container_id, Process& process);
   void WaitForExit(const std::string& container_id, const std::shared_ptr<Process>& process);
+  // Connects the process with its stand-in, if it has one.
+  void FollowLine(const std::string& container_id, const std::shared_ptr<Process>& process);
   Result<void> StartInGuest(const std::string& container_id, Process& process);
   Result<ExitInfo> DeleteContainer(Container& container);
   Result<ExitInfo> DeleteExec(Container& container, const std::string& exec_id);

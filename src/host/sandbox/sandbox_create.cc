@@ -131,6 +131,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   const auto process = std::make_shared<Process>("", request.stdio, io);
   Report(request.id, *process);
   container.SetInit(process, std::move(guest));
+  FollowLine(request.id, process);
   WaitForExit(request.id, process);
   return {};
 }
@@ -178,6 +179,7 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   const auto exec = std::make_shared<Process>(exec_id, stdio, io, process);
   KATA_TRY(container->AddExec(exec));
   Report(container_id, *exec);
+  FollowLine(container_id, exec);
   undo.Release();
   return {};
 }

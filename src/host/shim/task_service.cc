@@ -18,6 +18,7 @@
 namespace kata::shim {
 namespace {
 
+constexpr size_t kMaxShownCommand = 1024;
 constexpr const char* kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
 
 task::Status StatusOf(const sandbox::ProcessView& view) {
@@ -88,7 +89,24 @@ sandbox::Observer TaskService::MakeObserver() {
                 events_.TaskExit(container_id, exec_id.empty() ? container_id : exec_id, pid(),
                                  exit.status, exit.at);
               },
-          .on_oom = [this](const std::string& container_id) { events_.TaskOOM(container_id); }};
+          .on_oom = [this](const std::string& container_id) { events_.TaskOOM(container_id); },
+          .on_line =
+              [this](const std::string& container_id, const std::string& exec_id,
+                     const stdio::LineEvent& event, std::function<void()> handled) {
+                pool_.Run([this, container_id, exec_id, event, handled = std::move(handled)] {
+                  sandbox_.HandleLine(container_id, exec_id, event);
+                  handled();
+                });
+              },
+          .on_line_end =
+              [this](const std::string& container_id, const std::string& exec_id) {
+                pool_.Run([this, container_id, exec_id] {
+                  task::DeleteRequest request;
+                  request.set_id(container_id);
+                  request.set_exec_id(exec_id);
+                  (void)Delete(request);
+                });
+              }};
 }
 
 template <class Request, class Response>
@@ -209,6 +227,12 @@ Result<task::PidsResponse> TaskService::Pids(const task::PidsRequest& request) {
   for (const guest::GuestProcess& process : KATA_TRY(sandbox_.Pids(request.id()))) {
     task::ProcessInfo& info = *response.add_processes();
     info.set_pid(process.pid());
+    task::ProcessLook& look = *info.mutable_look();
+    look.set_parent(process.parent());
+    look.set_uid(process.uid());
+    look.set_started(process.started());
+    look.set_cpu_seconds(process.cpu_seconds());
+    look.set_command(process.command().substr(0, kMaxShownCommand));
     if (process.exec_id().empty()) continue;
     ProcessDetails details;
     details.set_exec_id(process.exec_id());

@@ -1,12 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/stdio/pump.h"
 
+#include <sys/socket.h>
+
 #include <cerrno>
 #include <utility>
 
 #include "base/log.h"
 
 namespace kata::stdio {
+namespace {
+
+// A socket that a caller handed over keeps its flags: only the single call must not block.
+ssize_t WriteNow(int fd, const char* data, size_t size) {
+  const ssize_t n =
+      sys::RetryOnEintr([&] { return ::send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL); });
+  if (n >= 0 || errno != ENOTSOCK) return n;
+  return sys::RetryOnEintr([&] { return ::write(fd, data, size); });
+}
+
+ssize_t ReadNow(int fd, char* data, size_t size) {
+  const ssize_t n = sys::RetryOnEintr([&] { return ::recv(fd, data, size, MSG_DONTWAIT); });
+  if (n >= 0 || errno != ENOTSOCK) return n;
+  return sys::RetryOnEintr([&] { return ::read(fd, data, size); });
+}
+
+}  // namespace
 
 OutputPump::OutputPump(sys::EventLoop& loop, sys::UniqueFd sink, ReadGuest read_guest,
                        std::function<void()> done)
@@ -21,6 +40,7 @@ OutputPump::~OutputPump() { StopWatching(); }
 void OutputPump::Start() { Ask(); }
 
 void OutputPump::Ask() {
+  asking_ = true;
   read_guest_([weak = weak_from_this()](Result<std::string> chunk) {
     if (const auto self = weak.lock()) self->OnChunk(std::move(chunk));
   });
@@ -28,6 +48,7 @@ void OutputPump::Ask() {
 
 void OutputPump::OnChunk(Result<std::string> chunk) {
   if (finished_) return;
+  asking_ = false;
   if (!chunk || chunk->empty()) return Finish();
   last_progress_ = std::chrono::steady_clock::now();
   pending_ = *std::move(chunk);
@@ -37,9 +58,7 @@ void OutputPump::OnChunk(Result<std::string> chunk) {
 
 void OutputPump::Write() {
   while (sink_ && written_ < pending_.size()) {
-    const ssize_t n = sys::RetryOnEintr([&] {
-      return ::write(sink_.get(), pending_.data() + written_, pending_.size() - written_);
-    });
+    const ssize_t n = WriteNow(sink_.get(), pending_.data() + written_, pending_.size() - written_);
     if (n >= 0) {
       written_ += static_cast<size_t>(n);
       last_progress_ = std::chrono::steady_clock::now();
@@ -89,17 +108,21 @@ InputPump::~InputPump() { Finish(); }
 void InputPump::Start() { Watch(); }
 
 void InputPump::Watch() {
-  watching_ = loop_.Add(reader_.get(), EPOLLIN, [this](uint32_t) { OnReadable(); }).has_value();
+  const auto watched = loop_.Add(reader_.get(), EPOLLIN, [this](uint32_t) { OnReadable(); });
+  watching_ = watched.has_value();
+  // Regular files and /dev/null cannot be watched: they are always ready.
+  if (watched || watched.error().error_number() != EPERM) return;
+  loop_.Post([weak = weak_from_this()] {
+    if (const auto self = weak.lock(); self && !self->finished_) self->OnReadable();
+  });
 }
 
 void InputPump::OnReadable() {
   constexpr size_t kChunk = 64 << 10;
   std::string data(kChunk, '\0');
-  const ssize_t n =
-      sys::RetryOnEintr([&] { return ::read(reader_.get(), data.data(), data.size()); });
+  const ssize_t n = ReadNow(reader_.get(), data.data(), data.size());
   if (n < 0 && errno == EAGAIN) return;
-  loop_.Remove(reader_.get());
-  watching_ = false;
+  if (std::exchange(watching_, false)) loop_.Remove(reader_.get());
   if (n <= 0) {
     Finish();
     if (end_of_input_) end_of_input_();

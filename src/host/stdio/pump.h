@@ -26,7 +26,8 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   // error ends the stream.
   using ReadGuest = std::function<void(std::move_only_function<void(Result<std::string>)>)>;
 
-  // `sink` may be invalid (the output is thrown away), a fifo, a pipe or a regular file.
+  // `sink` may be invalid (the output is thrown away), a fifo, a pipe, a socket, a terminal or a
+  // regular file.
   OutputPump(sys::EventLoop& loop, sys::UniqueFd sink, ReadGuest read_guest,
              std::function<void()> done);
   ~OutputPump();
@@ -37,6 +38,8 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   bool finished() const { return finished_; }
   // When a byte last moved, or the pump was made. From any thread.
   std::chrono::steady_clock::time_point last_progress() const { return last_progress_; }
+  // The host has taken everything so far and the guest was asked for more. On the loop's thread.
+  bool asking() const { return asking_; }
 
  private:
   void Ask();
@@ -50,6 +53,7 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   std::function<void()> done_;
   std::string pending_;
   size_t written_ = 0;
+  bool asking_ = false;
   bool watching_ = false;
   bool finished_ = false;
   std::atomic<std::chrono::steady_clock::time_point> last_progress_;
@@ -61,7 +65,8 @@ class InputPump : public std::enable_shared_from_this<InputPump> {
   // Hands a chunk to the guest; the answer says that the process has taken it.
   using WriteGuest = std::function<void(std::string, std::move_only_function<void(Result<void>)>)>;
 
-  // `end_of_input` is called once when every writer of the fifo has gone.
+  // `reader` may be a fifo, a pipe, a socket, a terminal or a regular file. `end_of_input` is
+  // called once when every writer has gone, or at the file's end.
   InputPump(sys::EventLoop& loop, sys::UniqueFd reader, sys::UniqueFd keeper,
             WriteGuest write_guest, std::function<void()> end_of_input);
   ~InputPump();

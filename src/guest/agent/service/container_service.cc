@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "guest/agent/ids.h"
+#include "guest/agent/process_look.h"
 #include "guest/agent/service/services.h"
 #include "proto/guest.pb.h"
 
@@ -48,6 +49,7 @@ Result<guest::ListProcessesResponse> ListProcesses(Agent& agent,
   for (const pid_t pid : KATA_TRY(entry->container->Pids())) {
     GuestProcess& process = *response.add_processes();
     process.set_pid(static_cast<uint32_t>(pid));
+    FillLook(pid, process);
     if (const auto exec = execs.find(pid); exec != execs.end()) {
       process.set_exec_id(exec->second);
     }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kata-runtime create and run.
+#include <unistd.h>
+
+#include <array>
+#include <optional>
+
+#include "host/cli/oci/command.h"
+#include "host/cli/oci/launch.h"
+#include "host/cli/oci/terminal.h"
+
+namespace kata::cli::oci {
+namespace {
+
+constexpr Flag kBundle{"bundle", 'b', true, "directory of the bundle (default: working directory)"};
+constexpr Flag kConsoleSocket{"console-socket", '\0', true,
+                              "unix socket that receives the terminal's master"};
+constexpr Flag kPidFile{"pid-file", '\0', true, "file to write the process id to"};
+constexpr Flag kNoPivot{"no-pivot", '\0', false, "without meaning here"};
+constexpr Flag kNoNewKeyring{"no-new-keyring", '\0', false, "without meaning here"};
+constexpr Flag kPreserveFds{"preserve-fds", '\0', true,
+                            "without meaning here: a descriptor cannot enter a virtual machine"};
+
+constexpr std::array kCreateFlags = {kBundle,  kConsoleSocket, kPidFile,
+                                     kNoPivot, kNoNewKeyring,  kPreserveFds};
+constexpr std::array kRunFlags = {
+    kBundle,
+    kConsoleSocket,
+    kPidFile,
+    kNoPivot,
+    kNoNewKeyring,
+    kPreserveFds,
+    Flag{"detach", 'd', false, "do not wait for the container's end"},
+    Flag{"keep", '\0', false, "do not delete the container when it has ended"},
+    Flag{"no-subreaper", '\0', false, "without meaning here"},
+};
+
+LaunchRequest ReadRequest(const Globals& globals, const Arguments& arguments) {
+  if (const std::string count = arguments.Get("preserve-fds", "0"); count != "0") {
+    Warn(globals, "--preserve-fds: descriptors cannot be passed into a virtual machine");
+  }
+  return {.id = arguments.words().front(),
+          .bundle = arguments.Get("bundle"),
+          .console_socket = arguments.Get("console-socket"),
+          .pid_file = arguments.Get("pid-file")};
+}
+
+Result<int> Create(const Globals& globals, const Arguments& arguments) {
+  Launched launched = KATA_TRY_WITHIN("kata-runtime create failed",
+                                      Launch(globals, ReadRequest(globals, arguments)));
+  launched.stand_in.Leave();
+  return 0;
+}
+
+Result<void> Destroy(const Globals& globals, const State& state) {
+  auto dir = StateDir::Lock(globals.root, state.id);
+  // Somebody else has deleted it.
+  if (!dir && dir.error().code() == Code::kNotFound) return {};
+  if (!dir) return std::unexpected(dir.error());
+  return DestroyContainer(globals, *dir, state);
+}
+
+Result<int> RunContainer(const Globals& globals, const Arguments& arguments) {
+  LaunchRequest request = ReadRequest(globals, arguments);
+  request.detach = arguments.On("detach");
+  Launched launched = KATA_TRY(Launch(globals, request));
+  // The host's stand-in shares the caller's terminal.
+  std::optional<RawMode> raw;
+  if (launched.terminal && !request.detach) raw.emplace(STDIN_FILENO);
+  if (auto started = StartContainer(launched.state); !started) {
+    raw.reset();
+    (void)Destroy(globals, launched.state);
+    return std::unexpected(std::move(started).error());
+  }
+  if (request.detach) {
+    launched.stand_in.Leave();
+    return 0;
+  }
+  const int status = KATA_TRY(launched.stand_in.WaitForEnd());
+  raw.reset();
+  if (!arguments.On("keep")) KATA_TRY(Destroy(globals, launched.state));
+  return status;
+}
+
+Result<int> Run(const Globals& globals, const Arguments& arguments) {
+  return KATA_TRY_WITHIN("kata-runtime run failed", RunContainer(globals, arguments));
+}
+
+}  // namespace
+
+const Command kCreate{.name = "create",
+                      .words = "CONTAINER",
+                      .summary = "create a container",
+                      .flags = kCreateFlags,
+                      .min_words = 1,
+                      .max_words = 1,
+                      .run = Create};
+const Command kRun{.name = "run",
+                   .words = "CONTAINER",
+                   .summary = "create and run a container",
+                   .flags = kRunFlags,
+                   .min_words = 1,
+                   .max_words = 1,
+                   .run = Run};
+
+}  // namespace kata::cli::oci

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kata-runtime exec. In the foreground this process is its own stand-in.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <future>
+#include <optional>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/rollback.h"
+#include "host/cli/oci/command.h"
+#include "host/cli/oci/exec_process.h"
+#include "host/cli/oci/launch.h"
+#include "host/cli/oci/shim.h"
+#include "host/cli/oci/stand_in.h"
+#include "host/cli/oci/terminal.h"
+#include "host/stdio/line.h"
+#include "proto/wellknown.pb.h"
+#include "sys/file.h"
+#include "sys/sockets.h"
+
+namespace kata::cli::oci {
+namespace {
+
+constexpr std::array kExecFlags = {
+    Flag{"console-socket", '\0', true, "unix socket that receives the terminal's master"},
+    Flag{"cwd", '\0', true, "working directory in the container"},
+    Flag{"env", 'e', true, "NAME=VALUE; may be repeated"},
+    Flag{"tty", 't', false, "give the process a terminal"},
+    Flag{"user", 'u', true, "UID[:GID]"},
+    Flag{"additional-gids", 'g', true, "supplementary group; may be repeated"},
+    Flag{"process", 'p', true, "file with the process as JSON"},
+    Flag{"detach", 'd', false, "do not wait for the process's end"},
+    Flag{"pid-file", '\0', true, "file to write the process id to"},
+    Flag{"process-label", '\0', true, "SELinux label; without meaning in the guest"},
+    Flag{"apparmor", '\0', true, "AppArmor profile; without meaning in the guest"},
+    Flag{"no-new-privs", '\0', false, "set the no_new_privs bit"},
+    Flag{"cap", 'c', true, "capability to add; may be repeated"},
+    Flag{"preserve-fds", '\0', true, "without meaning here"},
+    Flag{"cgroup", '\0', true, "without meaning here"},
+    Flag{"ignore-paused", '\0', false, "a paused container is no error"},
+};
+
+std::string NewExecId() {
+  std::random_device random;
+  return fmt::format("exec-{:08x}{:08x}", random(), random());
+}
+
+// Makes the process and starts it; on failure the shim forgets it.
+Result<void> StartInShim(const State& state, const std::string& exec_id, bool terminal,
+                         const std::string& process, const std::string& line) {
+  const auto shim = KATA_TRY(Shim::Connect(state.shim));
+  task::ExecProcessRequest exec;
+  exec.set_id(state.id);
+  exec.set_exec_id(exec_id);
+  exec.set_terminal(terminal);
+  exec.set_stdin(line);
+  exec.set_stdout(line);
+  exec.set_stderr(line);
+  exec.mutable_spec()->set_type_url("types.containerd.io/opencontainers/runtime-spec/1/Process");
+  exec.mutable_spec()->set_value(process);
+  KATA_TRY(shim->Call<wellknown::Empty>("Exec", exec));
+  task::StartRequest start;
+  start.set_id(state.id);
+  start.set_exec_id(exec_id);
+  auto started = shim->Call<task::StartResponse>("Start", start);
+  if (started) return {};
+  task::DeleteRequest forget;
+  forget.set_id(state.id);
+  forget.set_exec_id(exec_id);
+  (void)shim->Call<task::DeleteResponse>("Delete", forget);
+  return std::unexpected(std::move(started).error());
+}
+
+Result<void> CheckRunning(const State& state, bool ignore_paused) {
+  const std::string status = KATA_TRY(StatusOf(state));
+  if (status == "stopped") {
+    return Fail(Code::kFailedPrecondition, "cannot exec in a stopped container");
+  }
+  if (status == "paused" && !ignore_paused) {
+    return Fail(Code::kFailedPrecondition,
+                "cannot exec in a paused container (use --ignore-paused to override)");
+  }
+  return {};
+}
+
+struct ExecRequest {
+  const Globals& globals;
+  const Arguments& arguments;
+  const State& state;
+  const ExecProcess& process;
+  std::string exec_id;
+  std::string socket;
+  std::string line;
+};
+
+Result<int> ExecDetached(const ExecRequest& request) {
+  StandInRequest stand_in{.root = request.globals.root,
+                          .id = request.state.id,
+                          .is_exec = true,
+                          .terminal = request.process.terminal};
+  sys::UniqueFd console;
+  if (const std::string path = request.arguments.Get("console-socket"); !path.empty()) {
+    console = KATA_TRY(OpenConsole(path, request.process.rows, request.process.columns));
+    for (int& stream : stand_in.streams) stream = console.get();
+    stand_in.own_terminal = true;
+  }
+  StandIn child = KATA_TRY(StandIn::Start(stand_in, request.socket));
+  console.Reset();
+  KATA_TRY(StartInShim(request.state, request.exec_id, request.process.terminal,
+                       request.process.json, request.line));
+  if (const std::string file = request.arguments.Get("pid-file"); !file.empty()) {
+    KATA_TRY(WritePidFile(file, child.pid()));
+  }
+  KATA_TRY(child.Release());
+  child.Leave();
+  return 0;
+}
+
+Result<int> ExecInForeground(const ExecRequest& request) {
+  BlockForwardedSignals();
+  const bool terminal = request.process.terminal;
+  const sys::UniqueFd listener = KATA_TRY(sys::ListenUnix(request.socket, 0600, 1));
+  sys::Pipe cancel = KATA_TRY(sys::MakePipe());
+  constexpr int kStreams[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
+  Result<sys::UniqueFd> connection = Fail(Code::kCancelled, "");
+  std::thread handover([&] {
+    connection = HandOver(listener.get(), std::span(kStreams, terminal ? 2 : 3), cancel.read.get());
+  });
+  std::optional<RawMode> raw;
+  if (terminal) raw.emplace(STDIN_FILENO);
+  auto started =
+      StartInShim(request.state, request.exec_id, terminal, request.process.json, request.line);
+  cancel.write.Reset();
+  handover.join();
+  if (!started) return std::unexpected(std::move(started).error());
+  if (!connection) return std::unexpected(std::move(connection).error());
+  (void)sys::RemoveFile(request.socket);
+  if (const std::string file = request.arguments.Get("pid-file"); !file.empty()) {
+    KATA_TRY(WritePidFile(file, ::getpid()));
+  }
+  return Attend(*std::move(connection), terminal ? STDIN_FILENO : -1);
+}
+
+Result<int> RunExec(const Globals& globals, const Arguments& arguments) {
+  const State state = KATA_TRY(LoadState(globals.root, arguments.words().front()));
+  const ExecProcess process =
+      KATA_TRY(ReadExecProcess(StatePath(globals.root, state.id), arguments));
+  const bool detach = arguments.On("detach");
+  KATA_TRY(CheckTerminal(process.terminal, detach, arguments.Get("console-socket")));
+  KATA_TRY(CheckRunning(state, arguments.On("ignore-paused")));
+  ExecRequest request{.globals = globals,
+                      .arguments = arguments,
+                      .state = state,
+                      .process = process,
+                      .exec_id = NewExecId(),
+                      .socket = {},
+                      .line = {}};
+  request.socket = fmt::format("{}/{}.sock", StatePath(globals.root, state.id), request.exec_id);
+  request.line = fmt::format("{}{}", stdio::kLineScheme, request.socket);
+  Rollback cleanup;
+  cleanup.Add([&] { (void)sys::RemoveFile(request.socket); });
+  return detach ? ExecDetached(request) : ExecInForeground(request);
+}
+
+Result<int> Exec(const Globals& globals, const Arguments& arguments) {
+  if (!arguments.Has("process") && arguments.words().size() < 2) {
+    return Fail(Code::kInvalidArgument, "process args cannot be empty");
+  }
+  auto status = RunExec(globals, arguments);
+  if (status || status.error().code() == Code::kNotFound) {
+    if (status || status.error().message() == "container does not exist") return status;
+  }
+  return std::unexpected(std::move(status).error().Within("exec failed"));
+}
+
+}  // namespace
+
+const Command kExec{.name = "exec",
+                    .words = "CONTAINER COMMAND [ARGUMENT...] | --process FILE CONTAINER",
+                    .summary = "run one more process in a container",
+                    .flags = kExecFlags,
+                    .min_words = 1,
+                    .max_words = SIZE_MAX,
+                    .only_leading_flags = true,
+                    .error_status = 255,
+                    .run = Exec};
+
+}  // namespace kata::cli::oci

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/cli/oci/launch.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/rollback.h"
+#include "host/cli/oci/shim.h"
+#include "host/cli/oci/terminal.h"
+#include "host/stdio/line.h"
+#include "oci/parse.h"
+#include "oci/validate.h"
+#include "proto/wellknown.pb.h"
+#include "sys/file.h"
+
+namespace kata::cli::oci {
+namespace {
+
+using std::chrono::seconds;
+
+struct Bundle {
+  std::string path;  // without symbolic links
+  std::string text;  // of config.json
+  ::kata::oci::Spec spec;
+  std::string rootfs;
+};
+
+Result<std::string> RealPath(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) return FailErrno("chdir", path);
+  return std::string(resolved);
+}
+
+// A root file system that is a link could be another one a moment later.
+Result<std::string> FindRootfs(const std::string& bundle, const std::string& path) {
+  namespace fs = std::filesystem;
+  std::string whole = (fs::path(bundle) / path).lexically_normal().string();
+  while (whole.size() > 1 && whole.ends_with('/')) whole.pop_back();
+  char resolved[PATH_MAX];
+  if (::realpath(whole.c_str(), resolved) == nullptr) {
+    return std::unexpected(Error::FromErrno("stat", whole).Within("invalid rootfs"));
+  }
+  if (whole != resolved) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("invalid rootfs: \"{}\" is not an absolute path, or a symlink", whole));
+  }
+  struct stat status{};
+  if (::stat(resolved, &status) != 0 || !S_ISDIR(status.st_mode)) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("invalid rootfs: \"{}\" is no directory", whole));
+  }
+  return whole;
+}
+
+Result<Bundle> LoadBundle(const std::string& path) {
+  Bundle bundle;
+  bundle.path = KATA_TRY(RealPath(path.empty() ? "." : path));
+  auto text = sys::ReadFile(bundle.path + "/config.json", ::kata::oci::kMaxJsonBytes);
+  if (!text && text.error().code() == Code::kNotFound) {
+    return Fail(Code::kNotFound, "JSON specification file config.json not found");
+  }
+  if (!text) return std::unexpected(text.error());
+  bundle.text = *std::move(text);
+  bundle.spec = KATA_TRY(::kata::oci::ParseSpec(bundle.text)).value;
+  KATA_TRY_WITHIN("config.json", ::kata::oci::ValidateSpec(bundle.spec));
+  bundle.rootfs = KATA_TRY(FindRootfs(bundle.path, bundle.spec.root().path()));
+  return bundle;
+}
+
+std::string Now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  tm parts{};
+  ::gmtime_r(&now.tv_sec, &parts);
+  char text[32];
+  ::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  return fmt::format("{}.{:09}Z", text, now.tv_nsec);
+}
+
+State MakeState(const LaunchRequest& request, const Bundle& bundle) {
+  State state;
+  state.id = request.id;
+  state.oci_version = bundle.spec.version();
+  state.bundle = bundle.path;
+  state.rootfs = bundle.rootfs;
+  state.created = Now();
+  state.annotations = {bundle.spec.annotations().begin(), bundle.spec.annotations().end()};
+  state.owner = ::geteuid();
+  return state;
+}
+
+Result<void> CreateTask(const State& state, bool terminal, const std::string& line) {
+  const auto shim = KATA_TRY(Shim::Connect(state.shim));
+  task::CreateTaskRequest create;
+  create.set_id(state.id);
+  create.set_bundle(state.bundle);
+  create.set_terminal(terminal);
+  create.set_stdin(line);
+  create.set_stdout(line);
+  create.set_stderr(line);
+  KATA_TRY(shim->Call<task::CreateTaskResponse>("Create", create));
+  return {};
+}
+
+Result<StandIn> StartStandIn(const Globals& globals, const LaunchRequest& request,
+                             const ::kata::oci::Process& process, const std::string& socket) {
+  StandInRequest stand_in{.root = globals.root, .id = request.id, .terminal = process.terminal()};
+  sys::UniqueFd console;
+  if (!request.console_socket.empty()) {
+    console = KATA_TRY(OpenConsole(request.console_socket, process.console_size().height(),
+                                   process.console_size().width()));
+    for (int& stream : stand_in.streams) stream = console.get();
+    stand_in.own_terminal = true;
+  }
+  return StandIn::Start(stand_in, socket);
+}
+
+}  // namespace
+
+Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
+  KATA_TRY(CheckId(request.id));
+  const Bundle bundle = KATA_TRY(LoadBundle(request.bundle));
+  const ::kata::oci::Process& process = bundle.spec.process();
+  KATA_TRY(CheckTerminal(process.terminal(), request.detach, request.console_socket));
+
+  StateDir dir = KATA_TRY(StateDir::Claim(globals.root, request.id, [&](const std::string& path) {
+    (void)CleanUpAfterShim(globals, request.id, path);
+  }));
+  Rollback undo;
+  undo.Add([&dir] { (void)dir.Remove(); });
+  KATA_TRY(sys::WriteFile(dir.path() + "/config.json", bundle.text, 0600));
+  KATA_TRY(sys::WriteFile(dir.path() + "/log", "", 0600));
+
+  Launched launched{
+      .state = MakeState(request, bundle), .stand_in = {}, .terminal = process.terminal()};
+  State& state = launched.state;
+  const std::string socket = dir.path() + "/init.sock";
+  launched.stand_in = KATA_TRY(StartStandIn(globals, request, process, socket));
+  state.pid = launched.stand_in.pid();
+
+  undo.Add([&] { (void)EndShim(globals, request.id, dir.path(), state.shim); });
+  state.shim = KATA_TRY(StartShim(globals, request.id, dir.path()));
+  KATA_TRY(CreateTask(state, process.terminal(), fmt::format("{}{}", stdio::kLineScheme, socket)));
+  KATA_TRY(sys::RemoveFile(socket));
+  if (!request.pid_file.empty()) KATA_TRY(WritePidFile(request.pid_file, state.pid));
+  KATA_TRY(SaveState(globals.root, state));
+  KATA_TRY(launched.stand_in.Release());
+  undo.Release();
+  return launched;
+}
+
+Result<void> StartContainer(const State& state) {
+  const auto shim = KATA_TRY(Shim::Connect(state.shim));
+  task::StartRequest request;
+  request.set_id(state.id);
+  KATA_TRY(shim->Call<task::StartResponse>("Start", request));
+  return {};
+}
+
+Result<void> EndShim(const Globals& globals, const std::string& id, const std::string& directory,
+                     const std::string& socket) {
+  if (!socket.empty()) {
+    if (const auto shim = Shim::Connect(socket)) {
+      (void)(*shim)->Shutdown(id, Deadline::After(seconds(5)));
+    }
+  }
+  return CleanUpAfterShim(globals, id, directory);
+}
+
+Result<void> DestroyContainer(const Globals& globals, StateDir& dir, const State& state) {
+  if (const auto shim = Shim::Connect(state.shim)) {
+    const auto view = (*shim)->State(state.id);
+    if (view && view->status() != task::STOPPED) {
+      (void)(*shim)->Kill(state.id, SIGKILL, false);
+      (void)(*shim)->Wait(state.id, Deadline::After(seconds(20)));
+    }
+    task::DeleteRequest request;
+    request.set_id(state.id);
+    (void)(*shim)->Call<task::DeleteResponse>("Delete", request);
+  }
+  KATA_TRY(EndShim(globals, state.id, dir.path(), state.shim));
+  return dir.Remove();
+}
+
+Result<void> WritePidFile(const std::string& path, pid_t pid) {
+  const size_t slash = path.rfind('/');
+  const std::string neighbour =
+      slash == std::string::npos
+          ? "." + path
+          : fmt::format("{}/.{}", path.substr(0, slash), path.substr(slash + 1));
+  KATA_TRY_WITHIN("pid file", sys::WriteFile(neighbour, std::to_string(pid)));
+  if (::rename(neighbour.c_str(), path.c_str()) != 0) return FailErrno("rename", path);
+  return {};
+}
+
+}  // namespace kata::cli::oci

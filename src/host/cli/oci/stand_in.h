@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// cli/oci/stand_in.h - the process on the host that stands for a container process.
+//
+// conmon and containerd's runc shim are subreapers: they wait for the process id that the runtime
+// reported, signal it, and take the exit status from it. The stand-in is that process. It hands the
+// caller's streams to the shim (host/stdio/line.h), passes signals and window changes on, and ends
+// with the container process's exit status. SIGKILL to it is SIGKILL to the container process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "sys/fd.h"
+#include "sys/process.h"
+
+namespace kata::cli::oci {
+
+// The first argument of this program when it is to be a stand-in.
+inline constexpr char kStandInWord[] = "--stand-in";
+// A program that is nothing but a stand-in, a tenth in memory of what this one would be.
+inline constexpr char kStandInProgram[] = "kata-stand-in";
+
+// The exit status when the shim has gone without telling one.
+inline constexpr int kLostStatus = 128 + 9;
+
+struct StandInRequest {
+  std::string root;
+  std::string id;
+  bool is_exec = false;  // a creation that fails need not remove the container
+  int streams[3] = {0, 1, 2};
+  bool terminal = false;      // of streams, the first two are used
+  bool own_terminal = false;  // the terminal becomes its controlling one
+};
+
+// A stand-in that has been started and listens at `socket`, a path. Until Release() it goes away,
+// and removes a container that was being created, when this process ends.
+class StandIn {
+ public:
+  static Result<StandIn> Start(const StandInRequest& request, const std::string& socket);
+  pid_t pid() const { return process_.pid(); }
+  // The creation has succeeded: nothing is removed any more.
+  Result<void> Release();
+  // After Release(): this process no longer waits for it and does not end it.
+  void Leave() { (void)process_.Detach(); }
+  // Waits for its end as its parent, passing on to it every signal that comes meanwhile.
+  Result<int> WaitForEnd();
+
+ private:
+  sys::ChildProcess process_;
+  sys::UniqueFd go_;
+};
+
+// The program `kata-runtime --stand-in ...`. `line` are its words; does not return to a shell's
+// logic: the result is the exit status.
+int RunStandIn(std::span<char* const> line);
+
+// Blocks the signals that a stand-in passes on, in this thread and those made later.
+void BlockForwardedSignals();
+
+// Waits on `listener` for the shim, hands it `streams`, and returns the line.
+// Errors  kCancelled  `cancel` became readable first
+Result<sys::UniqueFd> HandOver(int listener, std::span<const int> streams, int cancel);
+
+// Serves the line to its end and returns the container process's exit status; signals must be
+// blocked. `terminal` is asked for its size when it changes, or -1.
+int Attend(sys::UniqueFd line, int terminal);
+
+}  // namespace kata::cli::oci

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kata-runtime state and list.
+#include <pwd.h>
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "host/cli/oci/command.h"
+#include "host/cli/oci/shim.h"
+
+namespace kata::cli::oci {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::array kListFlags = {
+    Flag{"format", 'f', true, "table or json"},
+    Flag{"quiet", 'q', false, "ids only"},
+};
+
+ordered_json Describe(const State& state, const std::string& status, const std::string& owner) {
+  ordered_json json = {{"ociVersion", state.oci_version},
+                       {"id", state.id},
+                       {"pid", status == "stopped" ? 0 : state.pid},
+                       {"status", status},
+                       {"bundle", state.bundle},
+                       {"rootfs", state.rootfs},
+                       {"created", state.created}};
+  if (!state.annotations.empty()) json["annotations"] = state.annotations;
+  json["owner"] = owner;
+  return json;
+}
+
+std::string Dump(const ordered_json& json, int indent) {
+  return json.dump(indent, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+Result<int> PrintState(const Globals& globals, const Arguments& arguments) {
+  const State state = KATA_TRY(LoadState(globals.root, arguments.words().front()));
+  const std::string status = KATA_TRY(StatusOf(state));
+  KATA_TRY(Print(Dump(Describe(state, status, ""), 2) + "\n"));
+  return 0;
+}
+
+// The user's name as /etc/passwd has it.
+std::string OwnerName(uid_t uid) {
+  passwd entry{};
+  passwd* found = nullptr;
+  char buffer[4096];
+  const bool known =
+      ::getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr;
+  return known ? entry.pw_name : fmt::format("#{}", uid);
+}
+
+// Columns as wide as their widest cell, at least 12, and a space behind each.
+std::string Table(const std::vector<std::array<std::string, 6>>& rows) {
+  std::array<size_t, 6> widths{};
+  widths.fill(11);
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    for (size_t i = 0; i + 1 < row.size(); ++i) {
+      text += fmt::format("{:<{}} ", row[i], widths[i]);
+    }
+    text += row.back() + "\n";
+  }
+  return text;
+}
+
+Result<int> List(const Globals& globals, const Arguments& arguments) {
+  const std::string format = arguments.Get("format", "table");
+  if (format != "table" && format != "json") {
+    return Fail(Code::kInvalidArgument, "invalid format option");
+  }
+  const std::vector<State> states = ListStates(globals.root);
+  if (arguments.On("quiet")) {
+    std::string text;
+    for (const State& state : states) text += state.id + "\n";
+    KATA_TRY(Print(text));
+    return 0;
+  }
+  ordered_json array = states.empty() ? ordered_json() : ordered_json::array();
+  std::vector<std::array<std::string, 6>> rows = {
+      {"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}};
+  for (const State& state : states) {
+    const std::string status = StatusOf(state).value_or("stopped");
+    const std::string owner = OwnerName(state.owner);
+    array.push_back(Describe(state, status, owner));
+    rows.push_back({state.id, std::to_string(status == "stopped" ? 0 : state.pid), status,
+                    state.bundle, state.created, owner});
+  }
+  KATA_TRY(Print(format == "json" ? Dump(array, -1) + "\n" : Table(rows)));
+  return 0;
+}
+
+}  // namespace
+
+const Command kState{.name = "state",
+                     .words = "CONTAINER",
+                     .summary = "print a container's state as JSON",
+                     .flags = {},
+                     .min_words = 1,
+                     .max_words = 1,
+                     .run = PrintState};
+const Command kList{
+    .name = "list", .words = "", .summary = "list containers", .flags = kListFlags, .run = List};
+
+}  // namespace kata::cli::oci

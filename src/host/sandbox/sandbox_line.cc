@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Processes with a stand-in on the host.
+#include <csignal>
+#include <utility>
+
+#include "base/log.h"
+#include "host/sandbox/sandbox.h"
+
+namespace kata::sandbox {
+
+void Sandbox::FollowLine(const std::string& container_id, const std::shared_ptr<Process>& process) {
+  if (!process->io().has_line() || !observer_.on_line) return;
+  const std::string exec_id = process->exec_id();
+  process->io().WatchLine(
+      [this, container_id, exec_id](const stdio::LineEvent& event, std::function<void()> handled) {
+        observer_.on_line(container_id, exec_id, event, std::move(handled));
+      });
+  process->OnExit(
+      [this, container_id, exec_id, io = process->io().shared_from_this()](const ExitInfo& exit) {
+        io->EndLine(exit.status, [this, container_id, exec_id] {
+          if (!exec_id.empty()) observer_.on_line_end(container_id, exec_id);
+        });
+      });
+}
+
+void Sandbox::HandleLine(const std::string& container_id, const std::string& exec_id,
+                         const stdio::LineEvent& event) {
+  using Kind = stdio::LineEvent::Kind;
+  const auto process = FindProcess(container_id, exec_id);
+  if (!process || (*process)->state() == ProcessState::kStopped) return;
+  if (event.kind == Kind::kResize) {
+    return LogIfFailed(ResizeTerminal(container_id, exec_id, event.rows, event.columns));
+  }
+  if (!exec_id.empty() && (*process)->state() == ProcessState::kCreated) {
+    // The guest does not know the process yet.
+    if (event.kind == Kind::kHangup) (void)Delete(container_id, exec_id);
+    return;
+  }
+  const int signal = event.kind == Kind::kHangup ? SIGKILL : event.signal;
+  const auto killed = Kill(container_id, exec_id, static_cast<uint32_t>(signal), false);
+  // It may have ended meanwhile.
+  if (!killed && killed.error().code() != Code::kNotFound) LogIfFailed(killed);
+}
+
+}  // namespace kata::sandbox

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kata-runtime as the OCI command line; the same tests prove themselves with runc."""
+
+import fcntl
+import json
+import os
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+from support.case import only
+from support.oci import ConsoleSocket, OciCase, kill, subreaper, wait_pid
+from support.process import Terminal, parallel, wait_until
+
+
+def read_until(fd, pattern, seconds=20):
+    """Reads the descriptor until the bytes match."""
+    data, deadline = b"", time.monotonic() + seconds
+    while not re.search(pattern, data):
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([fd], [], [], left)[0]:
+            raise AssertionError(f"{pattern!r} not within {seconds} s in {data!r}")
+        data += os.read(fd, 65536)
+    return data
+
+
+class Run(OciCase):
+    def test_run_prints_what_the_container_prints_and_deletes_it(self):
+        done = self.cli("run", "--bundle", self.bundle("sh", "-c", "echo out; echo err >&2"),
+                        self.name)
+        self.assert_output(done, "out\n")
+        self.assertEqual(done.err, "err\n")
+        self.assertEqual(self.ids(), [])
+
+    def test_exit_codes_are_the_containers(self):
+        for code in (0, 3, 255):
+            done = self.cli("run", "--bundle", self.bundle("sh", "-c", f"exit {code}"), self.name)
+            self.assert_code(done, code)
+
+    def test_stdin_and_its_end_reach_the_container(self):
+        text = b"".join(b"line %d\n" % i for i in range(20000))
+        done = self.cli("run", "--bundle", self.bundle("sh", "-c", "wc -c; echo end"), self.name,
+                        stdin=text)
+        self.assert_output(done, f"{len(text)}\nend\n")
+
+    def test_much_output_arrives_whole(self):
+        done = self.cli("run", "--bundle", self.bundle("sh", "-c", "seq 1 100000"), self.name)
+        self.assert_output(done, "".join(f"{i}\n" for i in range(1, 100001)))
+
+    def test_output_to_a_file_is_appended_where_the_caller_stood(self):
+        path = f"{self.base}/file"
+        with open(path, "wb") as file:
+            file.write(b"before\n")
+            file.flush()
+            child = self.popen("run", "--bundle", self.bundle("echo", "inside"), self.name,
+                               stdout=file)
+            child.communicate(timeout=200)
+        with open(path) as file:
+            self.assertEqual(file.read(), "before\ninside\n")
+
+    def test_a_terminal_of_the_caller_becomes_the_containers(self):
+        bundle = self.bundle("sh", "-c", "test -t 0 && stty size && read line && echo got-$line",
+                             terminal=True)
+        terminal = Terminal(self.argv("run", "--bundle", bundle, self.name), env=self.env,
+                            size=(31, 97))
+        try:
+            terminal.read_until(re.compile(rb"\d+ \d+\r+\n"), 200)
+            terminal.write(b"word\n")
+            terminal.read_until(re.compile(rb"got-word\r+\n"), 20)
+            self.assertEqual(terminal.wait(30), 0)
+        finally:
+            terminal.close()
+
+    def test_signals_to_run_reach_the_container(self):
+        child = self.popen("run", "--bundle", self.bundle(
+            "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"), self.name)
+        read_until(child.stdout.fileno(), rb"ready", 200)
+        child.terminate()
+        self.assertEqual(child.wait(30), 7)
+        child.communicate()
+
+
+class Lifecycle(OciCase):
+    def test_create_start_kill_and_delete_go_through_the_states(self):
+        bundle = self.bundle("sh", "-c", "echo started; sleep 1000")
+        with open(f"{self.base}/out-{self.name}", "wb") as out:
+            child = self.popen("create", "--bundle", bundle, "--pid-file", f"{self.base}/pid",
+                               self.name, stdout=out, stderr=out)
+            self.assertEqual(child.wait(200), 0, self.output())
+        state = self.state()
+        self.assertEqual((state["id"], state["status"], state["bundle"], state["rootfs"]),
+                         (self.name, "created", bundle, self.rootfs))
+        with open(f"{self.base}/pid") as file:
+            self.assertEqual(int(file.read()), state["pid"])
+        self.assertTrue(os.path.exists(f"/proc/{state['pid']}"))
+        self.assertEqual(self.output(), "")
+        self.assert_refused(self.cli("exec", self.name + "x", "true"), "does not exist", 255)
+
+        self.assert_code(self.cli("start", self.name), 0)
+        self.wait_status("running")
+        wait_until(lambda: self.output() == "started\n", 20, "output")
+        self.assert_refused(self.cli("start", self.name),
+                            "cannot start an already running container")
+        self.assert_refused(self.cli("delete", self.name),
+                            f"cannot delete container {self.name} that is not stopped: running")
+        self.assert_refused(self.cli("create", "--bundle", bundle, self.name),
+                            "container with given ID already exists")
+        self.assertIn(self.name, self.cli("list").out)
+        self.assertEqual(json.loads(self.cli("list", "-f", "json").out)[0]["id"], self.name)
+
+        self.assert_code(self.cli("kill", self.name, "KILL"), 0)
+        self.wait_status("stopped")
+        self.assertEqual(self.state()["pid"], 0)
+        self.assert_refused(self.cli("kill", self.name), "container not running")
+        self.assert_refused(self.cli("start", self.name),
+                            "cannot start a container that has stopped")
+        self.assert_code(self.cli("delete", self.name), 0)
+        for command in ("state", "kill", "start", "delete", "pause", "ps"):
+            self.assert_refused(self.cli(command, self.name), "container does not exist")
+        self.assert_code(self.cli("delete", "--force", self.name), 0)
+
+    def test_the_reported_process_ends_with_the_containers_status(self):
+        with subreaper():
+            pid = self.run_detached("sh", "-c", "sleep 0.3; exit 42")
+            self.assertEqual(wait_pid(pid), 42)
+            self.wait_status("stopped")
+
+    def test_a_killed_container_is_137_to_who_waits_for_the_reported_process(self):
+        with subreaper():
+            pid = self.run_detached("sleep", "1000")
+            self.assert_code(self.cli("kill", self.name, "9"), 0)
+            self.assertEqual(wait_pid(pid), 137)
+
+    def test_sigkill_to_the_reported_process_kills_the_container(self):
+        with subreaper():
+            pid = self.run_detached("sleep", "1000")
+            kill(pid)
+            self.assertEqual(wait_pid(pid), 137)
+            self.wait_status("stopped")
+
+    def test_signals_to_the_reported_process_are_passed_on(self):
+        with subreaper():
+            pid = self.run_detached(
+                "sh", "-c", "trap 'exit 9' USR1; echo ready; while :; do sleep 0.1; done")
+            wait_until(lambda: "ready" in self.output(), 20, "output")
+            kill(pid, signal.SIGUSR1)
+            self.assertEqual(wait_pid(pid), 9)
+
+    def test_delete_by_force_ends_a_running_container(self):
+        with subreaper():
+            pid = self.run_detached("sleep", "1000")
+            self.assert_code(self.cli("delete", "--force", self.name), 0)
+            self.assertEqual(wait_pid(pid), 137)
+            self.assertEqual(self.ids(), [])
+
+    def test_of_two_creates_of_one_id_one_wins(self):
+        bundle = self.bundle("sleep", "1000")
+        codes = parallel([lambda: self.popen(
+            "create", "--bundle", bundle, self.name, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL).wait(200) for _ in range(2)], 2)
+        self.assertEqual(sorted(codes), [0, 1])
+        self.assertEqual(self.state()["status"], "created")
+
+    @only("kata", "runc leaves what a killed create has made")
+    def test_a_killed_create_does_not_block_the_id(self):
+        bundle = self.bundle("echo", "fine")
+        child = self.popen("create", "--bundle", bundle, self.name, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+        wait_until(lambda: os.path.exists(f"{self.root}/{self.name}/shim.pid"), 30, "a shim")
+        child.kill()
+        child.wait()
+        wait_until(lambda: not os.path.exists(f"{self.root}/{self.name}"), 30,
+                   "the stand-in clears away")
+        self.assert_output(self.cli("run", "--bundle", bundle, self.name), "fine\n")
+
+
+class InsideOneContainer(OciCase):
+    """All tests use one container, which the first one starts."""
+
+    pid = None
+
+    def setUp(self):
+        super().setUp()
+        shared = type(self)
+        if not shared.kept:
+            shared.pid = self.run_detached("sleep", "1000")
+            shared.kept = (self.name,)
+        self.name = shared.kept[0]
+
+    def test_exec_gives_output_and_exit_codes(self):
+        done = self.cli("exec", self.name, "sh", "-c", "echo out; echo err >&2; exit 5")
+        self.assert_code(done, 5)
+        self.assertEqual((done.out, done.err), ("out\n", "err\n"))
+        self.assert_output(self.cli("exec", self.name, "cat", stdin=b"input"), "input")
+        self.assert_output(self.cli("exec", "--cwd", "/tmp", "--env", "A=b c", "--user", "1000:1000",
+                                    self.name, "sh", "-c", "pwd; echo $A; id -u"), "/tmp\nb c\n1000\n")
+
+    def test_exec_of_a_missing_program_says_so(self):
+        done = self.cli("exec", self.name, "no-such-program")
+        self.assert_refused(done, "executable file not found in $PATH", 255)
+
+    def test_exec_with_a_process_file(self):
+        path = f"{self.base}/process.json"
+        with open(path, "w") as file:
+            json.dump({"args": ["sh", "-c", "echo $WORD; exit 4"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+                       "env": ["WORD=x", "PATH=/bin"]}, file)
+        done = self.cli("exec", "--process", path, self.name)
+        self.assert_code(done, 4)
+        self.assertEqual(done.out, "x\n")
+
+    def test_a_detached_exec_is_reaped_by_the_subreaper(self):
+        pid_file = f"{self.base}/exec-pid"
+        with subreaper():
+            done = self.popen("exec", "--detach", "--pid-file", pid_file, self.name, "sh", "-c",
+                              "sleep 0.3; exit 6", stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).wait(30)
+            self.assertEqual(done, 0)
+            with open(pid_file) as file:
+                self.assertEqual(wait_pid(int(file.read())), 6)
+
+    def test_sigkill_to_a_detached_execs_process_kills_it_in_the_container(self):
+        pid_file = f"{self.base}/exec-pid"
+        with subreaper():
+            self.popen("exec", "--detach", "--pid-file", pid_file, self.name, "sleep", "4321",
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait(30)
+            with open(pid_file) as file:
+                pid = int(file.read())
+            kill(pid)
+            self.assertEqual(wait_pid(pid), 137)
+            wait_until(lambda: "4321" not in self.cli("exec", self.name, "ps").out, 20,
+                       "end of the process in the container")
+            self.assertEqual(self.state()["status"], "running")
+
+    def test_a_console_socket_gets_a_terminal_that_follows_its_size(self):
+        console = ConsoleSocket(f"{self.base}/console")
+        try:
+            child = self.popen("exec", "-t", "--detach", "--console-socket", console.path, self.name,
+                               "sh", "-c", "stty -echo; echo ready; while read l; do stty size; done")
+            master = console.take()
+            self.assertEqual(child.wait(30), 0, child.stderr.read() if child.returncode else "")
+            read_until(master, rb"ready\r\n")
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
+            def resized():
+                os.write(master, b"\n")
+                return b"31 97" in read_until(master, rb"\r\n")
+            wait_until(resized, 20, "the new size")
+            child.communicate()
+        finally:
+            console.close()
+
+    def test_ps_lists_the_processes(self):
+        def processes():
+            return json.loads(self.cli("ps", "--format", "json", self.name).out)
+        wait_until(lambda: len(processes()) == 1, 20, "only the first process")
+        table = self.cli("ps", self.name).out.splitlines()
+        self.assertRegex(table[0], r"^UID\s+PID\s+PPID\s+C\s+STIME\s+TTY\s+TIME\s+CMD$")
+        self.assertIn("sleep 1000", table[1])
+
+    def test_a_paused_container_refuses_exec_and_start(self):
+        self.assert_code(self.cli("pause", self.name), 0)
+        self.assertEqual(self.state()["status"], "paused")
+        self.assert_refused(self.cli("exec", self.name, "true"),
+                            "cannot exec in a paused container", 255)
+        self.assert_code(self.cli("resume", self.name), 0)
+        self.assertEqual(self.state()["status"], "running")
+        self.assert_code(self.cli("exec", self.name, "true"), 0)
+        self.assert_refused(self.cli("resume", self.name), "container not paused")
+
+    @only("kata", "the limits of a host's container are the host's cgroups")
+    def test_update_changes_limits_and_events_tell_of_them(self):
+        self.assert_code(self.cli("update", "--pids-limit", "123", "--memory", "64m", self.name), 0)
+        event = json.loads(self.cli("events", "--stats", self.name).out)
+        self.assertEqual((event["type"], event["id"]), ("stats", self.name))
+        self.assertEqual(event["data"]["pids"]["limit"], 123)
+        self.assertEqual(event["data"]["memory"]["usage"]["limit"], 64 << 20)
+        done = self.cli("update", "--resources", "-", self.name,
+                        stdin=b'{"pids":{"limit":77}}')
+        self.assert_code(done, 0)
+        event = json.loads(self.cli("events", "--stats", self.name).out)
+        self.assertEqual(event["data"]["pids"]["limit"], 77)
+
+    @only("kata", "a figure of ours")
+    def test_a_command_without_a_machine_is_quick_and_the_stand_in_small(self):
+        def seconds():
+            begin = time.monotonic()
+            self.cli("state", self.name)
+            return time.monotonic() - begin
+        self.assertLess(min(seconds() for _ in range(10)), 0.05)
+        with open(f"/proc/{self.pid}/smaps_rollup") as file:
+            pss = int(re.search(r"^Pss:\s+(\d+)", file.read(), re.M).group(1))
+        self.assertLess(pss, 1024, "KiB of a stand-in")
+
+
+class Refusals(OciCase):
+    """Each within two seconds: no machine is booted to find out."""
+
+    def refuse(self, words, bundle=None, name=None):
+        begin = time.monotonic()
+        done = self.cli("run", "--bundle", bundle or self.bundle("true"), name or self.name)
+        self.assertEqual(done.code, 1, done)
+        self.assertRegex(done.err, words)
+        self.assertLess(time.monotonic() - begin, 2)
+        self.assertEqual(self.ids(), [])
+
+    def test_a_bundle_that_is_missing_or_broken(self):
+        self.refuse("no such file or directory|No such file or directory",
+                    f"{self.base}/no-such-bundle")
+        os.mkdir(f"{self.base}/empty")
+        self.refuse("config.json", f"{self.base}/empty")
+        bundle = self.bundle("true")
+        with open(f"{bundle}/config.json", "w") as file:
+            file.write('{"ociVersion": ')
+        self.refuse(".", bundle)
+
+    def test_root_file_systems_that_are_missing_or_links(self):
+        self.refuse("(?i)no such file or directory", self.bundle(
+            "true", change=lambda spec: spec["root"].update(path="no-such-folder")))
+        os.symlink(self.rootfs, f"{self.base}/link")
+        self.refuse("symlink", self.bundle(
+            "true", change=lambda spec: spec["root"].update(path=f"{self.base}/link")))
+
+    def test_ids_that_are_no_names(self):
+        for name in ("a/b", "..", "x y"):
+            self.refuse("(?i)invalid", name=name)
+
+    @only("kata", "runc sees this later and says it differently")
+    def test_specifications_that_make_no_sense(self):
+        def without_network(spec):
+            spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"]
+                                           if n["type"] != "network"]
+        for words, change in [
+                ("ociVersion", lambda spec: spec.update(ociVersion="7.0.0")),
+                ("process.args", lambda spec: spec["process"].update(args=[])),
+                ("process.cwd", lambda spec: spec["process"].update(cwd="tmp")),
+                ("no-such-source", lambda spec: spec["mounts"].append(
+                    {"destination": "/x", "type": "bind", "source": "/no-such-source",
+                     "options": ["bind"]})),
+                ("memory.limit", lambda spec: spec["linux"]["resources"].update(
+                    memory={"limit": -7})),
+                ("network", without_network)]:
+            self.refuse(words, self.bundle("true", change=change))
+
+    def test_a_terminal_without_a_console_socket(self):
+        bundle = self.bundle("true", terminal=True)
+        done = self.cli("create", "--bundle", bundle, self.name)
+        self.assert_refused(done, "will detach without setting console socket")
+
+    def test_the_last_error_is_in_the_log_as_json(self):
+        log = f"{self.base}/log"
+        done = self.cli("--log", log, "--log-format", "json", "state", self.name)
+        self.assert_code(done, 1)
+        with open(log) as file:
+            line = json.loads(file.read().splitlines()[-1])
+        self.assertEqual((line["level"], line["msg"]), ("error", "container does not exist"))
+        self.assertIn("time", line)
