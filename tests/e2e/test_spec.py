@@ -198,6 +198,7 @@ class Files(SpecCase):
             done = self.specs.run(self.name, spec, timeout=90)
             self.assertNotEqual(done.code, 0, place)
             self.assertNotIn("never", done.out)
+            self.assertIn("must be an ordinary directory", done.err)
             self.assertEqual(os.listdir(f"{tree}/tmp"), [], place)
 
     def test_an_empty_root_file_system_has_no_program(self):
@@ -218,6 +219,7 @@ class Files(SpecCase):
             done = self.specs.run(self.name, spec, timeout=90)
             self.assertNotEqual(done.code, 0, number)
             self.assertNotIn("never", done.out)
+            self.assertRegex(done.err, "cwd|/proc/self/fd/")
 
 
 class Hooks(SpecCase):
@@ -277,6 +279,7 @@ class Hooks(SpecCase):
         spec["hooks"] = {"prestart": [self.hook("slow", "exec sleep 1000", timeout=1)]}
         done = self.specs.run(self.name, spec, timeout=90)
         self.assertNotEqual(done.code, 0)
+        self.assertIn("hook #0", done.err)
         self.containerd.remove(self.name)
         self.assert_clean()
 
