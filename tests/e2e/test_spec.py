@@ -93,6 +93,26 @@ class Seccomp(SpecCase):
                              "action": "SCMP_ACT_ERRNO", "errnoRet": 30},
                             {"names": ["sethostname"], "action": "SCMP_ACT_KILL_PROCESS"}]}
 
+    @staticmethod
+    def applies(condition):
+        """Rules for all, and those that only an architecture's name keeps from that."""
+        return not condition or list(condition) == ["arches"] and "amd64" in condition["arches"]
+
+    def test_ordinary_programs_run_under_podmans_profile(self):
+        path = "/usr/share/containers/seccomp.json"
+        if not os.path.exists(path):
+            self.skipTest(f"{path} is missing: apt-get install golang-github-containers-common")
+        with open(path) as file:
+            profile = json.load(file)
+        rules = [{key: rule[key] for key in ("names", "action", "args", "errnoRet") if rule.get(key)}
+                 for rule in profile["syscalls"] if self.applies(rule.get("includes") or {})]
+        spec = self.spec("ls / > /dev/null && cat /etc/kata-e2e | wc -l; sleep 0.1; "
+                         "unshare -U true 2>/dev/null || echo refused")
+        spec["linux"]["seccomp"] = {"defaultAction": profile["defaultAction"], "syscalls": rules,
+                                    "defaultErrnoRet": profile.get("defaultErrnoRet", 1),
+                                    "architectures": self.PROFILE["architectures"]}
+        self.assertEqual(self.outcome(spec), ["1", "refused"])
+
     @core
     def test_the_profile_holds_for_the_program_and_for_execs(self):
         for no_new_privileges in (True, False):
