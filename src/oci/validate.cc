@@ -31,9 +31,9 @@ Result<void> ValidateMounts(const Spec& spec) {
     KATA_TRY(
         RequireAbsolute(fmt::format("mounts[{}].destination", i), spec.mounts(i).destination()));
     const Mount& mount = spec.mounts(i);
-    const bool mapped = std::any_of(
-        mount.options().begin(), mount.options().end(),
-        [](const std::string& word) { return word == "idmap" || word == "ridmap"; });
+    const bool mapped =
+        std::any_of(mount.options().begin(), mount.options().end(),
+                    [](const std::string& word) { return word == "idmap" || word == "ridmap"; });
     if (mapped || mount.uid_mappings_size() > 0 || mount.gid_mappings_size() > 0) {
       return Refuse(fmt::format("mounts[{}]", i),
                     "id-mapped mounts are not supported; change the owner of the files instead");
