@@ -224,6 +224,17 @@ bool Node::Scalar(std::string_view key, int64_t* out) const {
   return true;
 }
 
+bool Node::Scalar(std::string_view key, int32_t* out) const {
+  int64_t wide = 0;
+  if (!Scalar(key, &wide)) return false;
+  if (!std::in_range<int32_t>(wide)) {
+    Member(key).Mismatch("a whole number of at most 32 bits with sign");
+    return false;
+  }
+  *out = static_cast<int32_t>(wide);
+  return true;
+}
+
 void Node::Set(std::string_view key, std::string* out) const {
   const Node member = Member(key);
   if (member.json_ != nullptr) member.ReadString(out);
@@ -261,6 +272,11 @@ void Node::NoteUnsupported(std::string_view key, std::string_view reason) const 
   const Node member = Member(key);
   if (member.json_ == nullptr || IsEmpty(*member.json_)) return;
   document_->unsupported_.push_back({member.Path(), std::string(reason)});
+}
+
+void Node::RefuseMember(std::string_view key, std::string_view reason) const {
+  const Node member = Member(key);
+  if (member.json_ != nullptr && !IsEmpty(*member.json_)) member.Refuse(reason);
 }
 
 }  // namespace kata::oci

@@ -98,6 +98,8 @@ class Node {
 
   // Notes that the member is asked for and not honoured. Zero, false and empty ask for nothing.
   void NoteUnsupported(std::string_view key, std::string_view reason) const;
+  // Records an error for a member that asks for something.
+  void RefuseMember(std::string_view key, std::string_view reason) const;
 
  private:
   friend class Document;
@@ -118,6 +120,7 @@ class Node {
   bool Scalar(std::string_view key, uint32_t* out) const;
   bool Scalar(std::string_view key, uint64_t* out) const;
   bool Scalar(std::string_view key, int64_t* out) const;
+  bool Scalar(std::string_view key, int32_t* out) const;
 
   void Mismatch(std::string_view expected) const;
   bool ReadString(std::string* out) const;

@@ -24,7 +24,8 @@ constexpr std::string_view kFullSpec = R"json({
     "capabilities": {"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": null},
     "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 18446744073709551615, "soft": 1024}],
     "noNewPrivileges": true, "oomScoreAdj": -500, "apparmorProfile": "p",
-    "scheduler": {"policy": "SCHED_BATCH"}, "ioPriority": null
+    "scheduler": {"policy": "SCHED_BATCH", "nice": 5}, "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 3},
+    "execCPUAffinity": {"initial": "0", "final": "0-1"}
   },
   "root": {"path": "rootfs", "readonly": true},
   "hostname": "web", "domainname": "example",
@@ -42,7 +43,7 @@ constexpr std::string_view kFullSpec = R"json({
       "devices": [{"allow": false, "access": "rwm"},
                   {"allow": true, "type": "c", "major": 0, "minor": 0, "access": "r"}],
       "memory": {"limit": -1, "swap": 1048576, "disableOOMKiller": true},
-      "cpu": {"shares": 512, "quota": 20000, "period": 100000, "cpus": "0-1", "burst": 5000},
+      "cpu": {"shares": 512, "quota": 20000, "period": 100000, "cpus": "0-1", "burst": 5000, "idle": 1},
       "pids": {"limit": 64},
       "blockIO": {"weight": 100, "throttleReadIOPSDevice": [{"major": 8, "minor": 0, "rate": 9}]},
       "hugepageLimits": [{"pageSize": "2MB", "limit": 4096}],
@@ -53,7 +54,8 @@ constexpr std::string_view kFullSpec = R"json({
       "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 0,
                     "args": [{"index": 1, "value": 2, "valueTwo": 3, "op": "SCMP_CMP_EQ"}]}]},
     "maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"],
-    "rootfsPropagation": "slave", "timeOffsets": {"monotonic": {"secs": 1}}
+    "rootfsPropagation": "slave", "timeOffsets": {"monotonic": {"secs": 1}},
+    "personality": {"domain": "LINUX32"}, "memoryPolicy": {"mode": "x"}
   },
   "somethingNew": {"of": ["the", "future"]}
 })json";
@@ -98,6 +100,15 @@ TEST(ParseSpec, CarriesEveryFieldOfTheMessages) {
   EXPECT_EQ(resources.block_io().throttle_read_iops_device(0).rate(), 9u);
   EXPECT_EQ(resources.hugepage_limits(0).pagesize(), "2MB");
   EXPECT_EQ(resources.unified().at("memory.high"), "1000");
+  EXPECT_EQ(resources.cpu().burst(), 5000u);
+  EXPECT_EQ(resources.cpu().idle(), 1);
+  EXPECT_EQ(process.scheduler().policy(), "SCHED_BATCH");
+  EXPECT_EQ(process.scheduler().nice(), 5);
+  EXPECT_EQ(process.io_priority().class_(), "IOPRIO_CLASS_BE");
+  EXPECT_EQ(process.exec_cpu_affinity().final(), "0-1");
+  EXPECT_EQ(section.seccomp().default_errno_ret(), 38u);
+  EXPECT_EQ(section.time_offsets().at("monotonic").secs(), 1);
+  EXPECT_EQ(section.personality().domain(), "LINUX32");
 }
 
 TEST(ParseSpec, GivesAbsentDeviceMembersTheirMeaning) {
@@ -119,8 +130,7 @@ TEST(ParseSpec, ListsWhatIsAskedForAndNotCarried) {
     paths.push_back(note.path);
     EXPECT_FALSE(note.reason.empty());
   }
-  EXPECT_THAT(paths, ElementsAre("process.scheduler", "linux.resources.cpu.burst",
-                                 "linux.seccomp.defaultErrnoRet", "linux.timeOffsets"));
+  EXPECT_THAT(paths, ElementsAre("linux.memoryPolicy"));
 }
 
 TEST(ParseSpec, NamesPathExpectationAndValue) {
@@ -154,6 +164,11 @@ TEST(ParseSpec, NamesPathExpectationAndValue) {
        "config.json: linux.resources.memory.limit: expected a whole number of at most 64 bits "
        "with sign, got 9223372036854775808"},
       {"[]", "config.json: expected an object, got an array"},
+      {R"({"process": {"scheduler": {"nice": 2147483648}}})",
+       "config.json: process.scheduler.nice: expected a whole number of at most 32 bits with sign, "
+       "got 2147483648"},
+      {R"({"linux": {"intelRdt": {"closID": "x"}}})",
+       "config.json: linux.intelRdt.closID: guests have no Intel RDT; leave linux.intelRdt out"},
   };
   for (const auto& c : cases) {
     const auto parsed = ParseSpec(c.json);

@@ -6,12 +6,6 @@ namespace {
 
 constexpr uint32_t kDefaultDeviceMode = 0666;
 
-void ReadIdMapping(const Node& node, LinuxIDMapping* mapping) {
-  node.Set("containerID", mapping, &LinuxIDMapping::set_container_id);
-  node.Set("hostID", mapping, &LinuxIDMapping::set_host_id);
-  node.Set("size", mapping, &LinuxIDMapping::set_size);
-}
-
 void ReadDevice(const Node& node, LinuxDevice* device) {
   node.Set("path", device->mutable_path());
   node.Set("type", device->mutable_type());
@@ -23,7 +17,21 @@ void ReadDevice(const Node& node, LinuxDevice* device) {
   node.Set("gid", device, &LinuxDevice::set_gid);
 }
 
+void ReadTimeOffset(const Node& node, const char* clock, Linux* linux_section) {
+  node.Object(clock, [&](const Node& n) {
+    LinuxTimeOffset& offset = (*linux_section->mutable_time_offsets())[clock];
+    n.Set("secs", &offset, &LinuxTimeOffset::set_secs);
+    n.Set("nanosecs", &offset, &LinuxTimeOffset::set_nanosecs);
+  });
+}
+
 }  // namespace
+
+void ReadIdMapping(const Node& node, LinuxIDMapping* mapping) {
+  node.Set("containerID", mapping, &LinuxIDMapping::set_container_id);
+  node.Set("hostID", mapping, &LinuxIDMapping::set_host_id);
+  node.Set("size", mapping, &LinuxIDMapping::set_size);
+}
 
 void ReadLinux(const Node& node, Linux* linux_section) {
   node.Each("uidMappings",
@@ -46,14 +54,18 @@ void ReadLinux(const Node& node, Linux* linux_section) {
   node.Set("readonlyPaths", linux_section->mutable_readonly_paths());
   node.Set("mountLabel", linux_section->mutable_mount_label());
   node.Object("intelRdt", [&](const Node& n) {
-    n.Set("l3CacheSchema", linux_section->mutable_intel_rdt()->mutable_l3_cache_schema());
-    for (const char* key :
-         {"closID", "memBwSchema", "schemata", "enableCMT", "enableMBM", "enableMonitoring"}) {
-      n.NoteUnsupported(key, "guests have no Intel RDT");
+    for (const char* key : {"closID", "l3CacheSchema", "memBwSchema", "schemata", "enableCMT",
+                            "enableMBM", "enableMonitoring"}) {
+      n.RefuseMember(key, "guests have no Intel RDT; leave linux.intelRdt out");
     }
   });
-  node.NoteUnsupported("personality", "processes run with the guest's default personality");
-  node.NoteUnsupported("timeOffsets", "clocks of the guest are not shifted");
+  node.Object("personality", [&](const Node& n) {
+    n.Set("domain", linux_section->mutable_personality()->mutable_domain());
+    n.Set("flags", linux_section->mutable_personality()->mutable_flags());
+  });
+  node.Object("timeOffsets", [&](const Node& n) {
+    for (const char* clock : {"monotonic", "boottime"}) ReadTimeOffset(n, clock, linux_section);
+  });
   node.NoteUnsupported("netDevices", "network devices are moved into the guest by the sandbox");
   node.NoteUnsupported("memoryPolicy", "guests have one NUMA node");
 }

@@ -26,6 +26,16 @@ void ReadRlimit(const Node& node, POSIXRlimit* rlimit) {
   node.Set("soft", rlimit, &POSIXRlimit::set_soft);
 }
 
+void ReadScheduler(const Node& node, Scheduler* scheduler) {
+  node.Set("policy", scheduler->mutable_policy());
+  node.Set("nice", scheduler, &Scheduler::set_nice);
+  node.Set("priority", scheduler, &Scheduler::set_priority);
+  node.Set("flags", scheduler->mutable_flags());
+  node.Set("runtime", scheduler, &Scheduler::set_runtime);
+  node.Set("deadline", scheduler, &Scheduler::set_deadline);
+  node.Set("period", scheduler, &Scheduler::set_period);
+}
+
 }  // namespace
 
 void ReadProcess(const Node& node, Process* process) {
@@ -46,9 +56,15 @@ void ReadProcess(const Node& node, Process* process) {
   node.Set("oomScoreAdj", process, &Process::set_oom_score_adj);
   node.Set("selinuxLabel", process->mutable_selinux_label());
   node.NoteUnsupported("commandLine", "it is for Windows containers");
-  node.NoteUnsupported("scheduler", "the guest uses its default scheduling policy");
-  node.NoteUnsupported("ioPriority", "the guest uses its default I/O priority");
-  node.NoteUnsupported("execCPUAffinity", "processes may run on every processor of the guest");
+  node.Object("scheduler", [&](const Node& n) { ReadScheduler(n, process->mutable_scheduler()); });
+  node.Object("ioPriority", [&](const Node& n) {
+    n.Set("class", process->mutable_io_priority()->mutable_class_());
+    n.Set("priority", process->mutable_io_priority(), &IoPriority::set_priority);
+  });
+  node.Object("execCPUAffinity", [&](const Node& n) {
+    n.Set("initial", process->mutable_exec_cpu_affinity()->mutable_initial());
+    n.Set("final", process->mutable_exec_cpu_affinity()->mutable_final());
+  });
 }
 
 }  // namespace kata::oci

@@ -25,7 +25,7 @@ void ReadMemory(const Node& node, LinuxMemory* memory) {
   node.Set("swappiness", memory, &LinuxMemory::set_swappiness);
   node.Set("disableOOMKiller", memory, &LinuxMemory::set_disable_oom_killer);
   node.NoteUnsupported("useHierarchy", "cgroups of the guest are always hierarchical");
-  node.NoteUnsupported("checkBeforeUpdate", "the kernel of the guest decides about new limits");
+  node.Set("checkBeforeUpdate", memory, &LinuxMemory::set_check_before_update);
 }
 
 void ReadCpu(const Node& node, LinuxCPU* cpu) {
@@ -36,8 +36,8 @@ void ReadCpu(const Node& node, LinuxCPU* cpu) {
   node.Set("realtimePeriod", cpu, &LinuxCPU::set_realtime_period);
   node.Set("cpus", cpu->mutable_cpus());
   node.Set("mems", cpu->mutable_mems());
-  node.NoteUnsupported("burst", "CPU bursts are not carried into the guest");
-  node.NoteUnsupported("idle", "idle scheduling is not carried into the guest");
+  node.Set("burst", cpu, &LinuxCPU::set_burst);
+  node.Set("idle", cpu, &LinuxCPU::set_idle);
 }
 
 void ReadWeight(const Node& node, LinuxWeightDevice* weight) {

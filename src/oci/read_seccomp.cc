@@ -24,10 +24,9 @@ void ReadSeccomp(const Node& node, LinuxSeccomp* seccomp) {
   node.Set("architectures", seccomp->mutable_architectures());
   node.Set("flags", seccomp->mutable_flags());
   node.Each("syscalls", [&](const Node& n) { ReadSyscall(n, seccomp->add_syscalls()); });
-  node.NoteUnsupported("defaultErrnoRet", "the default action fails calls with EPERM");
-  for (const char* key : {"listenerPath", "listenerMetadata"}) {
-    node.NoteUnsupported(key, "a listener on the host cannot serve processes of the guest");
-  }
+  node.Set("defaultErrnoRet", seccomp, &LinuxSeccomp::set_default_errno_ret);
+  node.Set("listenerPath", seccomp->mutable_listener_path());
+  node.NoteUnsupported("listenerMetadata", "it is for a listener, and there is none");
 }
 
 }  // namespace kata::oci

@@ -9,9 +9,8 @@ void ReadMount(const Node& node, Mount* mount) {
   node.Set("source", mount->mutable_source());
   node.Set("type", mount->mutable_type());
   node.Set("options", mount->mutable_options());
-  for (const char* key : {"uidMappings", "gidMappings"}) {
-    node.NoteUnsupported(key, "id-mapped mounts are not carried into the guest");
-  }
+  node.Each("uidMappings", [&](const Node& n) { ReadIdMapping(n, mount->add_uid_mappings()); });
+  node.Each("gidMappings", [&](const Node& n) { ReadIdMapping(n, mount->add_gid_mappings()); });
 }
 
 void ReadHook(const Node& node, Hook* hook) {

@@ -11,6 +11,7 @@ namespace kata::oci {
 
 void ReadSpec(const Node& node, Spec* spec);
 void ReadProcess(const Node& node, Process* process);
+void ReadIdMapping(const Node& node, LinuxIDMapping* mapping);
 void ReadLinux(const Node& node, Linux* linux_section);
 void ReadResources(const Node& node, LinuxResources* resources);
 void ReadSeccomp(const Node& node, LinuxSeccomp* seccomp);

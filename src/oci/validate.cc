@@ -10,52 +10,34 @@
 
 #include <fmt/format.h>
 
+#include "oci/refuse.h"
+
 namespace kata::oci {
 namespace {
 
 using std::string_view_literals::operator""sv;
 
-constexpr size_t kShownBytes = 60;
 constexpr size_t kMaxHostname = 64;  // __NEW_UTS_LEN
+constexpr int kMaxMappings = 340;    // the kernel's UID_GID_MAP_MAX_EXTENTS
 
-constexpr std::array kRlimits = {
-    "RLIMIT_AS"sv,     "RLIMIT_CORE"sv,   "RLIMIT_CPU"sv,        "RLIMIT_DATA"sv,
-    "RLIMIT_FSIZE"sv,  "RLIMIT_LOCKS"sv,  "RLIMIT_MEMLOCK"sv,    "RLIMIT_MSGQUEUE"sv,
-    "RLIMIT_NICE"sv,   "RLIMIT_NOFILE"sv, "RLIMIT_NPROC"sv,      "RLIMIT_RSS"sv,
-    "RLIMIT_RTPRIO"sv, "RLIMIT_RTTIME"sv, "RLIMIT_SIGPENDING"sv, "RLIMIT_STACK"sv,
-};
 constexpr std::array kNamespaces = {"pid"sv, "network"sv, "mount"sv,  "ipc"sv,
                                     "uts"sv, "user"sv,    "cgroup"sv, "time"sv};
 constexpr std::array kPropagations = {""sv,       "private"sv,    "rprivate"sv,
                                       "shared"sv, "rshared"sv,    "slave"sv,
                                       "rslave"sv, "unbindable"sv, "runbindable"sv};
 
-bool IsOneOf(std::string_view word, const auto& words) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
-
-bool IsAbsolute(std::string_view path) { return path.starts_with('/'); }
-
-std::unexpected<Error> Refuse(std::string_view path, std::string_view problem) {
-  return Fail(Code::kInvalidArgument, fmt::format("{}: {}", path, problem));
-}
-
-std::unexpected<Error> RefuseValue(std::string_view path, std::string_view value,
-                                   std::string_view problem) {
-  return Refuse(path, fmt::format("\"{}\"{} {}", value.substr(0, kShownBytes),
-                                  value.size() > kShownBytes ? "..." : "", problem));
-}
-
-Result<void> RequireAbsolute(std::string_view where, std::string_view path) {
-  if (path.empty()) return Refuse(where, "is missing");
-  if (!IsAbsolute(path)) return RefuseValue(where, path, "is not an absolute path");
-  return {};
-}
-
 Result<void> ValidateMounts(const Spec& spec) {
   for (int i = 0; i < spec.mounts_size(); ++i) {
     KATA_TRY(
         RequireAbsolute(fmt::format("mounts[{}].destination", i), spec.mounts(i).destination()));
+    const Mount& mount = spec.mounts(i);
+    const bool mapped =
+        std::any_of(mount.options().begin(), mount.options().end(),
+                    [](const std::string& word) { return word == "idmap" || word == "ridmap"; });
+    if (mapped || mount.uid_mappings_size() > 0 || mount.gid_mappings_size() > 0) {
+      return Refuse(fmt::format("mounts[{}]", i),
+                    "id-mapped mounts are not supported; change the owner of the files instead");
+    }
   }
   return {};
 }
@@ -94,6 +76,54 @@ Result<void> ValidateNamespaces(const Linux& section) {
   return {};
 }
 
+Result<void> ValidateMappings(std::string_view where,
+                              const google::protobuf::RepeatedPtrField<LinuxIDMapping>& mappings) {
+  if (mappings.size() > kMaxMappings) {
+    return Refuse(where, fmt::format("has more than {} entries", kMaxMappings));
+  }
+  for (int i = 0; i < mappings.size(); ++i) {
+    const LinuxIDMapping& mapping = mappings[i];
+    const uint64_t size = mapping.size();
+    if (size == 0 || mapping.host_id() + size > uint64_t{1} << 32 ||
+        mapping.container_id() + size > uint64_t{1} << 32) {
+      return Refuse(fmt::format("{}[{}]", where, i), "is not a range of 32-bit ids");
+    }
+  }
+  return {};
+}
+
+bool HasNamespace(const Linux& section, std::string_view type) {
+  return std::any_of(section.namespaces().begin(), section.namespaces().end(),
+                     [&](const LinuxNamespace& space) { return space.type() == type; });
+}
+
+Result<void> ValidateUserAndTime(const Linux& section) {
+  KATA_TRY(ValidateMappings("linux.uidMappings", section.uid_mappings()));
+  KATA_TRY(ValidateMappings("linux.gidMappings", section.gid_mappings()));
+  const bool mapped = section.uid_mappings_size() > 0 || section.gid_mappings_size() > 0;
+  if (mapped && !HasNamespace(section, "user")) {
+    return Refuse("linux.uidMappings", "needs a user namespace in linux.namespaces");
+  }
+  if (section.time_offsets_size() > 0 && !HasNamespace(section, "time")) {
+    return Refuse("linux.timeOffsets", "needs a time namespace in linux.namespaces");
+  }
+  for (const auto& [clock, offset] : section.time_offsets()) {
+    if (offset.nanosecs() >= 1'000'000'000) {
+      return Refuse(fmt::format("linux.timeOffsets.{}.nanosecs", clock),
+                    fmt::format("{} is a second or more", offset.nanosecs()));
+    }
+  }
+  if (!section.has_personality()) return {};
+  if (!IsOneOf(section.personality().domain(), std::array{"LINUX"sv, "LINUX32"sv})) {
+    return RefuseValue("linux.personality.domain", section.personality().domain(),
+                       "is none of LINUX, LINUX32");
+  }
+  if (section.personality().flags_size() > 0) {
+    return Refuse("linux.personality.flags", "the specification defines no flags");
+  }
+  return {};
+}
+
 Result<void> ValidateDevices(const Linux& section) {
   for (int i = 0; i < section.devices_size(); ++i) {
     const LinuxDevice& device = section.devices(i);
@@ -111,7 +141,9 @@ Result<void> ValidateDevices(const Linux& section) {
 
 Result<void> ValidateLinux(const Linux& section) {
   KATA_TRY(ValidateNamespaces(section));
+  KATA_TRY(ValidateUserAndTime(section));
   KATA_TRY(ValidateDevices(section));
+  if (section.has_seccomp()) KATA_TRY_WITHIN("linux.seccomp", ValidateSeccomp(section.seccomp()));
   if (!IsOneOf(section.rootfs_propagation(), kPropagations)) {
     return RefuseValue("linux.rootfsPropagation", section.rootfs_propagation(),
                        fmt::format("is none of {}", fmt::join(kPropagations.begin() + 1,
@@ -140,36 +172,6 @@ Result<void> RequireRange(std::string_view where, uint64_t value, uint64_t low, 
 
 }  // namespace
 
-Result<void> ValidateProcess(const Process& process) {
-  if (process.args().empty() || process.args(0).empty()) {
-    return Refuse("process.args", "is empty, so there is no command to run");
-  }
-  KATA_TRY(RequireAbsolute("process.cwd", process.cwd()));
-  for (int i = 0; i < process.env_size(); ++i) {
-    const size_t equals = process.env(i).find('=');
-    if (equals == std::string::npos || equals == 0) {
-      return RefuseValue(fmt::format("process.env[{}]", i), process.env(i),
-                         "is not of the form NAME=VALUE");
-    }
-  }
-  std::set<std::string_view> seen;
-  for (int i = 0; i < process.rlimits_size(); ++i) {
-    const POSIXRlimit& rlimit = process.rlimits(i);
-    const std::string where = fmt::format("process.rlimits[{}]", i);
-    if (!IsOneOf(rlimit.type(), kRlimits)) {
-      return RefuseValue(where + ".type", rlimit.type(), "is not a resource that Linux limits");
-    }
-    if (!seen.insert(rlimit.type()).second) {
-      return RefuseValue(where + ".type", rlimit.type(), "is there twice");
-    }
-    if (rlimit.soft() > rlimit.hard()) {
-      return Refuse(
-          where, fmt::format("soft limit {} is above hard limit {}", rlimit.soft(), rlimit.hard()));
-    }
-  }
-  return {};
-}
-
 Result<void> ValidateResources(const LinuxResources& resources) {
   const LinuxMemory& memory = resources.memory();
   KATA_TRY(RequireLimit("memory.limit", memory.limit()));
@@ -188,7 +190,13 @@ Result<void> ValidateResources(const LinuxResources& resources) {
     return Refuse("cpu.quota",
                   fmt::format("{} is neither -1, 0 nor at least 1000 microseconds", cpu.quota()));
   }
+  KATA_TRY(ValidateCpuList("cpu.cpus", cpu.cpus()));
+  KATA_TRY(ValidateCpuList("cpu.mems", cpu.mems()));
   KATA_TRY(RequireRange("cpu.period", cpu.period(), 1000, 1'000'000));
+  if (cpu.has_burst() && cpu.burst() > INT64_MAX) return Refuse("cpu.burst", "is too large");
+  if (cpu.has_idle() && cpu.idle() != 0 && cpu.idle() != 1) {
+    return Refuse("cpu.idle", fmt::format("{} is neither 0 nor 1", cpu.idle()));
+  }
   KATA_TRY(RequireRange("blockIO.weight", resources.block_io().weight(), 10, 1000));
   for (int i = 0; i < resources.devices_size(); ++i) {
     const LinuxDeviceCgroup& rule = resources.devices(i);

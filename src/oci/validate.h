@@ -7,6 +7,8 @@
 // Basis: OCI runtime-spec 1.2, config.md and config-linux.md.
 #pragma once
 
+#include <string_view>
+
 #include "base/result.h"
 #include "proto/oci.pb.h"
 
@@ -18,8 +20,15 @@ namespace kata::oci {
 Result<void> ValidateSpec(const Spec& spec);
 
 // A process to start: a command, an absolute working directory, environment entries NAME=VALUE,
-// known rlimits and each once.
+// known rlimits and each once, a scheduler and an I/O priority that Linux has.
 Result<void> ValidateProcess(const Process& process);
+
+// A filter: known actions, operators and flags, arguments 0 to 5. SCMP_ACT_NOTIFY is refused.
+// Whether names of architectures and system calls mean something is for the guest to know.
+Result<void> ValidateSeccomp(const LinuxSeccomp& seccomp);
+
+// "0-2,5" or nothing: what the kernel takes for a set of processors or memory nodes.
+Result<void> ValidateCpuList(std::string_view where, std::string_view list);
 
 // Limits that a kernel could honour: no negative sizes other than -1 for "no limit", no CPU quota
 // below 1000 microseconds, weights in their ranges.

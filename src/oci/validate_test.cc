@@ -87,6 +87,43 @@ TEST(ValidateSpec, NamesThePlaceOfEveryProblem) {
          memory->set_swap(50);
        },
        "memory.swap: 50 is below memory.limit 100"},
+      {[](Spec& s) { s.mutable_process()->set_oom_score_adj(1001); },
+       "process.oomScoreAdj: 1001 is outside"},
+      {[](Spec& s) { s.mutable_process()->mutable_scheduler()->set_policy("SCHED_MAGIC"); },
+       "process.scheduler.policy: \"SCHED_MAGIC\" is none of"},
+      {[](Spec& s) {
+         s.mutable_process()->mutable_scheduler()->set_policy("SCHED_OTHER");
+         s.mutable_process()->mutable_scheduler()->set_priority(3);
+       },
+       "process.scheduler.priority: is for SCHED_FIFO"},
+      {[](Spec& s) { s.mutable_process()->mutable_io_priority()->set_class_("LOW"); },
+       "process.ioPriority.class: \"LOW\" is none of"},
+      {[](Spec& s) { s.mutable_process()->mutable_exec_cpu_affinity()->set_initial("1-"); },
+       "process.execCPUAffinity.initial: \"1-\" is not a list"},
+      {[](Spec& s) { s.mutable_process()->mutable_capabilities()->add_bounding("CAP_FLY"); },
+       "process.capabilities: unknown capability \"CAP_FLY\""},
+      {[](Spec& s) { s.mutable_mounts(0)->add_uid_mappings(); },
+       "mounts[0]: id-mapped mounts are not supported"},
+      {[](Spec& s) { s.mutable_mounts(0)->add_options("ridmap"); },
+       "mounts[0]: id-mapped mounts are not supported"},
+      {[](Spec& s) { s.mutable_linux()->add_uid_mappings()->set_size(1); },
+       "linux.uidMappings: needs a user namespace"},
+      {[](Spec& s) { (*s.mutable_linux()->mutable_time_offsets())["boottime"].set_secs(1); },
+       "linux.timeOffsets: needs a time namespace"},
+      {[](Spec& s) { s.mutable_linux()->mutable_personality()->set_domain("BSD"); },
+       "linux.personality.domain: \"BSD\""},
+      {[](Spec& s) { s.mutable_linux()->mutable_seccomp()->set_default_action("SCMP_ACT_NOTIFY"); },
+       "linux.seccomp: defaultAction: SCMP_ACT_NOTIFY is not supported"},
+      {[](Spec& s) { s.mutable_linux()->mutable_seccomp()->set_default_action("DENY"); },
+       "linux.seccomp: defaultAction: \"DENY\" is not an action"},
+      {[](Spec& s) {
+         s.mutable_linux()->mutable_seccomp()->set_default_action("SCMP_ACT_ALLOW");
+         LinuxSyscall* rule = s.mutable_linux()->mutable_seccomp()->add_syscalls();
+         rule->add_names("read");
+         rule->set_action("SCMP_ACT_ERRNO");
+         rule->add_args()->set_op("SCMP_CMP_ABOUT");
+       },
+       "syscalls[0].args.op: \"SCMP_CMP_ABOUT\" is not an operator"},
   };
   for (const auto& c : cases) {
     Spec spec = GoodSpec();

@@ -86,6 +86,15 @@ Result<void> LimitBoundingSet(CapabilitySet keep) {
   return {};
 }
 
+Result<void> UsePermittedCapabilities() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[2];
+  if (::syscall(SYS_capget, &header, data) != 0) return FailErrno("capget");
+  for (__user_cap_data_struct& half : data) half.effective = half.permitted;
+  if (::syscall(SYS_capset, &header, data) != 0) return FailErrno("capset");
+  return {};
+}
+
 Result<void> SetCapabilities(const CapabilitySets& sets) {
   const CapabilitySet known = KernelCapabilities();
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};

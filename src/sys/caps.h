@@ -40,6 +40,9 @@ CapabilitySet KernelCapabilities();
 // Removes from the bounding set what `keep` does not have. Needs CAP_SETPCAP.
 Result<void> LimitBoundingSet(CapabilitySet keep);
 
+// Makes every permitted capability effective, as a change of user does not.
+Result<void> UsePermittedCapabilities();
+
 // Sets effective, permitted, inheritable and ambient; capabilities that the kernel does not know
 // are left out. Call after LimitBoundingSet and after the change of user.
 Result<void> SetCapabilities(const CapabilitySets& sets);

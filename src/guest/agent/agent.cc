@@ -149,9 +149,6 @@ Result<void> Agent::StartCreation(Creation& creation) {
   if (!sandbox_) return Fail(Code::kFailedPrecondition, "the sandbox has been destroyed");
   oci::Spec& spec = *request.mutable_oci();
   for (const agent::Device& device : request.devices()) KATA_TRY(AddDevice(device, &spec));
-  if (spec.linux().has_seccomp()) {
-    log::Warn("the container runs without its seccomp profile", {{"container", entry.id}});
-  }
   entry.mount_points = KATA_TRY(storages_.Mount(Pointers(request.storages())));
   const bool share_pid = request.sandbox_pidns() || sandbox_->shares_pid();
   StdioPair stdio = KATA_TRY(MakeStdio(spec.process().terminal(), config_.container_pipe_size));
@@ -163,7 +160,6 @@ Result<void> Agent::StartCreation(Creation& creation) {
   entry.container = std::move(created.container);
   entry.init->Follow(std::move(created.init), config_.launch_process_timeout);
   entry.init->set_initial_size(console.height(), console.width());
-  if (share_pid) KATA_TRY(sandbox_->KeepPidNamespace(entry.init->pid()));
   return {};
 }
 
@@ -171,6 +167,7 @@ void Agent::FinishCreation(const std::shared_ptr<Creation>& creation, Result<voi
   const ContainerTable::EntryPtr& entry = creation->entry;
   if (result && !entry->removing() && !entry->removed) {
     entry->created = true;
+    if (sandbox_) LogIfFailed(sandbox_->KeepPidNamespace(entry->init->pid()));
     if (auto watched = oom_.Add(entry->id, *entry->container); !watched) {
       log::Warn("no OOM events", {{"container", entry->id}, {"error", watched.error().message()}});
     }
@@ -238,6 +235,7 @@ void Agent::FinishRemoval(const std::shared_ptr<Removal>& removal, const Result<
     outcome = storages_.Release(entry.mount_points);
     entry.mount_points.clear();
     if (entry.init) entry.init->AbandonStreams();
+    if (sandbox_ && entry.init) sandbox_->ForgetPidNamespace(entry.init->pid());
     for (const auto& [id, exec] : entry.execs) exec->AbandonStreams();
     containers_.Erase(entry.id);
     entry.removed = true;

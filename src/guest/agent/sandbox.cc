@@ -109,8 +109,14 @@ SharedNamespaces Sandbox::NamespacesFor(bool share_pid) const {
 }
 
 Result<void> Sandbox::KeepPidNamespace(pid_t pid) {
-  if (!pid_) pid_ = KATA_TRY(sys::Open(fmt::format("/proc/{}/ns/pid", pid), O_RDONLY));
+  if (pid_) return {};
+  pid_ = KATA_TRY(sys::Open(fmt::format("/proc/{}/ns/pid", pid), O_RDONLY));
+  pid_owner_ = pid;
   return {};
+}
+
+void Sandbox::ForgetPidNamespace(pid_t pid) {
+  if (pid == pid_owner_) pid_.Reset();
 }
 
 }  // namespace kata::guest

@@ -3,6 +3,8 @@
 // guest/agent/sandbox.h - what the containers of this guest share.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
 
@@ -26,10 +28,13 @@ class Sandbox {
   static Result<Sandbox> Create(const agent::CreateSandboxRequest& request);
 
   const std::string& id() const { return id_; }
-  // For a new container. Those that share a pid namespace share that of the first one that asked.
+  // For a new container. Those that share a pid namespace share that of the sandbox's first
+  // container, which is a pod's own.
   SharedNamespaces NamespacesFor(bool share_pid) const;
-  // Remembers the pid namespace of `pid` where it is the first to be shared.
+  // Remembers the pid namespace of `pid`, a container's first process, if it is the first.
   Result<void> KeepPidNamespace(pid_t pid);
+  // Forgets it when that process has gone: nobody can join what is left.
+  void ForgetPidNamespace(pid_t pid);
   bool shares_pid() const { return shares_pid_; }
 
   std::vector<std::string> mount_points;
@@ -42,6 +47,7 @@ class Sandbox {
   sys::UniqueFd ipc_;
   sys::UniqueFd uts_;
   sys::UniqueFd pid_;
+  pid_t pid_owner_ = -1;
 };
 
 }  // namespace kata::guest

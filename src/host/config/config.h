@@ -70,7 +70,7 @@ struct RuntimeConfig {
   std::string hypervisor_name;
   bool enable_debug = false;
   std::string log_level = "info";
-  bool disable_guest_seccomp = true;
+  bool disable_guest_seccomp = false;
   int64_t create_container_timeout_s = 60;
 };
 

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "host/sandbox/guest_container.h"
+#include "host/sandbox/hooks.h"
 #include "host/sandbox/process.h"
 #include "proto/oci.pb.h"
 
@@ -41,6 +42,10 @@ class Container {
   bool paused() const;
   void SetPaused(bool paused);
 
+  // Set once, while the container is created; read when it exists in the guest.
+  void SetHooks(HookRunner hooks) { hooks_ = std::move(hooks); }
+  const HookRunner& hooks() const { return hooks_; }
+
   // What the host did for the container; null before SetInit and after it was taken.
   std::unique_ptr<GuestContainer> TakeGuest();
 
@@ -51,6 +56,7 @@ class Container {
  private:
   const std::string id_;
   const std::string bundle_;
+  HookRunner hooks_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::shared_ptr<Process> init_;

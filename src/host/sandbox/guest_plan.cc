@@ -2,8 +2,14 @@
 #include "host/sandbox/guest_plan.h"
 
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+// As macros they would rename the accessors of the messages.
+#undef major
+#undef minor
 
 #include <algorithm>
+#include <cstdint>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -38,9 +44,11 @@ bool IsPrivileged(const oci::Spec& spec) {
   });
 }
 
-Result<void> PlanNamespaces(GuestPlan& plan) {
+Result<void> PlanNamespaces(GuestPlan& plan, const PlanInput& input) {
   oci::Linux& linux = *plan.spec.mutable_linux();
   bool own_network = false;
+  bool own_pid = false;
+  bool own_ipc = false;
   google::protobuf::RepeatedPtrField<oci::LinuxNamespace> kept;
   for (oci::LinuxNamespace& ns : *linux.mutable_namespaces()) {
     if (ns.type() == "network") {
@@ -49,15 +57,27 @@ Result<void> PlanNamespaces(GuestPlan& plan) {
         plan.notes.push_back(fmt::format(
             "network namespace {} is not connected: the guest has its loopback only", ns.path()));
       }
-    } else if (ns.type() == "pid") {
-      plan.share_pid_namespace = !ns.path().empty();
-    } else if (ns.type() == "time") {
-      plan.notes.push_back("time namespace: the guest has a clock of its own");
-    } else {
-      ns.clear_path();
-      *kept.Add() = std::move(ns);
+      continue;
     }
+    if (!ns.path().empty() && input.container_kind != "pod_container") {
+      return Fail(
+          Code::kUnimplemented,
+          fmt::format("the {} namespace \"{}\" cannot be joined from a virtual machine: only "
+                      "containers of one pod share namespaces",
+                      ns.type(), ns.path()));
+    }
+    own_ipc |= ns.type() == "ipc";
+    if (ns.type() == "pid") {
+      own_pid = true;
+      plan.share_pid_namespace = !ns.path().empty();
+      continue;
+    }
+    ns.clear_path();
+    *kept.Add() = std::move(ns);
   }
+  if (!own_pid) plan.notes.push_back("the host's processes are not visible: the guest has its own");
+  if (!own_ipc)
+    plan.notes.push_back("the host's IPC objects are not visible: the guest has its own");
   linux.mutable_namespaces()->Swap(&kept);
   if (!own_network) {
     return Fail(Code::kUnimplemented,
@@ -143,29 +163,102 @@ void PlanDevices(GuestPlan& plan, const PlanInput& input) {
   }
 }
 
+// What a guest's kernel, or version 2 of control groups, does not have.
+void NoteLabels(GuestPlan& plan) {
+  oci::Process& process = *plan.spec.mutable_process();
+  oci::Linux& linux = *plan.spec.mutable_linux();
+  const auto drop = [&plan](const char* field, std::string* value, const char* what) {
+    if (!value->empty()) {
+      plan.notes.push_back(fmt::format("{} \"{}\" is not applied: the guest's kernel has no {}",
+                                       field, *value, what));
+    }
+    value->clear();
+  };
+  drop("process.apparmorProfile", process.mutable_apparmor_profile(), "AppArmor");
+  drop("process.selinuxLabel", process.mutable_selinux_label(), "SELinux");
+  drop("linux.mountLabel", linux.mutable_mount_label(), "SELinux");
+}
+
 void RemoveWhatStaysOnTheHost(GuestPlan& plan, const PlanInput& input) {
   oci::Spec& spec = plan.spec;
-  if (spec.has_hooks()) {
-    const oci::Hooks& hooks = spec.hooks();
-    const int count = hooks.prestart_size() + hooks.poststart_size() + hooks.poststop_size() +
-                      hooks.create_runtime_size() + hooks.create_container_size() +
-                      hooks.start_container_size();
-    if (count > 0) plan.notes.push_back(fmt::format("{} hooks are not run", count));
-    spec.clear_hooks();
-  }
+  // The host runs the others.
+  oci::Hooks in_guest;
+  *in_guest.mutable_start_container() = spec.hooks().start_container();
+  spec.clear_hooks();
+  if (in_guest.start_container_size() > 0) *spec.mutable_hooks() = std::move(in_guest);
   oci::Linux& linux = *spec.mutable_linux();
-  if (!input.guest_seccomp) linux.clear_seccomp();
-  linux.clear_mount_label();
-  spec.mutable_process()->clear_apparmor_profile();
-  spec.mutable_process()->clear_selinux_label();
-  // Numbers of the host's processors and memory nodes mean nothing in the guest.
-  if (linux.has_resources() && linux.resources().has_cpu()) {
-    linux.mutable_resources()->mutable_cpu()->clear_cpus();
-    linux.mutable_resources()->mutable_cpu()->clear_mems();
+  if (!input.guest_seccomp && linux.has_seccomp()) {
+    plan.notes.push_back("linux.seccomp is not applied: disable_guest_seccomp is set");
+    linux.clear_seccomp();
+  }
+  NoteLabels(plan);
+  if (linux.has_resources()) {
+    RemoveHostResources(linux.mutable_resources(), plan.disks, input.device_number, &plan.notes);
   }
 }
 
+// Keeps the entries that name a disk of the container.
+template <class Entries>
+void KeepDisks(Entries* entries, const std::vector<GuestDisk>& disks,
+               const std::function<dev_t(const std::string&)>& device_number,
+               std::vector<std::string>* notes) {
+  Entries kept;
+  for (auto& entry : *entries) {
+    const dev_t number =
+        makedev(static_cast<unsigned>(entry.major()), static_cast<unsigned>(entry.minor()));
+    const auto disk = std::ranges::find_if(
+        disks, [&](const GuestDisk& each) { return device_number(each.source) == number; });
+    if (disk == disks.end()) {
+      notes->push_back(
+          fmt::format("blockIO of device {}:{} is not applied: the container does not "
+                      "have this disk, and shared files are not on one",
+                      entry.major(), entry.minor()));
+      continue;
+    }
+    entry.set_path(disk->container_path);
+    *kept.Add() = std::move(entry);
+  }
+  entries->Swap(&kept);
+}
+
 }  // namespace
+
+void RemoveHostResources(oci::LinuxResources* resources, const std::vector<GuestDisk>& disks,
+                         const std::function<dev_t(const std::string&)>& device_number,
+                         std::vector<std::string>* notes) {
+  const auto note = [notes](bool asked, const char* field, const char* reason) {
+    if (asked) notes->push_back(fmt::format("{} is not applied: {}", field, reason));
+  };
+  constexpr const char* kVersion2 = "version 2 of control groups does not have it";
+  const oci::LinuxMemory& memory = resources->memory();
+  note(memory.kernel() != 0 || memory.kernel_tcp() != 0, "memory.kernel", kVersion2);
+  // 2^64-1 is how engines say "not set".
+  note(memory.swappiness() != 0 && memory.swappiness() != UINT64_MAX, "memory.swappiness",
+       kVersion2);
+  note(memory.disable_oom_killer(), "memory.disableOOMKiller", kVersion2);
+  const oci::LinuxCPU& cpu = resources->cpu();
+  note(cpu.realtime_runtime() != 0 || cpu.realtime_period() != 0, "cpu.realtimeRuntime", kVersion2);
+  if (!cpu.mems().empty()) {
+    note(cpu.mems() != "0", "cpu.mems", "the guest has one memory node");
+    resources->mutable_cpu()->clear_mems();
+  }
+  note(resources->network().class_id() != 0 || resources->network().priorities_size() > 0,
+       "network", kVersion2);
+  if (!resources->has_block_io()) return;
+  oci::LinuxBlockIO& io = *resources->mutable_block_io();
+  note(io.leaf_weight() != 0, "blockIO.leafWeight", kVersion2);
+  KeepDisks(io.mutable_weight_device(), disks, device_number, notes);
+  for (auto* entries :
+       {io.mutable_throttle_read_bps_device(), io.mutable_throttle_write_bps_device(),
+        io.mutable_throttle_read_iops_device(), io.mutable_throttle_write_iops_device()}) {
+    KeepDisks(entries, disks, device_number, notes);
+  }
+}
+
+dev_t DeviceNumber(const std::string& path) {
+  struct stat status{};
+  return ::stat(path.c_str(), &status) == 0 ? status.st_rdev : 0;
+}
 
 SourceKind ClassifySource(const std::string& path) {
   struct stat status{};
@@ -179,7 +272,7 @@ SourceKind ClassifySource(const std::string& path) {
 Result<GuestPlan> PlanGuest(const oci::Spec& spec, const PlanInput& input) {
   GuestPlan plan;
   plan.spec = spec;
-  KATA_TRY(PlanNamespaces(plan));
+  KATA_TRY(PlanNamespaces(plan, input));
   PlanDevices(plan, input);
   plan.spec.clear_mounts();
   for (const oci::Mount& mount : spec.mounts()) KATA_TRY(PlanMount(plan, mount, input));

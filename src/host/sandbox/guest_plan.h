@@ -7,6 +7,8 @@
 // Basis: OCI runtime-spec config.md; Kata Containers agent protocol.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -22,12 +24,16 @@ enum class SourceKind { kMissing, kFile, kDirectory, kBlockDevice, kCharacterDev
 // Follows symbolic links.
 SourceKind ClassifySource(const std::string& path);
 
+// Of the device at `path`; 0 where there is none.
+dev_t DeviceNumber(const std::string& path);
+
 struct PlanInput {
   std::string container_id;
   std::string bundle;
   std::string container_kind;  // "single_container", "pod_sandbox" or "pod_container"
   bool guest_seccomp = false;  // the guest shall apply the specification's filter
   std::function<SourceKind(const std::string&)> classify = ClassifySource;
+  std::function<dev_t(const std::string&)> device_number = DeviceNumber;
 };
 
 // A bind mount whose source is shown to the guest through the shared directory. Its entry in
@@ -56,7 +62,13 @@ struct GuestPlan {
 };
 
 // Errors  kNotFound       a bind mount's source does not exist
-//         kUnimplemented  the host's network namespace is asked for
+//         kUnimplemented  the host's network namespace, or a namespace of a stranger, is asked for
 Result<GuestPlan> PlanGuest(const oci::Spec& spec, const PlanInput& input);
+
+// Takes out of `resources` what a guest cannot honour and says so in `notes`. `disks` are those of
+// the container.
+void RemoveHostResources(oci::LinuxResources* resources, const std::vector<GuestDisk>& disks,
+                         const std::function<dev_t(const std::string&)>& device_number,
+                         std::vector<std::string>* notes);
 
 }  // namespace kata::sandbox

@@ -109,7 +109,7 @@ TEST_F(GuestPlanTest, ABlockDeviceBecomesADiskOnlyWhenItIsNamed) {
   const GuestPlan privileged = Plan();
   EXPECT_THAT(privileged.disks, IsEmpty());
   EXPECT_EQ(privileged.spec.linux().devices_size(), 1);
-  EXPECT_THAT(privileged.notes, ElementsAre(HasSubstr("privileged")));
+  EXPECT_THAT(privileged.notes, testing::Contains(HasSubstr("privileged")));
 }
 
 TEST_F(GuestPlanTest, ABindMountOfABlockDeviceBecomesADiskAndANode) {
@@ -124,6 +124,7 @@ TEST_F(GuestPlanTest, ABindMountOfABlockDeviceBecomesADiskAndANode) {
 }
 
 TEST_F(GuestPlanTest, NamespacesLoseTheHostsPaths) {
+  input_.container_kind = "pod_container";
   AddNamespace("pid", "/proc/7/ns/pid");
   AddNamespace("ipc", "/proc/7/ns/ipc");
   AddNamespace("mount");
@@ -134,19 +135,76 @@ TEST_F(GuestPlanTest, NamespacesLoseTheHostsPaths) {
   EXPECT_EQ(plan.spec.linux().namespaces(0).path(), "");
 }
 
+TEST_F(GuestPlanTest, RefusesNamespacesOfStrangers) {
+  AddNamespace("pid", "/proc/7/ns/pid");
+  const auto plan = PlanGuest(spec_, input_);
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code(), Code::kUnimplemented);
+  EXPECT_THAT(plan.error().message(), HasSubstr("the pid namespace \"/proc/7/ns/pid\""));
+}
+
+TEST_F(GuestPlanTest, UserAndTimeNamespacesGoToTheGuest) {
+  AddNamespace("pid");
+  AddNamespace("ipc");
+  AddNamespace("user");
+  AddNamespace("time");
+  const GuestPlan plan = Plan();
+  EXPECT_EQ(plan.spec.linux().namespaces_size(), 3);
+  EXPECT_THAT(plan.notes, IsEmpty());
+}
+
+TEST_F(GuestPlanTest, NamesWhatTheGuestCannotApply) {
+  AddNamespace("pid");
+  AddNamespace("ipc");
+  spec_.mutable_process()->set_apparmor_profile("docker-default");
+  spec_.mutable_process()->set_selinux_label("label");
+  oci::LinuxResources& resources = *spec_.mutable_linux()->mutable_resources();
+  resources.mutable_memory()->set_swappiness(10);
+  resources.mutable_memory()->set_disable_oom_killer(true);
+  resources.mutable_cpu()->set_mems("1");
+  resources.mutable_network()->set_class_id(1);
+  EXPECT_THAT(Plan().notes, ElementsAre(HasSubstr("docker-default"), HasSubstr("selinuxLabel"),
+                                        HasSubstr("swappiness"), HasSubstr("disableOOMKiller"),
+                                        HasSubstr("cpu.mems"), HasSubstr("network")));
+}
+
+TEST_F(GuestPlanTest, ThrottlesTheDisksOfTheContainerOnly) {
+  AddNamespace("pid");
+  AddNamespace("ipc");
+  host_["/dev/loop7"] = SourceKind::kBlockDevice;
+  input_.device_number = [](const std::string&) { return dev_t{0x707}; };
+  AddDevice("/dev/loop7", "b");
+  oci::LinuxBlockIO& io = *spec_.mutable_linux()->mutable_resources()->mutable_block_io();
+  for (const int64_t number : {7, 8}) {
+    oci::LinuxThrottleDevice& entry = *io.add_throttle_read_bps_device();
+    entry.set_major(number);
+    entry.set_minor(7);
+    entry.set_rate(1000);
+  }
+  const GuestPlan plan = Plan();
+  const oci::LinuxBlockIO& kept = plan.spec.linux().resources().block_io();
+  ASSERT_EQ(kept.throttle_read_bps_device_size(), 1);
+  EXPECT_EQ(kept.throttle_read_bps_device(0).path(), "/dev/loop7");
+  EXPECT_THAT(plan.notes, ElementsAre(HasSubstr("device 8:7")));
+}
+
 TEST_F(GuestPlanTest, WhatBelongsToTheHostStaysThere) {
+  AddNamespace("pid");
+  AddNamespace("ipc");
   spec_.mutable_hooks()->add_prestart()->set_path("/bin/hook");
+  spec_.mutable_hooks()->add_start_container()->set_path("/bin/inside");
   spec_.mutable_linux()->mutable_seccomp()->set_default_action("SCMP_ACT_ERRNO");
   spec_.mutable_linux()->mutable_resources()->mutable_cpu()->set_cpus("7");
   spec_.mutable_linux()->mutable_resources()->mutable_memory()->set_limit(1 << 20);
   const GuestPlan plan = Plan();
-  EXPECT_FALSE(plan.spec.has_hooks());
+  EXPECT_EQ(plan.spec.hooks().prestart_size(), 0);
+  EXPECT_EQ(plan.spec.hooks().start_container_size(), 1);
   EXPECT_FALSE(plan.spec.linux().has_seccomp());
-  EXPECT_EQ(plan.spec.linux().resources().cpu().cpus(), "");
+  EXPECT_EQ(plan.spec.linux().resources().cpu().cpus(), "7");
   EXPECT_EQ(plan.spec.linux().resources().memory().limit(), 1 << 20);
   EXPECT_EQ(plan.spec.linux().cgroups_path(), "/kata/c1");
   EXPECT_EQ(plan.spec.annotations().at("io.katacontainers.pkg.oci.bundle_path"), "/bundle");
-  EXPECT_THAT(plan.notes, ElementsAre(HasSubstr("hooks")));
+  EXPECT_THAT(plan.notes, ElementsAre(HasSubstr("disable_guest_seccomp")));
   input_.guest_seccomp = true;
   EXPECT_TRUE(Plan().spec.linux().has_seccomp());
 }

@@ -43,12 +43,12 @@ Machine::Machine(std::string sandbox_id, std::string owner, sys::EventLoop& loop
 Machine::~Machine() = default;
 
 Result<void> Machine::Boot(const config::Loaded& config, const MachineSize& size,
-                           const agent::CreateSandboxRequest& sandbox) {
+                           const agent::CreateSandboxRequest& sandbox, sys::UniqueFd network) {
   KATA_TRY(config::RequireFiles(config));
   KATA_TRY(BeginRecord());
   config_ = config.config;
   stopping_ = false;
-  auto started = StartParts(size, sandbox);
+  auto started = StartParts(size, sandbox, std::move(network));
   if (!started) {
     Error error = Explain(std::move(started).error());
     // The VMM only sees that its peer has gone.
@@ -86,7 +86,8 @@ Result<void> Machine::BeginRecord() {
 }
 
 Result<void> Machine::StartParts(const MachineSize& size,
-                                 const agent::CreateSandboxRequest& sandbox) {
+                                 const agent::CreateSandboxRequest& sandbox,
+                                 sys::UniqueFd network) {
   Phases phases;
   const Deadline deadline = Deadline::After(seconds(config_.agent.dial_timeout_s));
   {
@@ -111,6 +112,7 @@ Result<void> Machine::StartParts(const MachineSize& size,
       KATA_TRY(hypervisor::ChooseAccelerator(config_.hypervisor.accelerator));
   log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
   hypervisor::VmSpec spec = PlanVm(id_, config_, size, accelerator.kind);
+  spec.network_namespace = std::move(network);
   vm_ = hypervisor::qemu::MakeQemu(loop_);
   spec.agent = KATA_TRY(
       hypervisor::ChooseAgentChannel(config_.hypervisor.agent_channel, vm_->capabilities()));

@@ -40,10 +40,11 @@ class Machine {
   ~Machine();
 
   // Starts everything and returns when the agent serves and the sandbox exists in the guest. After
-  // a failure nothing is left, and Boot may be tried again.
+  // a failure nothing is left, and Boot may be tried again. The VMM lives in the network namespace
+  // `network`.
   // Errors  kAlreadyExists  a sandbox of this id lives in another namespace
   Result<void> Boot(const config::Loaded& config, const MachineSize& size,
-                    const agent::CreateSandboxRequest& sandbox);
+                    const agent::CreateSandboxRequest& sandbox, sys::UniqueFd network);
   bool booted() const { return booted_; }
   // False once the machine has ended or is being stopped.
   bool alive() const { return alive_; }
@@ -77,7 +78,8 @@ class Machine {
   void Stop();
 
  private:
-  Result<void> StartParts(const MachineSize& size, const agent::CreateSandboxRequest& sandbox);
+  Result<void> StartParts(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
+                          sys::UniqueFd network);
   Result<void> ConnectAgent(Deadline deadline);
   void WatchVirtiofsd();
   void StopVirtiofsd();

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "host/sandbox/phases.h"
+#include "oci/validate.h"
 #include "sys/process.h"
 
 namespace kata::sandbox {
@@ -81,7 +82,11 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
   phases.Log(exec_id.empty() ? "container started" : "exec started");
   process->io().Start(machine_.agent(), {container_id, exec_id});
   process->Started([&] { observer_.on_started(container_id, exec_id); });
-  if (!exec_id.empty()) WaitForExit(container_id, process);
+  if (!exec_id.empty()) {
+    WaitForExit(container_id, process);
+  } else if (const auto container = FindContainer(container_id)) {
+    (*container)->hooks().RunPoststart(machine_.pid());
+  }
   return {};
 }
 
@@ -175,12 +180,14 @@ Result<void> Sandbox::CloseStdin(const std::string& container_id, const std::str
 Result<void> Sandbox::Update(const std::string& container_id,
                              const oci::LinuxResources& resources) {
   KATA_TRY(FindProcess(container_id, ""));
+  KATA_TRY_WITHIN("update", oci::ValidateResources(resources));
   Grow(container_id, resources);
   agent::UpdateContainerRequest request;
   request.set_container_id(container_id);
   *request.mutable_resources() = resources;
-  request.mutable_resources()->mutable_cpu()->clear_cpus();
-  request.mutable_resources()->mutable_cpu()->clear_mems();
+  std::vector<std::string> notes;
+  RemoveHostResources(request.mutable_resources(), {}, DeviceNumber, &notes);
+  for (const std::string& note : notes) log::Warn(note, {{"container", container_id}});
   return Explained(machine_.agent().UpdateContainer(request));
 }
 

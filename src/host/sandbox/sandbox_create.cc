@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Making containers and execs.
+#include <fcntl.h>
+
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -17,6 +19,8 @@
 #include "oci/id.h"
 #include "oci/parse.h"
 #include "oci/validate.h"
+#include "sys/file.h"
+#include "sys/netns.h"
 
 namespace kata::sandbox {
 namespace {
@@ -59,6 +63,17 @@ void AddSharedDirectory(agent::CreateSandboxRequest& request) {
   share.set_source(storage::SharedDirectory::kTag);
   share.set_fstype("virtiofs");
   share.set_mount_point(storage::SharedDirectory::kGuestDirectory);
+}
+
+// The VMM lives in the container's network namespace, or in an empty one of its own where the
+// container is to get a new one: programs of the host that find a container's network by its pid
+// must never find the host's.
+Result<sys::UniqueFd> OpenNetwork(const oci::Spec& spec) {
+  for (const oci::LinuxNamespace& wanted : spec.linux().namespaces()) {
+    if (wanted.type() != "network" || wanted.path().empty()) continue;
+    return KATA_TRY_WITHIN("network namespace", sys::Open(wanted.path(), O_RDONLY));
+  }
+  return sys::MakeNetworkNamespace();
 }
 
 Result<oci::Spec> LoadSpec(const std::string& bundle) {
@@ -122,6 +137,11 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
       machine_, request.id, std::move(plan), request.rootfs, request.bundle)));
   undo.Add([this, &guest] { guest->Remove(machine_); });
   phases.End("mounts");
+  container.SetHooks(HookRunner(request.id, request.bundle, spec));
+  // As at every end of a container, whether it has lived or not.
+  undo.Add([&container] { container.hooks().RunPoststop(); });
+  KATA_TRY(container.hooks().RunCreate(machine_.pid()));
+  phases.End("hooks");
   KATA_TRY(machine_.agent().CreateContainer(
       guest->request(), seconds(machine_.config().runtime.create_container_timeout_s)));
   phases.End("create_container");
@@ -161,7 +181,9 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
   AddSharedDirectory(request);
   AddSharedMemory(request);
   AddKernelModules(effective.config.agent.kernel_modules, request);
-  KATA_TRY(machine_.Boot(effective, TotalSize(effective.config.hypervisor, size), request));
+  sys::UniqueFd network = KATA_TRY(OpenNetwork(spec));
+  KATA_TRY(machine_.Boot(effective, TotalSize(effective.config.hypervisor, size), request,
+                         std::move(network)));
   WatchOom();
   return {};
 }

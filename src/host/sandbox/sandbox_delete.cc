@@ -49,6 +49,7 @@ Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
   KATA_TRY(container.ClaimDelete());
   if (init->state() == ProcessState::kStopped) init->io().Drain(kDrainPatience);
   RemoveFromGuest(container);
+  container.hooks().RunPoststop();
   for (const auto& process : container.Processes()) {
     process->Exited({.status = kKilled, .at = std::chrono::system_clock::now()});
     process->io().Close();

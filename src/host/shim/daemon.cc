@@ -11,6 +11,7 @@
 #include <google/protobuf/stubs/logging.h>
 
 #include "base/log.h"
+#include "host/sandbox/hooks.h"
 #include "host/shim/events.h"
 #include "host/shim/log_fifo.h"
 #include "host/shim/task_service.h"
@@ -45,6 +46,7 @@ Result<void> LeaveMountNamespace() {
 }
 
 Result<void> Serve(const DaemonArgs& args) {
+  KATA_TRY(sandbox::RememberMountNamespace());
   KATA_TRY(LeaveMountNamespace());
   const auto loop = KATA_TRY(sys::EventLoop::Create());
   EventPublisher events(*loop, args);

@@ -157,6 +157,22 @@ TEST_F(DeleteTest, AMemberLeavesThePodAloneWhileItsShimLives) {
   EXPECT_TRUE(NothingIsLeft());
 }
 
+TEST_F(DeleteTest, AFirstContainerThatWasDeletedLeavesTheOthersAlone) {
+  const auto shim = Sleeper(ProcessRole::kShim);
+  const auto vmm = Sleeper(ProcessRole::kVmm);
+  record_.processes = {shim, vmm};
+  record_.containers = {"member"};
+  Save();
+  Delete(line_, host_);
+  EXPECT_TRUE(sandbox::IsAlive(shim));
+  EXPECT_TRUE(sandbox::IsAlive(vmm));
+
+  record_.containers = {"web", "member"};
+  Save();
+  Delete(line_, host_);
+  EXPECT_FALSE(sandbox::IsAlive(vmm)) << "it was not deleted, so the shim does not obey";
+}
+
 TEST_F(DeleteTest, AMemberLeavesAShimAloneThatHasNoRecordYet) {
   WriteSpec(R"({"annotations":{"io.kubernetes.cri.container-type":"container",
                 "io.kubernetes.cri.sandbox-id":"web"}})");

@@ -141,6 +141,13 @@ Result<uint64_t> CgroupDir::OomKills() const {
   return ReadFlat(path_ + "/memory.events", "oom_kill");
 }
 
+Result<uint64_t> CgroupDir::MemoryInUse() const {
+  const std::string text = KATA_TRY(sys::ReadFile(path_ + "/memory.current", 64));
+  uint64_t bytes = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), bytes);
+  return bytes;
+}
+
 Result<void> CgroupDir::Remove() {
   if (const auto populated = Populated(); populated && *populated) {
     KATA_TRY(Kill());

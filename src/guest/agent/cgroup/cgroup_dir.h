@@ -44,6 +44,8 @@ class CgroupDir {
   // Processes here and below, in the caller's pid namespace, ascending.
   Result<std::vector<pid_t>> Pids() const;
   Result<uint64_t> OomKills() const;
+  // "memory.current", in bytes.
+  Result<uint64_t> MemoryInUse() const;
 
   // Removes the cgroup, those that the container made below it, and parents that are empty then.
   // A missing cgroup is success.

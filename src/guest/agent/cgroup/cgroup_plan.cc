@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "guest/agent/cgroup/cpu_list.h"
+
 namespace kata::guest {
 namespace {
 
@@ -13,11 +15,12 @@ constexpr uint64_t kDefaultPeriodMicros = 100'000;
 
 class Planner {
  public:
-  explicit Planner(const oci::LinuxResources& resources) : resources_(resources) {}
+  Planner(const oci::LinuxResources& resources, const std::vector<int>& cpus)
+      : resources_(resources), cpus_(cpus) {}
 
   Result<std::vector<CgroupWrite>> Plan() {
     if (resources_.has_memory()) KATA_TRY(PlanMemory(resources_.memory()));
-    if (resources_.has_cpu()) PlanCpu(resources_.cpu());
+    if (resources_.has_cpu()) KATA_TRY(PlanCpu(resources_.cpu()));
     if (resources_.has_pids()) PlanPids(resources_.pids());
     if (resources_.has_block_io()) PlanIo(resources_.block_io());
     KATA_TRY(PlanHugePages());
@@ -53,7 +56,7 @@ class Planner {
     return {};
   }
 
-  void PlanCpu(const oci::LinuxCPU& cpu) {
+  Result<void> PlanCpu(const oci::LinuxCPU& cpu) {
     if (const uint64_t weight = WeightFromShares(cpu.shares()); weight != 0) {
       Add("cpu.weight", fmt::to_string(weight));
     }
@@ -61,8 +64,14 @@ class Planner {
       const uint64_t period = cpu.period() != 0 ? cpu.period() : kDefaultPeriodMicros;
       Add("cpu.max", fmt::format("{} {}", cpu.quota() > 0 ? Limit(cpu.quota()) : "max", period));
     }
-    if (!cpu.cpus().empty()) Add("cpuset.cpus", cpu.cpus());
-    if (!cpu.mems().empty()) Add("cpuset.mems", cpu.mems());
+    // After the quota, which it must not exceed.
+    if (cpu.has_burst()) Add("cpu.max.burst", fmt::to_string(cpu.burst()));
+    if (cpu.has_idle()) Add("cpu.idle", fmt::to_string(cpu.idle()));
+    if (!cpu.cpus().empty()) {
+      const std::vector<int> wanted = KATA_TRY_WITHIN("cpu.cpus", ParseCpuList(cpu.cpus()));
+      Add("cpuset.cpus", FormatCpuList(FitCpus(wanted, cpus_)));
+    }
+    return {};
   }
 
   void PlanPids(const oci::LinuxPids& pids) {
@@ -97,6 +106,7 @@ class Planner {
     for (const auto& page : resources_.hugepage_limits()) {
       KATA_TRY(CheckFileName("hugepage size", page.pagesize()));
       Add(fmt::format("hugetlb.{}.max", page.pagesize()), fmt::to_string(page.limit()));
+      Add(fmt::format("hugetlb.{}.rsvd.max", page.pagesize()), fmt::to_string(page.limit()), true);
     }
     return {};
   }
@@ -130,6 +140,7 @@ class Planner {
   }
 
   const oci::LinuxResources& resources_;
+  const std::vector<int>& cpus_;
   std::vector<CgroupWrite> writes_;
 };
 
@@ -145,8 +156,9 @@ uint64_t WeightFromBlkio(uint64_t weight) {
   return 1 + (std::clamp<uint64_t>(weight, 10, 1000) - 10) * 9999 / 990;
 }
 
-Result<std::vector<CgroupWrite>> PlanCgroup(const oci::LinuxResources& resources) {
-  return Planner(resources).Plan();
+Result<std::vector<CgroupWrite>> PlanCgroup(const oci::LinuxResources& resources,
+                                            const std::vector<int>& cpus) {
+  return Planner(resources, cpus).Plan();
 }
 
 std::string PlanCgroupPath(std::string_view cgroups_path, std::string_view id) {

@@ -28,8 +28,12 @@ struct CgroupWrite {
 // In the order of writing. Device rules are not here: they become a program (device_filter.h).
 // Swappiness, kernel memory, the OOM killer's switch, realtime scheduling and network classes have
 // no counterpart in version 2 and give nothing.
+// The guest has one memory node, so cpu.mems asks for nothing.
+//
+// `cpus` are the guest's processors: cpu.cpus is fitted to them, see cpu_list.h.
 // Errors  kInvalidArgument  swap below memory, a file name of `unified` that is a path, ...
-Result<std::vector<CgroupWrite>> PlanCgroup(const oci::LinuxResources& resources);
+Result<std::vector<CgroupWrite>> PlanCgroup(const oci::LinuxResources& resources,
+                                            const std::vector<int>& cpus);
 
 // cpu.shares (2..262144) to cpu.weight (1..10000); 0 stays 0, which means unset.
 uint64_t WeightFromShares(uint64_t shares);

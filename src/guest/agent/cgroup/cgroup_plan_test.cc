@@ -16,33 +16,34 @@ namespace {
 
 using Writes = std::vector<CgroupWrite>;
 
-TEST(PlanCgroup, WritesNothingForNoResources) {
-  EXPECT_EQ(*PlanCgroup(oci::LinuxResources()), Writes());
+Result<Writes> Plan(const oci::LinuxResources& resources) {
+  return PlanCgroup(resources, {0, 1, 2, 3});
 }
+
+TEST(PlanCgroup, WritesNothingForNoResources) { EXPECT_EQ(*Plan(oci::LinuxResources()), Writes()); }
 
 TEST(PlanCgroup, TakesMemoryOutOfTheSwapLimit) {
   oci::LinuxResources resources;
   resources.mutable_memory()->set_limit(100 << 20);
   resources.mutable_memory()->set_swap(150 << 20);
   resources.mutable_memory()->set_reservation(50 << 20);
-  EXPECT_EQ(*PlanCgroup(resources), (Writes{{"memory.swap.max", "52428800", true},
-                                            {"memory.max", "104857600"},
-                                            {"memory.low", "52428800"}}));
+  EXPECT_EQ(*Plan(resources), (Writes{{"memory.swap.max", "52428800", true},
+                                      {"memory.max", "104857600"},
+                                      {"memory.low", "52428800"}}));
 }
 
 TEST(PlanCgroup, WritesMaxForUnlimitedMemory) {
   oci::LinuxResources resources;
   resources.mutable_memory()->set_limit(-1);
-  EXPECT_EQ(*PlanCgroup(resources),
-            (Writes{{"memory.swap.max", "max", true}, {"memory.max", "max"}}));
+  EXPECT_EQ(*Plan(resources), (Writes{{"memory.swap.max", "max", true}, {"memory.max", "max"}}));
 }
 
 TEST(PlanCgroup, RefusesSwapLimitsThatMakeNoSense) {
   oci::LinuxResources resources;
   resources.mutable_memory()->set_swap(100);
-  EXPECT_EQ(PlanCgroup(resources).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(Plan(resources).error().code(), Code::kInvalidArgument);
   resources.mutable_memory()->set_limit(200);
-  EXPECT_EQ(PlanCgroup(resources).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(Plan(resources).error().code(), Code::kInvalidArgument);
 }
 
 TEST(PlanCgroup, TranslatesProcessorLimits) {
@@ -50,26 +51,29 @@ TEST(PlanCgroup, TranslatesProcessorLimits) {
   oci::LinuxCPU* cpu = resources.mutable_cpu();
   cpu->set_shares(1024);
   cpu->set_quota(50000);
-  cpu->set_cpus("0-1");
+  cpu->set_cpus("0,9");
   cpu->set_mems("0");
-  EXPECT_EQ(*PlanCgroup(resources), (Writes{{"cpu.weight", "39"},
-                                            {"cpu.max", "50000 100000"},
-                                            {"cpuset.cpus", "0-1"},
-                                            {"cpuset.mems", "0"}}));
+  cpu->set_burst(1000);
+  cpu->set_idle(0);
+  EXPECT_EQ(*Plan(resources), (Writes{{"cpu.weight", "39"},
+                                      {"cpu.max", "50000 100000"},
+                                      {"cpu.max.burst", "1000"},
+                                      {"cpu.idle", "0"},
+                                      {"cpuset.cpus", "0-1"}}));
   cpu->Clear();
   cpu->set_quota(-1);
   cpu->set_period(20000);
-  EXPECT_EQ(*PlanCgroup(resources), (Writes{{"cpu.max", "max 20000"}}));
+  EXPECT_EQ(*Plan(resources), (Writes{{"cpu.max", "max 20000"}}));
 }
 
 TEST(PlanCgroup, LimitsProcesses) {
   oci::LinuxResources resources;
   resources.mutable_pids()->set_limit(10);
-  EXPECT_EQ(*PlanCgroup(resources), (Writes{{"pids.max", "10"}}));
+  EXPECT_EQ(*Plan(resources), (Writes{{"pids.max", "10"}}));
   resources.mutable_pids()->set_limit(-1);
-  EXPECT_EQ(*PlanCgroup(resources), (Writes{{"pids.max", "max"}}));
+  EXPECT_EQ(*Plan(resources), (Writes{{"pids.max", "max"}}));
   resources.mutable_pids()->set_limit(0);
-  EXPECT_EQ(*PlanCgroup(resources), Writes());
+  EXPECT_EQ(*Plan(resources), Writes());
 }
 
 TEST(PlanCgroup, TranslatesBlockLimits) {
@@ -83,10 +87,10 @@ TEST(PlanCgroup, TranslatesBlockLimits) {
   };
   throttle(io->add_throttle_read_bps_device(), 1000);
   throttle(io->add_throttle_write_iops_device(), 0);
-  EXPECT_EQ(*PlanCgroup(resources), (Writes{{"io.weight", "default 4950", true},
-                                            {"io.bfq.weight", "default 500", true},
-                                            {"io.max", "252:16 rbps=1000"},
-                                            {"io.max", "252:16 wiops=max"}}));
+  EXPECT_EQ(*Plan(resources), (Writes{{"io.weight", "default 4950", true},
+                                      {"io.bfq.weight", "default 500", true},
+                                      {"io.max", "252:16 rbps=1000"},
+                                      {"io.max", "252:16 wiops=max"}}));
 }
 
 TEST(PlanCgroup, LimitsHugePagesBySize) {
@@ -94,9 +98,10 @@ TEST(PlanCgroup, LimitsHugePagesBySize) {
   oci::LinuxHugepageLimit* limit = resources.add_hugepage_limits();
   limit->set_pagesize("2MB");
   limit->set_limit(4 << 20);
-  EXPECT_EQ(*PlanCgroup(resources), (Writes{{"hugetlb.2MB.max", "4194304"}}));
+  EXPECT_EQ(*Plan(resources),
+            (Writes{{"hugetlb.2MB.max", "4194304"}, {"hugetlb.2MB.rsvd.max", "4194304", true}}));
   limit->set_pagesize("../../x");
-  EXPECT_EQ(PlanCgroup(resources).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(Plan(resources).error().code(), Code::kInvalidArgument);
 }
 
 TEST(PlanCgroup, WritesUnifiedFilesLastSortedAndLineByLine) {
@@ -104,17 +109,17 @@ TEST(PlanCgroup, WritesUnifiedFilesLastSortedAndLineByLine) {
   (*resources.mutable_unified())["memory.high"] = "1000";
   (*resources.mutable_unified())["io.max"] = "8:0 rbps=1\n8:16 rbps=2\n";
   resources.mutable_pids()->set_limit(5);
-  EXPECT_EQ(*PlanCgroup(resources), (Writes{{"pids.max", "5"},
-                                            {"io.max", "8:0 rbps=1"},
-                                            {"io.max", "8:16 rbps=2"},
-                                            {"memory.high", "1000"}}));
+  EXPECT_EQ(*Plan(resources), (Writes{{"pids.max", "5"},
+                                      {"io.max", "8:0 rbps=1"},
+                                      {"io.max", "8:16 rbps=2"},
+                                      {"memory.high", "1000"}}));
 }
 
 TEST(PlanCgroup, RefusesUnifiedNamesThatAreNoControllersFiles) {
   for (const char* name : {"../memory.max", "memory", "", "cgroup.procs", "a/b.c"}) {
     oci::LinuxResources resources;
     (*resources.mutable_unified())[name] = "1";
-    EXPECT_FALSE(PlanCgroup(resources)) << name;
+    EXPECT_FALSE(Plan(resources)) << name;
   }
 }
 

@@ -14,6 +14,7 @@
 #include "guest/agent/container/process_setup.h"
 #include "guest/agent/container/report.h"
 #include "guest/agent/container/rootfs.h"
+#include "guest/agent/container/start_hooks.h"
 #include "guest/agent/container/terminal.h"
 #include "sys/file.h"
 
@@ -45,6 +46,23 @@ Result<void> EnterNamespaces(const ContainerSpec& spec) {
   // The cgroup namespace begins where the process is, which is the container's cgroup already.
   if (::unshare(fresh) != 0) return FailErrno("make namespaces");
   return {};
+}
+
+bool HasNamespace(const oci::Spec& spec, std::string_view type) {
+  return std::ranges::any_of(spec.linux().namespaces(),
+                             [&](const auto& wanted) { return wanted.type() == type; });
+}
+
+// A new time namespace is entered by a process's children, unless it joins.
+Result<void> EnterTimeNamespace(const oci::Linux& linux_part) {
+  if (::unshare(CLONE_NEWTIME) != 0) return FailErrno("make a time namespace");
+  for (const auto& [clock, offset] : linux_part.time_offsets()) {
+    KATA_TRY_WITHIN("timeOffsets", sys::WriteControl("/proc/self/timens_offsets",
+                                                     fmt::format("{} {} {}\n", clock, offset.secs(),
+                                                                 offset.nanosecs())));
+  }
+  const sys::UniqueFd fd = KATA_TRY(sys::Open("/proc/self/ns/time_for_children", O_RDONLY));
+  return Join(fd.get(), CLONE_NEWTIME, "time");
 }
 
 Result<void> SetNames(const oci::Spec& spec) {
@@ -83,10 +101,11 @@ Result<void> UseTerminal(Terminal* terminal) {
 }
 
 // Common to both children, inside the container's root. Ends with the message that all is ready.
-Result<std::string> Finish(ProcessPlan* process, Terminal* terminal, int report) {
+Result<std::string> Finish(ProcessPlan* process, Confinement* confinement, Terminal* terminal,
+                           int report) {
   const bool has_terminal = terminal->master.valid();
   if (has_terminal) KATA_TRY(TakeTerminal(STDIN_FILENO));
-  KATA_TRY(ApplyInsideRoot(*process));
+  KATA_TRY(ApplyInsideRoot(*process, confinement));
   std::string path = KATA_TRY(PrepareExec(process));
   KATA_TRY(ReportReady(report, terminal->master.get()));
   terminal->master.Reset();
@@ -96,13 +115,16 @@ Result<std::string> Finish(ProcessPlan* process, Terminal* terminal, int report)
 Result<std::string> SetUpInit(InitContext* context) {
   const ContainerSpec& spec = context->spec;
   KATA_TRY(EnterNamespaces(spec));
-  KATA_TRY(ArrangeDescriptors(context->stdio, context->report, context->start));
+  if (HasNamespace(spec.oci, "time")) KATA_TRY(EnterTimeNamespace(spec.oci.linux()));
+  const UserNamespace& user = context->confinement.user;
+  KATA_TRY(ArrangeDescriptors(context->stdio, {context->report, context->start, user.fd.get()}));
   KATA_TRY(ApplyBeforeRoot(context->process));
+  if (user.valid()) KATA_TRY(ActAsContainerRoot(user));
 
   const std::string& propagation = spec.oci.linux().rootfs_propagation();
   const RootDir root = KATA_TRY(OpenRoot(spec.oci.root().path(), propagation));
-  KATA_TRY(ApplyMounts(root, context->mounts));
-  if (NeedsDevices(context->mounts)) KATA_TRY(MakeDevices(root, spec.oci));
+  KATA_TRY(ApplyMounts(root, context->mounts, user));
+  if (NeedsDevices(context->mounts)) KATA_TRY(MakeDevices(root, spec.oci, user));
   Terminal terminal;
   if (context->stdio.terminal) {
     terminal = KATA_TRY(OpenTerminal(root, context->process.rows, context->process.columns));
@@ -116,17 +138,20 @@ Result<std::string> SetUpInit(InitContext* context) {
   KATA_TRY(ProtectPaths(root, spec.oci.linux()));
   KATA_TRY(EnterRoot(root, propagation, spec.oci.root().readonly()));
   ReopenNull();
-  return Finish(&context->process, &terminal, context->report);
+  return Finish(&context->process, &context->confinement, &terminal, context->report);
 }
 
 Result<std::string> SetUpExec(ExecContext* context) {
-  KATA_TRY(ArrangeDescriptors(context->stdio, context->report, context->init_pidfd));
+  const UserNamespace& user = context->confinement.user;
+  KATA_TRY(
+      ArrangeDescriptors(context->stdio, {context->report, context->init_pidfd, user.fd.get()}));
   KATA_TRY(ApplyBeforeRoot(context->process));
-  // One call, so that either all of them are joined or none.
-  constexpr int kNamespaces =
-      CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWNS;
-  KATA_TRY(Join(context->init_pidfd, kNamespaces, "container's"));
+  // One call, so that either all of them are joined or none. The user namespace comes last of all.
+  int namespaces = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWNS;
+  if (context->time_namespace) namespaces |= CLONE_NEWTIME;
+  KATA_TRY(Join(context->init_pidfd, namespaces, "container's"));
   ::close(context->init_pidfd);
+  if (user.valid()) KATA_TRY(ActAsContainerRoot(user));
   ReopenNull();
   Terminal terminal;
   if (context->stdio.terminal) {
@@ -134,7 +159,7 @@ Result<std::string> SetUpExec(ExecContext* context) {
     terminal = KATA_TRY(OpenTerminal(root, context->process.rows, context->process.columns));
     KATA_TRY(UseTerminal(&terminal));
   }
-  return Finish(&context->process, &terminal, context->report);
+  return Finish(&context->process, &context->confinement, &terminal, context->report);
 }
 
 [[noreturn]] void Die(int report, const Error& error) {
@@ -157,6 +182,9 @@ void RunInitChild(InitContext context) {
   char go = 0;
   if (sys::RetryOnEintr([&] { return ::read(context.start, &go, 1); }) != 1) ::_exit(0);
   ::close(context.start);
+  auto last = ApplyLast(context.process, context.confinement);
+  if (last) last = RunStartHooks(context.spec.id, context.spec.oci);
+  if (!last) Die(context.report, last.error());
   Die(context.report, Execute(*path, context.process));
 }
 
@@ -164,6 +192,9 @@ void RunExecChild(ExecContext context) {
   BeginChild();
   const auto path = SetUpExec(&context);
   if (!path) Die(context.report, path.error());
+  if (auto last = ApplyLast(context.process, context.confinement); !last) {
+    Die(context.report, last.error());
+  }
   Die(context.report, Execute(*path, context.process));
 }
 

@@ -12,6 +12,7 @@
 #include "guest/agent/container/container.h"
 #include "guest/agent/container/mount_plan.h"
 #include "guest/agent/container/process_plan.h"
+#include "guest/agent/container/process_setup.h"
 
 namespace kata::guest {
 
@@ -22,6 +23,7 @@ struct InitContext {
   ProcessStdio stdio;
   int report;
   int start;
+  Confinement confinement = {};
 };
 
 // The first process: namespaces, root, mounts, devices, itself; then it waits for its start.
@@ -32,6 +34,8 @@ struct ExecContext {
   ProcessPlan process;
   ProcessStdio stdio;
   int report;
+  Confinement confinement = {};
+  bool time_namespace = false;  // the container has one of its own
 };
 
 // A later process: the same namespaces and root, itself.

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/personality.h>
 
 #include <algorithm>
 #include <optional>
@@ -12,10 +13,13 @@
 
 #include "guest/agent/cgroup/cgroup_dir.h"
 #include "guest/agent/cgroup/cgroup_stats.h"
+#include "guest/agent/cgroup/cpu_list.h"
 #include "guest/agent/cgroup/device_filter.h"
 #include "guest/agent/container/child.h"
 #include "guest/agent/container/report.h"
+#include "guest/agent/container/seccomp.h"
 #include "guest/agent/container/spawn.h"
+#include "guest/agent/container/user_namespace.h"
 #include "sys/file.h"
 
 namespace kata::guest {
@@ -27,13 +31,18 @@ Result<void> CheckSpec(const oci::Spec& spec) {
     return Fail(Code::kInvalidArgument,
                 fmt::format("spec: root \"{}\" is not an absolute path", spec.root().path()));
   }
-  for (const oci::LinuxNamespace& wanted : spec.linux().namespaces()) {
-    if (wanted.type() == "user" || wanted.type() == "time") {
-      return Fail(Code::kUnimplemented,
-                  fmt::format("spec: {} namespaces are not supported", wanted.type()));
-    }
-  }
   return {};
+}
+
+Result<std::optional<unsigned long>> PlanPersonality(const oci::Linux& linux_part) {
+  if (!linux_part.has_personality()) return std::nullopt;
+  const std::string& domain = linux_part.personality().domain();
+  if (linux_part.personality().flags_size() > 0) {
+    return Fail(Code::kInvalidArgument, "personality: flags are not supported");
+  }
+  if (domain == "LINUX") return PER_LINUX;
+  if (domain == "LINUX32") return PER_LINUX32;
+  return Fail(Code::kInvalidArgument, fmt::format("personality: unknown domain \"{}\"", domain));
 }
 
 // Without rules of its own a container may use the devices that it is given.
@@ -71,6 +80,15 @@ class LinuxContainer final : public Container {
                         .process = KATA_TRY(PlanProcess(spec_.oci.process())),
                         .mounts = KATA_TRY(PlanMounts(spec_.oci)),
                         .stdio = std::move(stdio)};
+    // It is for later processes only.
+    context.process.scheduling.cpus.clear();
+    if (spec_.oci.linux().has_seccomp()) {
+      seccomp_ = KATA_TRY(CompileSeccomp(spec_.oci.linux().seccomp()));
+    }
+    personality_ = KATA_TRY(PlanPersonality(spec_.oci.linux()));
+    user_ = KATA_TRY(MakeUserNamespace(spec_.oci.linux()));
+    context.confinement = KATA_TRY(Confine());
+    context.confinement.own_views = true;
     KATA_TRY_WITHIN("resources", Update(spec_.oci.linux().resources()));
     KATA_TRY(LimitDevices(RulesOf(spec_.oci)));
     ReportPair report = KATA_TRY(MakeReportPair());
@@ -102,7 +120,9 @@ class LinuxContainer final : public Container {
     ExecContext context{.init_pidfd = init_pidfd_.get(),
                         .process = KATA_TRY(PlanProcess(process, capabilities_)),
                         .stdio = std::move(stdio),
-                        .report = report.child.get()};
+                        .report = report.child.get(),
+                        .confinement = KATA_TRY(Confine()),
+                        .time_namespace = HasTimeNamespace()};
     SpawnOptions options{.cgroup_fd = cgroup_.fd(), .join_pid_namespace = init_pidfd_.get()};
     auto child = Spawn(options);
     sys::UniqueFd inner;
@@ -125,7 +145,16 @@ class LinuxContainer final : public Container {
   Result<bool> Frozen() const override { return cgroup_.Frozen(); }
 
   Result<void> Update(const oci::LinuxResources& resources) override {
-    return cgroup_.Apply(KATA_TRY(PlanCgroup(resources)));
+    const oci::LinuxMemory& memory = resources.memory();
+    if (memory.check_before_update() && memory.limit() > 0) {
+      const uint64_t used = KATA_TRY(cgroup_.MemoryInUse());
+      if (used > static_cast<uint64_t>(memory.limit())) {
+        return Fail(
+            Code::kFailedPrecondition,
+            fmt::format("memory.limit: {} is below the {} bytes in use", memory.limit(), used));
+      }
+    }
+    return cgroup_.Apply(KATA_TRY(PlanCgroup(resources, AvailableCpus())));
   }
 
   Result<agent::StatsContainerResponse> Stats() const override {
@@ -170,6 +199,21 @@ class LinuxContainer final : public Container {
     return {};
   }
 
+  Result<Confinement> Confine() const {
+    Confinement confinement;
+    confinement.seccomp = seccomp_;
+    confinement.personality = personality_;
+    confinement.user.uids = user_.uids;
+    confinement.user.gids = user_.gids;
+    if (user_.valid()) confinement.user.fd = KATA_TRY(sys::Duplicate(user_.fd.get()));
+    return confinement;
+  }
+
+  bool HasTimeNamespace() const {
+    return std::ranges::any_of(spec_.oci.linux().namespaces(),
+                               [](const auto& wanted) { return wanted.type() == "time"; });
+  }
+
   // A pidfd becomes readable when its process ends, so a pid that is in use again never deceives.
   bool InitHasEnded() const {
     pollfd entry{.fd = init_pidfd_.get(), .events = POLLIN, .revents = 0};
@@ -180,6 +224,9 @@ class LinuxContainer final : public Container {
   CgroupDir cgroup_;
   sys::UniqueFd device_filter_;
   sys::CapabilitySets capabilities_;
+  UserNamespace user_;
+  std::optional<SeccompFilter> seccomp_;
+  std::optional<unsigned long> personality_;
   bool frozen_ = false;  // has been asked to freeze
   pid_t init_pid_ = -1;
   sys::UniqueFd init_pidfd_;

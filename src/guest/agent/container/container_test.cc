@@ -174,12 +174,12 @@ TEST_F(ContainerTest, LeaksNoDescriptorOfTheAgent) {
   EXPECT_THAT(RunForError().message(), HasSubstr("cwd"));
 }
 
-TEST_F(ContainerTest, RefusesNamespacesThatItDoesNotSupport) {
+TEST_F(ContainerTest, RefusesAUserNamespaceWithoutMappings) {
   SetScript("true");
   linux_part()->add_namespaces()->set_type("user");
   const Error error = RunForError();
-  EXPECT_EQ(error.code(), Code::kUnimplemented);
-  EXPECT_THAT(error.message(), HasSubstr("user namespaces"));
+  EXPECT_EQ(error.code(), Code::kInvalidArgument);
+  EXPECT_THAT(error.message(), HasSubstr("uidMappings"));
 }
 
 }  // namespace

@@ -70,7 +70,8 @@ Result<void> MakeNode(const RootDir& root, const std::string& path, mode_t mode,
   return {};
 }
 
-Result<void> MakeSpecDevice(const RootDir& root, const oci::LinuxDevice& device) {
+Result<void> MakeSpecDevice(const RootDir& root, const oci::LinuxDevice& device,
+                            const UserNamespace& user) {
   const mode_t type = KATA_TRY(TypeOf(device));
   if (!device.path().starts_with('/')) {
     return Fail(Code::kInvalidArgument, fmt::format("device \"{}\": not absolute", device.path()));
@@ -85,17 +86,18 @@ Result<void> MakeSpecDevice(const RootDir& root, const oci::LinuxDevice& device)
                                           static_cast<unsigned>(device.minor()))
                                 : 0;
   const mode_t permissions = device.file_mode() != 0 ? device.file_mode() & 07777 : 0666;
-  return MakeNode(root, device.path(), type | permissions, number, device.uid(), device.gid());
+  return MakeNode(root, device.path(), type | permissions, number, user.uids.Outside(device.uid()),
+                  user.gids.Outside(device.gid()));
 }
 
 }  // namespace
 
-Result<void> MakeDevices(const RootDir& root, const oci::Spec& spec) {
+Result<void> MakeDevices(const RootDir& root, const oci::Spec& spec, const UserNamespace& user) {
   const mode_t old_mask = ::umask(0);
   const auto make = [&]() -> Result<void> {
     // The spec's own devices first: it may give a default node another mode.
     for (const oci::LinuxDevice& device : spec.linux().devices()) {
-      KATA_TRY(MakeSpecDevice(root, device));
+      KATA_TRY(MakeSpecDevice(root, device, user));
     }
     for (const Node& node : kDefaultNodes) {
       const bool given = std::ranges::any_of(spec.linux().devices(), [&](const auto& device) {
@@ -103,7 +105,8 @@ Result<void> MakeDevices(const RootDir& root, const oci::Spec& spec) {
       });
       if (given) continue;
       KATA_TRY(MakeNode(root, node.path, S_IFCHR | 0666,
-                        makedev(node.major_number, node.minor_number), 0, 0));
+                        makedev(node.major_number, node.minor_number), user.uids.Outside(0),
+                        user.gids.Outside(0)));
     }
     for (const Link& link : kLinks) {
       const RootDir::Place place = KATA_TRY(root.MakeParent(link.path));

@@ -35,7 +35,10 @@ Verdict CheckExecutable(const std::string& path) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return {.error_number = errno, .missing = true};
   if (S_ISDIR(status.st_mode)) return {.error_number = EISDIR};
-  if (::faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) != 0) return {.error_number = errno};
+  // A system call filter from before faccessat2 answers EPERM; then execve finds out.
+  if (::faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) != 0 && errno != EPERM) {
+    return {.error_number = errno};
+  }
   return {};
 }
 

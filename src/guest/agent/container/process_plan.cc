@@ -122,6 +122,7 @@ Result<ProcessPlan> PlanProcess(const oci::Process& process, const sys::Capabili
     return Refuse(fmt::format("oomScoreAdj {} is not within -1000..1000", process.oom_score_adj()));
   }
   plan.oom_score_adj = static_cast<int>(process.oom_score_adj());
+  plan.scheduling = KATA_TRY(PlanScheduling(process));
   plan.terminal = process.terminal();
   constexpr uint32_t kMaxSize = std::numeric_limits<uint16_t>::max();
   plan.rows = static_cast<uint16_t>(std::min(process.console_size().height(), kMaxSize));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "guest/agent/container/scheduling.h"
 #include "proto/oci.pb.h"
 #include "sys/caps.h"
 
@@ -36,6 +37,7 @@ struct ProcessPlan {
   std::vector<PlannedLimit> limits;
   bool no_new_privileges = false;
   int oom_score_adj = 0;
+  SchedulingPlan scheduling;
   bool terminal = false;
   uint16_t rows = 0;  // of the terminal; 0 leaves it alone
   uint16_t columns = 0;

@@ -5,13 +5,14 @@
 #include <grp.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <utility>
+#include <algorithm>
 
 #include <fmt/format.h>
 
@@ -86,7 +87,7 @@ void ResetSignals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-Result<void> ArrangeDescriptors(const ProcessStdio& stdio, int report, int start) {
+Result<void> ArrangeDescriptors(const ProcessStdio& stdio, std::vector<int> keep) {
   const sys::UniqueFd null = KATA_TRY(sys::Open("/dev/null", O_RDWR));
   const int streams[3] = {stdio.in.get(), stdio.out.get(), stdio.err.get()};
   // First above 2, so that no stream overwrites another before that has been used.
@@ -99,10 +100,14 @@ Result<void> ArrangeDescriptors(const ProcessStdio& stdio, int report, int start
     if (::dup2(copies[i].get(), i) < 0) return FailErrno("dup2");
   }
   for (sys::UniqueFd& copy : copies) (void)copy.Release();  // closed below
-  const auto [low, high] = std::minmax(report, start);
-  KATA_TRY(CloseBetween(2, low >= 0 ? low : high));
-  if (low >= 0) KATA_TRY(CloseBetween(low, high));
-  if (::close_range(static_cast<unsigned>(high + 1), ~0U, 0) != 0) return FailErrno("close_range");
+  std::ranges::sort(keep);
+  int last = 2;
+  for (const int fd : keep) {
+    if (fd <= last) continue;
+    KATA_TRY(CloseBetween(last, fd));
+    last = fd;
+  }
+  if (::close_range(static_cast<unsigned>(last + 1), ~0U, 0) != 0) return FailErrno("close_range");
   return {};
 }
 
@@ -115,12 +120,13 @@ void ReopenNull() {
 }
 
 Result<void> ApplyBeforeRoot(const ProcessPlan& plan) {
+  KATA_TRY(ApplyScheduling(plan.scheduling));
   return sys::WriteControl("/proc/self/oom_score_adj", fmt::to_string(plan.oom_score_adj));
 }
 
-Result<void> ApplyInsideRoot(const ProcessPlan& plan) {
+Result<void> ApplyInsideRoot(const ProcessPlan& plan, Confinement* confinement) {
   ::umask(plan.umask);
-  GiveStreams(plan.uid);
+  GiveStreams(confinement->user.uids.Outside(plan.uid));
   // Root may enter directories that the user may not, and the other way round on file systems that
   // do not trust our root, so both try.
   const auto entered = ChangeDir(plan.cwd);
@@ -129,6 +135,13 @@ Result<void> ApplyInsideRoot(const ProcessPlan& plan) {
   // Late, so that limits which are too small for us are not too small for the container; before the
   // capability to raise them is gone.
   KATA_TRY(SetLimits(plan.limits));
+  if (confinement->personality && ::personality(*confinement->personality) < 0) {
+    return FailErrno("personality");
+  }
+  if (confinement->user.valid()) {
+    KATA_TRY(EnterUserNamespace(confinement->user.fd.get(), confinement->own_views));
+    confinement->user.fd.Reset();
+  }
   KATA_TRY(sys::LimitBoundingSet(plan.capabilities.bounding));
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return FailErrno("keep capabilities");
   if (::setgroups(plan.groups.size(), plan.groups.data()) != 0) return FailErrno("setgroups");
@@ -141,6 +154,11 @@ Result<void> ApplyInsideRoot(const ProcessPlan& plan) {
   if (!entered) KATA_TRY(ChangeDir(plan.cwd));
   KATA_TRY(CheckDirInside());
   if (::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) return FailErrno("drop capabilities");
+  if (confinement->seccomp && !plan.no_new_privileges) {
+    // The change of user took what the filter needs out of the effective set.
+    KATA_TRY(sys::UsePermittedCapabilities());
+    KATA_TRY(LoadSeccomp(*confinement->seccomp));
+  }
   KATA_TRY(sys::SetCapabilities(plan.capabilities));
   if (plan.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return FailErrno("no_new_privs");
@@ -155,6 +173,11 @@ Result<std::string> PrepareExec(ProcessPlan* plan) {
     plan->env.push_back("HOME=" + FindHome(plan->uid));
   }
   return FindExecutable(plan->args[0], FindEnv(plan->env, "PATH"));
+}
+
+Result<void> ApplyLast(const ProcessPlan& plan, const Confinement& confinement) {
+  if (!confinement.seccomp || !plan.no_new_privileges) return {};
+  return LoadSeccomp(*confinement.seccomp);
 }
 
 Error Execute(const std::string& path, const ProcessPlan& plan) {

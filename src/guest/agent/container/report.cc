@@ -2,6 +2,7 @@
 #include "guest/agent/container/report.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -58,20 +59,25 @@ Result<ReportPair> MakeReportPair() {
 
 Result<void> ReportReady(int report_fd, int terminal) {
   char kind = 'R';
+  // The simplest call: a container's filter may be in force already.
+  if (terminal < 0) {
+    if (sys::RetryOnEintr([&] { return ::write(report_fd, &kind, 1); }) < 0) {
+      return FailErrno("report");
+    }
+    return {};
+  }
   iovec part{.iov_base = &kind, .iov_len = 1};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   DescriptorSpace space{};
-  if (terminal >= 0) {
-    message.msg_control = space.bytes;
-    message.msg_controllen = sizeof space.bytes;
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof terminal);
-    std::memcpy(CMSG_DATA(header), &terminal, sizeof terminal);
-  }
+  message.msg_control = space.bytes;
+  message.msg_controllen = sizeof space.bytes;
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof terminal);
+  std::memcpy(CMSG_DATA(header), &terminal, sizeof terminal);
   if (sys::RetryOnEintr([&] { return ::sendmsg(report_fd, &message, MSG_NOSIGNAL); }) < 0) {
     return FailErrno("report");
   }

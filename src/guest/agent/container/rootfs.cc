@@ -10,6 +10,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include <fmt/format.h>
 
 #include "guest/agent/container/copy_up.h"
@@ -79,13 +82,34 @@ Result<sys::UniqueFd> OpenMounted(const RootDir& root, const std::string& destin
   return root.Open(destination, O_PATH | O_DIRECTORY);
 }
 
-Result<void> MountOne(const RootDir& root, const PlannedMount& mount) {
+// Options of tmpfs, devpts and the like name ids as the container counts them.
+std::string IdsOutside(const std::string& data, const UserNamespace& user) {
+  std::string result;
+  for (size_t begin = 0; begin < data.size();) {
+    const size_t end = std::min(data.find(',', begin), data.size());
+    std::string word = data.substr(begin, end - begin);
+    begin = end + 1;
+    const bool uid = word.starts_with("uid=");
+    uint32_t id = 0;
+    const char* const last = word.data() + word.size();
+    if ((uid || word.starts_with("gid=")) &&
+        std::from_chars(word.data() + 4, last, id).ptr == last) {
+      word =
+          word.substr(0, 4) + fmt::to_string(uid ? user.uids.Outside(id) : user.gids.Outside(id));
+    }
+    if (!result.empty()) result += ',';
+    result += word;
+  }
+  return result;
+}
+
+Result<void> MountOne(const RootDir& root, const PlannedMount& mount, const UserNamespace& user) {
   const sys::UniqueFd place = KATA_TRY(OpenDestination(root, mount, /*directory=*/true));
   if (mount.kind != PlannedMount::Kind::kKernel) {
     KATA_TRY(CheckNotInProc(root, mount, place.get()));
   }
   unsigned long flags = mount.options.flags & ~static_cast<unsigned long>(MS_REC);
-  std::string data = mount.options.data;
+  std::string data = user.valid() ? IdsOutside(mount.options.data, user) : mount.options.data;
   const bool tmpfs = mount.kind == PlannedMount::Kind::kTmpfs;
   if (tmpfs) {
     struct stat status{};
@@ -171,10 +195,11 @@ Result<RootDir> OpenRoot(const std::string& path, const std::string& propagation
   return RootDir(std::move(tree));
 }
 
-Result<void> ApplyMounts(const RootDir& root, const std::vector<PlannedMount>& mounts) {
+Result<void> ApplyMounts(const RootDir& root, const std::vector<PlannedMount>& mounts,
+                         const UserNamespace& user) {
   for (const PlannedMount& mount : mounts) {
     const bool bind = mount.kind == PlannedMount::Kind::kBind;
-    auto done = bind ? BindOne(root, mount) : MountOne(root, mount);
+    auto done = bind ? BindOne(root, mount) : MountOne(root, mount, user);
     if (!done) {
       return std::unexpected(std::move(done).error().Within(
           fmt::format("mount \"{}\" to \"{}\"", mount.source, mount.destination)));

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "guest/agent/container/mount_plan.h"
 #include "guest/agent/container/root_dir.h"
+#include "guest/agent/container/user_namespace.h"
 #include "proto/oci.pb.h"
 
 namespace kata::guest {
@@ -21,11 +22,12 @@ namespace kata::guest {
 // `propagation` is linux.rootfsPropagation, empty for the default (rslave).
 Result<RootDir> OpenRoot(const std::string& path, const std::string& propagation);
 
-// Mounts in order. Destinations are made where they are missing.
-Result<void> ApplyMounts(const RootDir& root, const std::vector<PlannedMount>& mounts);
+// Mounts in order. Destinations are made where they are missing. Ids in options are `user`'s.
+Result<void> ApplyMounts(const RootDir& root, const std::vector<PlannedMount>& mounts,
+                         const UserNamespace& user);
 
-// Default nodes and links, and `spec`'s devices.
-Result<void> MakeDevices(const RootDir& root, const oci::Spec& spec);
+// Default nodes and links, and `spec`'s devices, which belong to the ids that `user` gives.
+Result<void> MakeDevices(const RootDir& root, const oci::Spec& spec, const UserNamespace& user);
 
 // A tmpfs on /dev that is to be read-only becomes so after MakeDevices.
 Result<void> FinishDev(const RootDir& root, const std::vector<PlannedMount>& mounts);

@@ -38,7 +38,7 @@ Result<agent::GuestDetailsResponse> GetGuestDetails(const agent::GuestDetailsReq
   agent::AgentDetails& details = *response.mutable_agent_details();
   details.set_version(KATA_VERSION);
   details.set_init_daemon(Agent::IsInit());
-  details.set_supports_seccomp(false);
+  details.set_supports_seccomp(true);
   for (const std::string_view name : StorageDrivers()) {
     details.add_storage_handlers(std::string(name));
   }

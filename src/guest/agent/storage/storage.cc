@@ -239,6 +239,26 @@ Result<bool> DeviceIsReady(const agent::Device& device) {
   return KATA_TRY_WITHIN("device", DiskIsReady(device.type(), AddressOf(device)));
 }
 
+namespace {
+
+// Limits on the disk that the container knows as `path`.
+void SetNumbersOfLimits(const std::string& path, const BlockDevice& disk, oci::LinuxBlockIO* io) {
+  const auto set = [&](auto* entries) {
+    for (auto& entry : *entries) {
+      if (entry.path() != path) continue;
+      entry.set_major(disk.major_number);
+      entry.set_minor(disk.minor_number);
+    }
+  };
+  set(io->mutable_weight_device());
+  set(io->mutable_throttle_read_bps_device());
+  set(io->mutable_throttle_write_bps_device());
+  set(io->mutable_throttle_read_iops_device());
+  set(io->mutable_throttle_write_iops_device());
+}
+
+}  // namespace
+
 Result<void> AddDevice(const agent::Device& device, oci::Spec* spec) {
   const auto disk = KATA_TRY_WITHIN("device", FindDisk(device.type(), AddressOf(device)));
   if (!disk) {
@@ -246,6 +266,10 @@ Result<void> AddDevice(const agent::Device& device, oci::Spec* spec) {
   }
   oci::Linux* const linux_part = spec->mutable_linux();
   auto* const rules = linux_part->mutable_resources()->mutable_devices();
+  if (linux_part->resources().has_block_io()) {
+    SetNumbersOfLimits(device.container_path(), *disk,
+                       linux_part->mutable_resources()->mutable_block_io());
+  }
   for (oci::LinuxDevice& known : *linux_part->mutable_devices()) {
     if (known.path() != device.container_path()) continue;
     // What the host allowed under its own numbers is meant for this disk.

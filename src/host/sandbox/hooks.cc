@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/sandbox/hooks.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace kata::sandbox {
+namespace {
+
+using Hooks = google::protobuf::RepeatedPtrField<oci::Hook>;
+
+constexpr auto kPatience = std::chrono::seconds(600);
+constexpr size_t kMaxOutput = 4096;
+
+sys::UniqueFd& MountNamespace() {
+  static sys::UniqueFd fd;
+  return fd;
+}
+
+// A file, because a pipe holds only so much before somebody reads it.
+Result<sys::UniqueFd> AsInput(const std::string& text) {
+  sys::UniqueFd file(::memfd_create("state", MFD_CLOEXEC));
+  if (!file) return FailErrno("memfd_create");
+  KATA_TRY(sys::WriteAll(file.get(), text));
+  if (::lseek(file.get(), 0, SEEK_SET) != 0) return FailErrno("lseek");
+  return file;
+}
+
+Result<void> RunHook(const oci::Hook& hook, const std::string& state, const std::string& bundle) {
+  const sys::UniqueFd input = KATA_TRY(AsInput(state));
+  sys::Command command;
+  command.executable = hook.path();
+  command.argv.assign(hook.args().begin(), hook.args().end());
+  if (command.argv.empty()) command.argv.push_back(hook.path());
+  command.env.emplace(hook.env().begin(), hook.env().end());
+  command.cwd = bundle;
+  command.stdin_fd = input.get();
+  command.new_process_group = true;
+  if (MountNamespace()) command.namespace_fds.push_back(MountNamespace().get());
+  const auto timeout = hook.timeout() > 0 ? std::chrono::seconds(hook.timeout()) : kPatience;
+  const sys::CommandOutput done =
+      KATA_TRY(sys::RunAndCollect(std::move(command), Deadline::After(timeout), kMaxOutput));
+  if (done.status.Success()) return {};
+  return Fail(Code::kInternal, fmt::format("{}, output: {}", done.status.Describe(), done.output));
+}
+
+Result<void> RunAll(const char* kind, const Hooks& hooks, const std::string& state,
+                    const std::string& bundle) {
+  for (int i = 0; i < hooks.size(); ++i) {
+    KATA_TRY_WITHIN(fmt::format("error running {} hook #{} \"{}\"", kind, i, hooks[i].path()),
+                    RunHook(hooks[i], state, bundle));
+  }
+  return {};
+}
+
+void RunEach(const char* kind, const Hooks& hooks, const std::string& state,
+             const std::string& bundle) {
+  for (const oci::Hook& hook : hooks) {
+    if (auto done = RunHook(hook, state, bundle); !done) {
+      log::Warn("hook", {{"kind", kind}, {"path", hook.path()}, {"error", done.error().message()}});
+    }
+  }
+}
+
+}  // namespace
+
+Result<void> RememberMountNamespace() {
+  MountNamespace() = KATA_TRY(sys::Open("/proc/self/ns/mnt", O_RDONLY));
+  return {};
+}
+
+HookRunner::HookRunner(std::string container_id, std::string bundle, const oci::Spec& spec)
+    : container_id_(std::move(container_id)),
+      bundle_(std::move(bundle)),
+      version_(spec.version()),
+      hooks_(spec.hooks()),
+      annotations_(spec.annotations()) {}
+
+std::string HookRunner::State(const char* status, int pid) const {
+  nlohmann::json state{
+      {"ociVersion", version_}, {"id", container_id_}, {"status", status}, {"bundle", bundle_}};
+  if (pid > 0) state["pid"] = pid;
+  for (const auto& [key, value] : annotations_) state["annotations"][key] = value;
+  // What is not UTF-8 came in as JSON, so there is none; an exception must not end the shim.
+  return state.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+Result<void> HookRunner::RunCreate(int vmm_pid) const {
+  const std::string state = State("creating", vmm_pid);
+  KATA_TRY(RunAll("prestart", hooks_.prestart(), state, bundle_));
+  KATA_TRY(RunAll("createRuntime", hooks_.create_runtime(), state, bundle_));
+  return RunAll("createContainer", hooks_.create_container(), state, bundle_);
+}
+
+void HookRunner::RunPoststart(int vmm_pid) const {
+  if (hooks_.poststart().empty()) return;
+  RunEach("poststart", hooks_.poststart(), State("running", vmm_pid), bundle_);
+}
+
+void HookRunner::RunPoststop() const {
+  if (hooks_.poststop().empty()) return;
+  RunEach("poststop", hooks_.poststop(), State("stopped", 0), bundle_);
+}
+
+}  // namespace kata::sandbox
