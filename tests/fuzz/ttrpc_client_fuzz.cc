@@ -15,7 +15,7 @@ using kata::Deadline;
 using kata::fuzz::Check;
 using namespace kata::ttrpc;
 
-const Limits kLimits = {.max_payload = 300, .max_calls = 8};
+const Limits kLimits = {.max_response = 300, .max_calls = 8};
 const Deadline::Clock::time_point kNow{std::chrono::hours(1000)};
 
 std::string Call(std::string_view bytes, size_t piece, uint32_t first_id, uint8_t cancelled) {
@@ -45,7 +45,7 @@ std::string Call(std::string_view bytes, size_t piece, uint32_t first_id, uint8_
       events += std::to_string((*ended)->stream_id) + (answer ? *answer : answer.error().message());
     }
     Check(input.empty());
-    Check(session.held_bytes() <= kLimits.max_payload + kHeaderSize);
+    Check(session.held_bytes() <= kLimits.max_response + kHeaderSize);
     Check(session.open_calls() == open.size());
   }
   Check(session.Expire(Deadline::Clock::time_point::max()).size() == open.size());
