@@ -327,9 +327,6 @@ class Refused(SpecCase):
             "personality.domain": linux(personality={"domain": "SOLARIS"}),
             "cpu.cpus": linux(resources={"cpu": {"cpus": "0-"}}),
             "memory.limit": linux(resources={"memory": {"limit": -5}}),
-            "id-mapped": lambda spec: spec["mounts"].append(
-                {"destination": "/x", "source": "/tmp", "type": "bind",
-                 "options": ["rbind", "idmap"]}),
             "no such file": lambda spec: spec["mounts"].append(
                 {"destination": "/x", "source": "/no/such", "type": "bind", "options": ["rbind"]}),
             "cannot be joined": lambda spec: spec["linux"]["namespaces"].append(
