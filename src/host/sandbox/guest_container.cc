@@ -33,6 +33,17 @@ Result<sys::UniqueFd> OpenDisk(const GuestDisk& disk) {
   return fd;
 }
 
+std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
+                                               const std::vector<SharedVolume>& volumes) {
+  std::vector<storage::MountPoint> points;
+  for (const oci::Mount& mount : spec.mounts()) points.push_back({mount.destination()});
+  for (const SharedVolume& volume : volumes) {
+    const SourceKind kind = ClassifySource(volume.source);
+    points[static_cast<size_t>(volume.mount)].file = kind != SourceKind::kDirectory;
+  }
+  return points;
+}
+
 }  // namespace
 
 Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::string& container_id,
@@ -44,7 +55,7 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
   container.request_.set_container_id(container_id);
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
   *container.request_.mutable_oci() = std::move(plan.spec);
-  auto prepared = container.ShareRootfs(machine, rootfs, bundle);
+  auto prepared = container.ShareRootfs(machine, rootfs, bundle, plan.volumes);
   if (prepared) prepared = container.ShareVolumes(machine, plan.volumes);
   if (prepared) prepared = container.AttachDisks(machine, plan.disks);
   if (!prepared) {
@@ -56,12 +67,14 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
 
 Result<void> GuestContainer::ShareRootfs(Machine& machine,
                                          const std::vector<storage::RootfsMount>& rootfs,
-                                         const std::string& bundle) {
+                                         const std::string& bundle,
+                                         const std::vector<SharedVolume>& volumes) {
+  const auto mount_points = MountPointsOf(request_.oci(), volumes);
   oci::Root& root = *request_.mutable_oci()->mutable_root();
   const std::string directory =
       root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
   root.set_path(KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
-    return share.AddRootfs(container_id_, rootfs, directory, root.readonly());
+    return share.AddRootfs(container_id_, rootfs, directory, root.readonly(), mount_points);
   })));
   return {};
 }

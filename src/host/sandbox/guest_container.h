@@ -33,7 +33,7 @@ class GuestContainer {
 
  private:
   Result<void> ShareRootfs(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
-                           const std::string& bundle);
+                           const std::string& bundle, const std::vector<SharedVolume>& volumes);
   Result<void> ShareVolumes(Machine& machine, const std::vector<SharedVolume>& volumes);
   Result<void> AttachDisks(Machine& machine, const std::vector<GuestDisk>& disks);
 

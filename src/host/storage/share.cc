@@ -75,7 +75,8 @@ Result<SharedDirectory> SharedDirectory::Create(const std::string& sandbox_id) {
 
 Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
                                                const std::vector<RootfsMount>& mounts,
-                                               const std::string& directory, bool read_only) {
+                                               const std::string& directory, bool read_only,
+                                               const std::vector<MountPoint>& mount_points) {
   const std::string parent = fmt::format("{}/{}", Mounts(), container_id);
   const std::string target = parent + "/rootfs";
   Rollback undo;
@@ -99,6 +100,7 @@ Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
   }
   undo.Add([target] { ::umount2(target.c_str(), MNT_DETACH); });
   if (read_only) {
+    KATA_TRY(MakeMountPoints(target, mount_points));
     sys::MountOptions options;
     options.Add("bind");
     options.Add("ro");

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "host/storage/mount_points.h"
 #include "host/storage/rootfs.h"
 
 namespace kata::storage {
@@ -37,11 +38,13 @@ class SharedDirectory {
   std::string served() const { return root_ + "/shared"; }
 
   // Mounts a container's root file system and returns its path in the guest. Without mounts,
-  // `directory`, an absolute path on the host, is the root file system.
-  // Errors  kNotFound  `directory` or a mount's source does not exist
+  // `directory`, an absolute path on the host, is the root file system. `mount_points` are made in
+  // a root that is to be read-only. Errors  kNotFound  `directory` or a mount's source does not
+  // exist
   Result<std::string> AddRootfs(const std::string& container_id,
                                 const std::vector<RootfsMount>& mounts,
-                                const std::string& directory, bool read_only);
+                                const std::string& directory, bool read_only,
+                                const std::vector<MountPoint>& mount_points = {});
 
   // Shows a host file or directory to the guest under a name made from `container_id`, `index` and
   // the last part of `destination`; returns its path in the guest. `read_only` holds on this side,

@@ -122,7 +122,7 @@ Result<std::string> SetUpInit(InitContext* context) {
   if (user.valid()) KATA_TRY(ActAsContainerRoot(user));
 
   const std::string& propagation = spec.oci.linux().rootfs_propagation();
-  const RootDir root = KATA_TRY(OpenRoot(spec.oci.root().path(), propagation));
+  const sys::RootDir root = KATA_TRY(OpenRoot(spec.oci.root().path(), propagation));
   KATA_TRY(ApplyMounts(root, context->mounts, user));
   if (NeedsDevices(context->mounts)) KATA_TRY(MakeDevices(root, spec.oci, user));
   Terminal terminal;
@@ -155,7 +155,7 @@ Result<std::string> SetUpExec(ExecContext* context) {
   ReopenNull();
   Terminal terminal;
   if (context->stdio.terminal) {
-    const RootDir root(KATA_TRY(sys::Open("/", O_PATH | O_DIRECTORY)));
+    const sys::RootDir root(KATA_TRY(sys::Open("/", O_PATH | O_DIRECTORY)));
     terminal = KATA_TRY(OpenTerminal(root, context->process.rows, context->process.columns));
     KATA_TRY(UseTerminal(&terminal));
   }

@@ -50,9 +50,9 @@ Result<mode_t> TypeOf(const oci::LinuxDevice& device) {
 }
 
 // A node that is there already and is the same device is kept, as an image may bring its own.
-Result<void> MakeNode(const RootDir& root, const std::string& path, mode_t mode, dev_t device,
+Result<void> MakeNode(const sys::RootDir& root, const std::string& path, mode_t mode, dev_t device,
                       uid_t uid, gid_t gid) {
-  const RootDir::Place place = KATA_TRY(root.MakeParent(path));
+  const sys::RootDir::Place place = KATA_TRY(root.MakeParent(path));
   const char* const name = place.name.c_str();
   const int parent = place.parent.get();
   if (::mknodat(parent, name, mode, device) != 0) {
@@ -70,7 +70,7 @@ Result<void> MakeNode(const RootDir& root, const std::string& path, mode_t mode,
   return {};
 }
 
-Result<void> MakeSpecDevice(const RootDir& root, const oci::LinuxDevice& device,
+Result<void> MakeSpecDevice(const sys::RootDir& root, const oci::LinuxDevice& device,
                             const UserNamespace& user) {
   const mode_t type = KATA_TRY(TypeOf(device));
   if (!device.path().starts_with('/')) {
@@ -92,7 +92,8 @@ Result<void> MakeSpecDevice(const RootDir& root, const oci::LinuxDevice& device,
 
 }  // namespace
 
-Result<void> MakeDevices(const RootDir& root, const oci::Spec& spec, const UserNamespace& user) {
+Result<void> MakeDevices(const sys::RootDir& root, const oci::Spec& spec,
+                         const UserNamespace& user) {
   const mode_t old_mask = ::umask(0);
   const auto make = [&]() -> Result<void> {
     // The spec's own devices first: it may give a default node another mode.
@@ -101,7 +102,7 @@ Result<void> MakeDevices(const RootDir& root, const oci::Spec& spec, const UserN
     }
     for (const Node& node : kDefaultNodes) {
       const bool given = std::ranges::any_of(spec.linux().devices(), [&](const auto& device) {
-        return CleanPath(device.path()) == node.path;
+        return sys::CleanPath(device.path()) == node.path;
       });
       if (given) continue;
       KATA_TRY(MakeNode(root, node.path, S_IFCHR | 0666,
@@ -109,14 +110,14 @@ Result<void> MakeDevices(const RootDir& root, const oci::Spec& spec, const UserN
                         user.gids.Outside(0)));
     }
     for (const Link& link : kLinks) {
-      const RootDir::Place place = KATA_TRY(root.MakeParent(link.path));
+      const sys::RootDir::Place place = KATA_TRY(root.MakeParent(link.path));
       if (::symlinkat(link.target, place.parent.get(), place.name.c_str()) != 0 &&
           errno != EEXIST) {
         return FailErrno("symlink", link.path);
       }
     }
     // Whatever the image has there, the container's own terminals are those of its devpts.
-    const RootDir::Place ptmx = KATA_TRY(root.MakeParent("/dev/ptmx"));
+    const sys::RootDir::Place ptmx = KATA_TRY(root.MakeParent("/dev/ptmx"));
     if (::unlinkat(ptmx.parent.get(), "ptmx", 0) != 0 && errno != ENOENT) {
       return FailErrno("unlink", "/dev/ptmx");
     }
@@ -124,7 +125,7 @@ Result<void> MakeDevices(const RootDir& root, const oci::Spec& spec, const UserN
       return FailErrno("symlink", "/dev/ptmx");
     }
     if (root.Open("/proc/kcore", O_PATH)) {
-      const RootDir::Place core = KATA_TRY(root.MakeParent("/dev/core"));
+      const sys::RootDir::Place core = KATA_TRY(root.MakeParent("/dev/core"));
       if (::symlinkat("/proc/kcore", core.parent.get(), "core") != 0 && errno != EEXIST) {
         return FailErrno("symlink", "/dev/core");
       }

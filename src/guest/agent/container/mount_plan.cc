@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "guest/agent/container/root_dir.h"
+#include "sys/root_dir.h"
 
 namespace kata::guest {
 namespace {
@@ -36,7 +36,7 @@ PlannedMount::Kind KindOf(const oci::Mount& mount, const sys::MountOptions& opti
 Result<PlannedMount> PlanMount(const oci::Mount& mount) {
   PlannedMount planned;
   if (mount.destination().empty()) return Fail(Code::kInvalidArgument, "mount: no destination");
-  planned.destination = CleanPath(mount.destination());
+  planned.destination = sys::CleanPath(mount.destination());
   planned.source = mount.source();
   planned.options = sys::ParseMountOptions(mount.options());
   planned.kind = KindOf(mount, planned.options);

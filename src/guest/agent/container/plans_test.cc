@@ -10,7 +10,6 @@
 #include "guest/agent/container/mount_plan.h"
 #include "guest/agent/container/process_plan.h"
 #include "guest/agent/container/report.h"
-#include "guest/agent/container/root_dir.h"
 
 namespace kata::guest {
 namespace {
@@ -83,12 +82,6 @@ TEST(MayCoverInProc, OnlyWhatResourceViewsReplace) {
                            "/proc/cpuinfo/x", "/proc"}) {
     EXPECT_FALSE(MayCoverInProc(name)) << name;
   }
-}
-
-TEST(CleanPath, KeepsOneLeadingSlashAndDotDot) {
-  EXPECT_EQ(CleanPath(""), "/");
-  EXPECT_EQ(CleanPath("//a/./b//"), "/a/b");
-  EXPECT_EQ(CleanPath("a/../b"), "/a/../b");
 }
 
 oci::Process MinimalProcess() {

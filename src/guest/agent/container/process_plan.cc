@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "guest/agent/container/root_dir.h"
+#include "sys/root_dir.h"
 
 namespace kata::guest {
 namespace {
@@ -108,7 +108,7 @@ Result<ProcessPlan> PlanProcess(const oci::Process& process, const sys::Capabili
   if (!process.cwd().starts_with('/') || HasNul(process.cwd())) {
     return Refuse(fmt::format("cwd \"{}\" is not an absolute path", process.cwd()));
   }
-  plan.cwd = CleanPath(process.cwd());
+  plan.cwd = sys::CleanPath(process.cwd());
   plan.uid = process.user().uid();
   plan.gid = process.user().gid();
   plan.groups.assign(process.user().additional_gids().begin(),

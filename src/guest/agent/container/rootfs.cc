@@ -23,7 +23,7 @@ namespace kata::guest {
 namespace {
 
 // What lies at `destination`: a directory, or for a bind of something else a file.
-Result<sys::UniqueFd> OpenDestination(const RootDir& root, const PlannedMount& mount,
+Result<sys::UniqueFd> OpenDestination(const sys::RootDir& root, const PlannedMount& mount,
                                       bool directory) {
   // A link there would redirect where the container's own tools, and we, expect kernel files.
   const bool strict = mount.kind == PlannedMount::Kind::kKernel || mount.destination == "/dev" ||
@@ -41,7 +41,7 @@ Result<sys::UniqueFd> OpenDestination(const RootDir& root, const PlannedMount& m
   return directory ? root.MakeDirs(mount.destination) : root.MakeFile(mount.destination);
 }
 
-Result<void> CheckNotInProc(const RootDir& root, const PlannedMount& mount, int place) {
+Result<void> CheckNotInProc(const sys::RootDir& root, const PlannedMount& mount, int place) {
   struct statfs status{};
   if (::fstatfs(place, &status) != 0) return FailErrno("statfs", mount.destination);
   const std::string name = KATA_TRY(root.NameOf(place));
@@ -51,7 +51,7 @@ Result<void> CheckNotInProc(const RootDir& root, const PlannedMount& mount, int 
               fmt::format("\"{}\" cannot be mounted because it is inside /proc", name));
 }
 
-Result<void> BindOne(const RootDir& root, const PlannedMount& mount) {
+Result<void> BindOne(const sys::RootDir& root, const PlannedMount& mount) {
   const bool recursive = (mount.options.flags & MS_REC) != 0;
   const sys::UniqueFd tree = KATA_TRY(sys::CloneMount(AT_FDCWD, mount.source, recursive));
   struct stat status{};
@@ -78,7 +78,7 @@ Result<void> BindOne(const RootDir& root, const PlannedMount& mount) {
 }
 
 // The root of what was just mounted over `destination`.
-Result<sys::UniqueFd> OpenMounted(const RootDir& root, const std::string& destination) {
+Result<sys::UniqueFd> OpenMounted(const sys::RootDir& root, const std::string& destination) {
   return root.Open(destination, O_PATH | O_DIRECTORY);
 }
 
@@ -103,7 +103,8 @@ std::string IdsOutside(const std::string& data, const UserNamespace& user) {
   return result;
 }
 
-Result<void> MountOne(const RootDir& root, const PlannedMount& mount, const UserNamespace& user) {
+Result<void> MountOne(const sys::RootDir& root, const PlannedMount& mount,
+                      const UserNamespace& user) {
   const sys::UniqueFd place = KATA_TRY(OpenDestination(root, mount, /*directory=*/true));
   if (mount.kind != PlannedMount::Kind::kKernel) {
     KATA_TRY(CheckNotInProc(root, mount, place.get()));
@@ -142,7 +143,7 @@ Result<void> MountOne(const RootDir& root, const PlannedMount& mount, const User
   return sys::SetMountOptions(mounted.get(), rest);
 }
 
-Result<void> MaskPath(const RootDir& root, const std::string& path) {
+Result<void> MaskPath(const sys::RootDir& root, const std::string& path) {
   const auto place = root.Open(path, O_PATH);
   if (!place) {
     const int cause = place.error().error_number();
@@ -163,7 +164,7 @@ Result<void> MaskPath(const RootDir& root, const std::string& path) {
   return sys::AttachMount(null.get(), place->get());
 }
 
-Result<void> MakeReadOnly(const RootDir& root, const std::string& path) {
+Result<void> MakeReadOnly(const sys::RootDir& root, const std::string& path) {
   const auto place = root.Open(path, O_PATH);
   if (!place) {
     const int cause = place.error().error_number();
@@ -177,7 +178,7 @@ Result<void> MakeReadOnly(const RootDir& root, const std::string& path) {
 
 }  // namespace
 
-Result<RootDir> OpenRoot(const std::string& path, const std::string& propagation) {
+Result<sys::RootDir> OpenRoot(const std::string& path, const std::string& propagation) {
   unsigned long flag = MS_SLAVE | MS_REC;
   if (!propagation.empty()) {
     flag = sys::PropagationFlag(propagation);
@@ -192,10 +193,10 @@ Result<RootDir> OpenRoot(const std::string& path, const std::string& propagation
   const sys::UniqueFd place = KATA_TRY_WITHIN("root", sys::Open(path, O_PATH | O_DIRECTORY));
   KATA_TRY_WITHIN("root", sys::SetMountPropagation(tree.get(), MS_PRIVATE));
   KATA_TRY_WITHIN("root", sys::AttachMount(tree.get(), place.get()));
-  return RootDir(std::move(tree));
+  return sys::RootDir(std::move(tree));
 }
 
-Result<void> ApplyMounts(const RootDir& root, const std::vector<PlannedMount>& mounts,
+Result<void> ApplyMounts(const sys::RootDir& root, const std::vector<PlannedMount>& mounts,
                          const UserNamespace& user) {
   for (const PlannedMount& mount : mounts) {
     const bool bind = mount.kind == PlannedMount::Kind::kBind;
@@ -208,7 +209,7 @@ Result<void> ApplyMounts(const RootDir& root, const std::vector<PlannedMount>& m
   return {};
 }
 
-Result<void> FinishDev(const RootDir& root, const std::vector<PlannedMount>& mounts) {
+Result<void> FinishDev(const sys::RootDir& root, const std::vector<PlannedMount>& mounts) {
   for (const PlannedMount& mount : mounts) {
     if (mount.kind != PlannedMount::Kind::kTmpfs || mount.destination != "/dev" ||
         !mount.options.read_only()) {
@@ -220,7 +221,7 @@ Result<void> FinishDev(const RootDir& root, const std::vector<PlannedMount>& mou
   return {};
 }
 
-Result<void> ProtectPaths(const RootDir& root, const oci::Linux& linux_part) {
+Result<void> ProtectPaths(const sys::RootDir& root, const oci::Linux& linux_part) {
   for (const std::string& path : linux_part.readonly_paths()) {
     KATA_TRY_WITHIN(fmt::format("read-only path \"{}\"", path), MakeReadOnly(root, path));
   }
@@ -230,7 +231,7 @@ Result<void> ProtectPaths(const RootDir& root, const oci::Linux& linux_part) {
   return {};
 }
 
-Result<void> EnterRoot(const RootDir& root, const std::string& propagation, bool read_only) {
+Result<void> EnterRoot(const sys::RootDir& root, const std::string& propagation, bool read_only) {
   const sys::UniqueFd old_root = KATA_TRY(sys::Open("/", O_PATH | O_DIRECTORY));
   if (::fchdir(root.fd()) != 0) return FailErrno("chdir", "root");
   // Both names are the new root: the old one ends up on top of it, and no directory for it is

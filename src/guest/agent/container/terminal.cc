@@ -12,7 +12,7 @@
 
 namespace kata::guest {
 
-Result<Terminal> OpenTerminal(const RootDir& root, uint16_t rows, uint16_t columns) {
+Result<Terminal> OpenTerminal(const sys::RootDir& root, uint16_t rows, uint16_t columns) {
   Terminal terminal;
   terminal.master = KATA_TRY(root.Open("/dev/pts/ptmx", O_RDWR | O_NOCTTY));
   struct statfs status{};
@@ -36,7 +36,7 @@ Result<Terminal> OpenTerminal(const RootDir& root, uint16_t rows, uint16_t colum
   return terminal;
 }
 
-Result<void> BindConsole(const RootDir& root, const Terminal& terminal) {
+Result<void> BindConsole(const sys::RootDir& root, const Terminal& terminal) {
   const sys::UniqueFd place = KATA_TRY(root.MakeFile("/dev/console"));
   const sys::UniqueFd copy = KATA_TRY_WITHIN(
       "console", sys::CloneMount(AT_FDCWD, sys::DescriptorPath(terminal.slave.get()), false));

@@ -10,8 +10,8 @@
 #include <cstdint>
 
 #include "base/result.h"
-#include "guest/agent/container/root_dir.h"
 #include "sys/fd.h"
+#include "sys/root_dir.h"
 
 namespace kata::guest {
 
@@ -21,10 +21,10 @@ struct Terminal {
 };
 
 // From the devpts at /dev/pts of `root`. Sizes of 0 are left as the kernel has them.
-Result<Terminal> OpenTerminal(const RootDir& root, uint16_t rows, uint16_t columns);
+Result<Terminal> OpenTerminal(const sys::RootDir& root, uint16_t rows, uint16_t columns);
 
 // Binds the slave over /dev/console, which is made where it is missing.
-Result<void> BindConsole(const RootDir& root, const Terminal& terminal);
+Result<void> BindConsole(const sys::RootDir& root, const Terminal& terminal);
 
 // Makes `fd` the controlling terminal of the calling session's leader, which must have none.
 Result<void> TakeTerminal(int fd);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "guest/agent/container/root_dir.h"
+#include "sys/root_dir.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -14,20 +14,20 @@
 #include "sys/file.h"
 #include "sys/mounts.h"
 
-namespace kata::guest {
+namespace kata::sys {
 namespace {
 
 // As many as the kernel follows in one name.
 constexpr int kMaxLinks = 40;
 
-Result<sys::UniqueFd> OpenResolved(int root, const std::string& path, int flags, uint64_t resolve) {
+Result<UniqueFd> OpenResolved(int root, const std::string& path, int flags, uint64_t resolve) {
   open_how how{};
   how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
   how.resolve = resolve;
   // RESOLVE_IN_ROOT answers EAGAIN when something was renamed during the walk.
   for (int tries = 0;; ++tries) {
     const long fd = ::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how);
-    if (fd >= 0) return sys::UniqueFd(static_cast<int>(fd));
+    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
     if (errno != EINTR && (errno != EAGAIN || tries == 100)) return FailErrno("open", path);
   }
 }
@@ -54,17 +54,17 @@ std::string CleanPath(std::string_view path) {
   return clean.empty() ? "/" : clean;
 }
 
-Result<sys::UniqueFd> RootDir::Open(const std::string& path, int flags) const {
+Result<UniqueFd> RootDir::Open(const std::string& path, int flags) const {
   return OpenResolved(fd_.get(), path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
-Result<sys::UniqueFd> RootDir::OpenStrict(const std::string& path, int flags) const {
+Result<UniqueFd> RootDir::OpenStrict(const std::string& path, int flags) const {
   return OpenResolved(fd_.get(), path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 }
 
 Result<std::string> RootDir::NameOf(int fd) const {
-  const std::string root = KATA_TRY(ReadLink(AT_FDCWD, sys::DescriptorPath(fd_.get())));
-  std::string name = KATA_TRY(ReadLink(AT_FDCWD, sys::DescriptorPath(fd)));
+  const std::string root = KATA_TRY(ReadLink(AT_FDCWD, DescriptorPath(fd_.get())));
+  std::string name = KATA_TRY(ReadLink(AT_FDCWD, DescriptorPath(fd)));
   if (root == "/") return name;
   if (name == root) return "/";
   if (!name.starts_with(root + "/")) {
@@ -90,7 +90,7 @@ Result<std::string> RootDir::FollowDangling(const Place& place) const {
   return fmt::format("{}/{}", KATA_TRY(NameOf(place.parent.get())), target);
 }
 
-Result<sys::UniqueFd> RootDir::MakeDirs(const std::string& path) const {
+Result<UniqueFd> RootDir::MakeDirs(const std::string& path) const {
   std::string wanted = CleanPath(path);
   for (int links = 0; links < kMaxLinks; ++links) {
     auto dir = Open(wanted, O_PATH | O_DIRECTORY);
@@ -105,14 +105,14 @@ Result<sys::UniqueFd> RootDir::MakeDirs(const std::string& path) const {
   return std::unexpected(Error::FromErrno("mkdir", path, ELOOP));
 }
 
-Result<sys::UniqueFd> RootDir::MakeFile(const std::string& path) const {
+Result<UniqueFd> RootDir::MakeFile(const std::string& path) const {
   std::string wanted = CleanPath(path);
   for (int links = 0; links < kMaxLinks; ++links) {
     auto file = Open(wanted, O_PATH);
     if (file || file.error().error_number() != ENOENT) return file;
     const Place place = KATA_TRY(MakeParent(wanted));
-    const sys::UniqueFd made(::openat(place.parent.get(), place.name.c_str(),
-                                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+    const UniqueFd made(::openat(place.parent.get(), place.name.c_str(),
+                                 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
     if (made) return Open(wanted, O_PATH);
     if (errno != EEXIST) return FailErrno("create", wanted);
     wanted = CleanPath(KATA_TRY(FollowDangling(place)));
@@ -120,4 +120,4 @@ Result<sys::UniqueFd> RootDir::MakeFile(const std::string& path) const {
   return std::unexpected(Error::FromErrno("create", path, ELOOP));
 }
 
-}  // namespace kata::guest
+}  // namespace kata::sys

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/storage/mount_points.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "sys/file.h"
+#include "sys/root_dir.h"
+
+namespace kata::storage {
+namespace {
+
+bool IsBelow(const std::string& path, const std::string& directory) {
+  return directory == "/" || path.starts_with(directory + "/");
+}
+
+}  // namespace
+
+Result<void> MakeMountPoints(const std::string& rootfs, const std::vector<MountPoint>& points) {
+  const sys::RootDir root(KATA_TRY(sys::Open(rootfs, O_PATH | O_DIRECTORY)));
+  std::vector<std::string> covered;
+  for (const MountPoint& point : points) {
+    const std::string destination = sys::CleanPath(point.destination);
+    const bool inside = std::ranges::any_of(
+        covered, [&](const std::string& mount) { return IsBelow(destination, mount); });
+    covered.push_back(destination);
+    if (inside) continue;
+    const auto made = point.file ? root.MakeFile(destination) : root.MakeDirs(destination);
+    if (made || made.error().error_number() == EROFS) continue;
+    return std::unexpected(made.error().Within(fmt::format("mount point \"{}\"", destination)));
+  }
+  return {};
+}
+
+}  // namespace kata::storage

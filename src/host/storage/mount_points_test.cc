@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/storage/mount_points.h"
+
+#include <stdlib.h>
+
+#include <filesystem>
+
+#include <gtest/gtest.h>
+
+namespace kata::storage {
+namespace {
+
+namespace fs = std::filesystem;
+
+class MountPointsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = testing::TempDir() + "points-XXXXXX";
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    base_ = name;
+    fs::create_directory(base_ / "root");
+  }
+  void TearDown() override { fs::remove_all(base_); }
+
+  fs::path base_;
+};
+
+TEST_F(MountPointsTest, MakesWhatIsMissing) {
+  ASSERT_TRUE(MakeMountPoints(base_ / "root", {{"/proc"}, {"/data/deep"}, {"/etc/hosts", true}}));
+  EXPECT_TRUE(fs::is_directory(base_ / "root/proc"));
+  EXPECT_TRUE(fs::is_directory(base_ / "root/data/deep"));
+  EXPECT_TRUE(fs::is_regular_file(base_ / "root/etc/hosts"));
+}
+
+TEST_F(MountPointsTest, LeavesToTheGuestWhatIsInsideAnotherMount) {
+  ASSERT_TRUE(MakeMountPoints(base_ / "root", {{"/dev"}, {"/dev/pts"}, {"/device"}}));
+  EXPECT_FALSE(fs::exists(base_ / "root/dev/pts"));
+  EXPECT_TRUE(fs::is_directory(base_ / "root/device"));
+}
+
+TEST_F(MountPointsTest, LinksOfTheImageLeadNowhereOutside) {
+  fs::create_directory(base_ / "outside");
+  fs::create_directory_symlink(base_ / "outside", base_ / "root/data");
+  ASSERT_TRUE(MakeMountPoints(base_ / "root", {{"/data/x"}}));
+  EXPECT_TRUE(fs::is_empty(base_ / "outside"));
+}
+
+}  // namespace
+}  // namespace kata::storage
