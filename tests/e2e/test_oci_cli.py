@@ -58,7 +58,7 @@ class Run(OciCase):
             file.flush()
             child = self.popen("run", "--bundle", self.bundle("echo", "inside"), self.name,
                                stdout=file)
-            child.communicate(timeout=90)
+            child.communicate(timeout=200)
         with open(path) as file:
             self.assertEqual(file.read(), "before\ninside\n")
 
@@ -68,7 +68,7 @@ class Run(OciCase):
         terminal = Terminal(self.argv("run", "--bundle", bundle, self.name), env=self.env,
                             size=(31, 97))
         try:
-            terminal.read_until(re.compile(rb"\d+ \d+\r+\n"), 60)
+            terminal.read_until(re.compile(rb"\d+ \d+\r+\n"), 200)
             terminal.write(b"word\n")
             terminal.read_until(re.compile(rb"got-word\r+\n"), 20)
             self.assertEqual(terminal.wait(30), 0)
@@ -78,7 +78,7 @@ class Run(OciCase):
     def test_signals_to_run_reach_the_container(self):
         child = self.popen("run", "--bundle", self.bundle(
             "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"), self.name)
-        read_until(child.stdout.fileno(), rb"ready", 60)
+        read_until(child.stdout.fileno(), rb"ready", 200)
         child.terminate()
         self.assertEqual(child.wait(30), 7)
         child.communicate()
@@ -90,7 +90,7 @@ class Lifecycle(OciCase):
         with open(f"{self.base}/out-{self.name}", "wb") as out:
             child = self.popen("create", "--bundle", bundle, "--pid-file", f"{self.base}/pid",
                                self.name, stdout=out, stderr=out)
-            self.assertEqual(child.wait(90), 0, self.output())
+            self.assertEqual(child.wait(200), 0, self.output())
         state = self.state()
         self.assertEqual((state["id"], state["status"], state["bundle"], state["rootfs"]),
                          (self.name, "created", bundle, self.rootfs))
@@ -161,7 +161,7 @@ class Lifecycle(OciCase):
         bundle = self.bundle("sleep", "1000")
         codes = parallel([lambda: self.popen(
             "create", "--bundle", bundle, self.name, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL).wait(90) for _ in range(2)], 2)
+            stderr=subprocess.DEVNULL).wait(200) for _ in range(2)], 2)
         self.assertEqual(sorted(codes), [0, 1])
         self.assertEqual(self.state()["status"], "created")
 
@@ -179,9 +179,17 @@ class Lifecycle(OciCase):
 
 
 class InsideOneContainer(OciCase):
+    """All tests use one container, which the first one starts."""
+
+    pid = None
+
     def setUp(self):
         super().setUp()
-        self.pid = self.run_detached("sleep", "1000")
+        shared = type(self)
+        if not shared.kept:
+            shared.pid = self.run_detached("sleep", "1000")
+            shared.kept = (self.name,)
+        self.name = shared.kept[0]
 
     def test_exec_gives_output_and_exit_codes(self):
         done = self.cli("exec", self.name, "sh", "-c", "echo out; echo err >&2; exit 5")
@@ -238,15 +246,16 @@ class InsideOneContainer(OciCase):
             fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
             def resized():
                 os.write(master, b"\n")
-                return b"31 97" in read_until(master, rb"\d+ \d+\r\n")
+                return b"31 97" in read_until(master, rb"\r\n")
             wait_until(resized, 20, "the new size")
             child.communicate()
         finally:
             console.close()
 
     def test_ps_lists_the_processes(self):
-        pids = json.loads(self.cli("ps", "--format", "json", self.name).out)
-        self.assertEqual(len(pids), 1)
+        def processes():
+            return json.loads(self.cli("ps", "--format", "json", self.name).out)
+        wait_until(lambda: len(processes()) == 1, 20, "only the first process")
         table = self.cli("ps", self.name).out.splitlines()
         self.assertRegex(table[0], r"^UID\s+PID\s+PPID\s+C\s+STIME\s+TTY\s+TIME\s+CMD$")
         self.assertIn("sleep 1000", table[1])

@@ -43,6 +43,20 @@ def subreaper():
         libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
+def reap_orphans():
+    """Reaps adopted processes that have ended: shims outlive the command that made them."""
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/children") as file:
+                children = file.read().split()
+        except OSError:
+            continue
+        for pid in children:
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:
+                if ") Z " in file.read():
+                    os.waitpid(int(pid), os.WNOHANG)
+
+
 def wait_pid(pid, seconds=30):
     """Reaps a child or an adopted orphan; returns its exit code, 128 + n for a signal's victim."""
     def ended():
@@ -81,7 +95,12 @@ class ConsoleSocket:
 
 
 class OciCase(unittest.TestCase):
-    """self.cli(...) runs the command line with a root directory of this class."""
+    """self.cli(...) runs the command line with a root directory of this class.
+
+    After each test every container is removed, unless the class keeps it in `kept`.
+    """
+
+    kept = ()
 
     @classmethod
     def setUpClass(cls):
@@ -92,6 +111,9 @@ class OciCase(unittest.TestCase):
         os.mkdir(cls.base, 0o711)
         cls.addClassCleanup(cls._finish)
         cls.runtime.prepare(cls.base)
+        if cls.runtime.is_vm:
+            # Machines of tests may be busy with other things.
+            cls.runtime.write_config(cls.runtime.config, agent={"dial_timeout": 150})
         cls.env = {**os.environ, **cls.runtime.environment()}
         cls.root = f"{cls.base}/state"
         cls.rootfs = image.write_tree(f"{cls.base}/rootfs")
@@ -101,6 +123,7 @@ class OciCase(unittest.TestCase):
     def _finish(cls):
         for name in cls.ids():
             cls.cli("delete", "--force", name)
+        reap_orphans()
         left = cls.before_all.compare()
         cls.before_all.purge(cls.token)
         shutil.rmtree(cls.base, ignore_errors=True)
@@ -115,14 +138,16 @@ class OciCase(unittest.TestCase):
 
     def tearDown(self):
         for name in self.ids():
-            self.cli("delete", "--force", name)
+            if name not in self.kept:
+                self.cli("delete", "--force", name)
+        reap_orphans()
 
     @classmethod
     def argv(cls, *arguments):
         return [program(), "--root", cls.root, *map(str, arguments)]
 
     @classmethod
-    def cli(cls, *arguments, timeout=90, stdin=b"", cwd=None):
+    def cli(cls, *arguments, timeout=200, stdin=b"", cwd=None):
         return run(cls.argv(*arguments), timeout, env=cls.env, stdin=stdin, cwd=cwd)
 
     @classmethod
@@ -164,7 +189,7 @@ class OciCase(unittest.TestCase):
         with open(f"{self.base}/out-{self.name}", "wb") as out:
             child = self.popen("run", "--detach", "--bundle", self.bundle(*command, **options),
                                "--pid-file", f"{self.base}/pid", self.name, stdout=out, stderr=out)
-            code = child.wait(90)
+            code = child.wait(200)
         self.assertEqual(code, 0, self.output())
         with open(f"{self.base}/pid") as file:
             return int(file.read())

@@ -134,6 +134,7 @@ void ProcessIo::WatchLine(stdio::Line::Handler handler) {
 void ProcessIo::EndLine(uint32_t status, std::function<void()> after) {
   loop_.Post([self = shared_from_this(), status, after = std::move(after)]() mutable {
     self->line_status_ = status;
+    self->line_end_ = std::chrono::steady_clock::now();
     self->line_after_ = std::move(after);
     self->TryEndLine();
   });
@@ -145,7 +146,10 @@ void ProcessIo::TryEndLine() {
   for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
     if (!pump || pump->finished()) continue;
     ended = false;
-    if (!line_status_ || (pump->asking() && now - pump->last_progress() >= kSilence)) continue;
+    // The last output may be on its way still when the exit is known.
+    if (!line_status_ ||
+        (pump->asking() && now - std::max(pump->last_progress(), line_end_) >= kSilence))
+      continue;
     loop_.RunAfter(kSilenceCheck, [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->TryEndLine();
     });

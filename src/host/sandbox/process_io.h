@@ -93,6 +93,7 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   bool keeper_released_ = false;
   std::shared_ptr<stdio::Line> line_;
   std::optional<uint32_t> line_status_;
+  std::chrono::steady_clock::time_point line_end_;  // when the status became known
   std::function<void()> line_after_;
 
   std::mutex mutex_;  // guards what follows

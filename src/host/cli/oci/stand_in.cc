@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
 #include <csignal>
+#include <cstdint>
 #include <utility>
 
 #include "host/stdio/line.h"
@@ -23,6 +25,10 @@ namespace kata::cli::oci {
 namespace {
 
 using stdio::LineMessage;
+
+// The linker's: where the program's code begins and ends.
+extern "C" char __executable_start;
+extern "C" char etext;
 
 constexpr int kListenFd = 3;
 constexpr int kGoFd = 4;
@@ -58,13 +64,13 @@ void ForwardSignal(int signals, int line, int terminal) {
 }
 
 // Removes the container whose creator has died.
-[[noreturn]] void GiveUp(const char* root, const char* id, bool is_exec) {
+[[noreturn]] void GiveUp(const char* runtime, const char* root, const char* id, bool is_exec) {
   if (is_exec) ::_exit(kLostStatus);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const char* const words[] = {"kata-runtime", "--root", root, "delete", "--force", id, nullptr};
-  ::execv("/proc/self/exe", const_cast<char* const*>(words));
+  ::execv(runtime, const_cast<char* const*>(words));
   ::_exit(kLostStatus);
 }
 
@@ -74,6 +80,14 @@ void LeaveStreams(bool keep_terminal) {
   const int null = ::open("/dev/null", O_RDWR);
   for (int fd = keep_terminal ? 1 : 0; fd <= 2; ++fd) ::dup2(null, fd);
   if (null > 2) ::close(null);
+}
+
+// From here on a few pages of code are enough: the kernel maps those again as they are used.
+void ForgetCode() {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(&__executable_start) & ~(page - 1);
+  const uintptr_t end = reinterpret_cast<uintptr_t>(&etext) & ~(page - 1);
+  (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 }  // namespace
@@ -134,8 +148,8 @@ int Attend(sys::UniqueFd line, int terminal) {
 }
 
 int RunStandIn(std::span<char* const> line) {
-  // --stand-in ROOT ID init|exec pipes|terminal|own-terminal
-  if (line.size() != 6) return kLostStatus;
+  // --stand-in ROOT ID init|exec pipes|terminal|own-terminal RUNTIME
+  if (line.size() != 7) return kLostStatus;
   const bool is_exec = std::string_view(line[4]) == "exec";
   const bool own_terminal = std::string_view(line[5]) == "own-terminal";
   const bool terminal = own_terminal || std::string_view(line[5]) == "terminal";
@@ -145,7 +159,7 @@ int RunStandIn(std::span<char* const> line) {
   constexpr int kStreams[] = {0, 1, 2};
   auto connection = HandOver(kListenFd, std::span(kStreams, terminal ? 2 : 3), kGoFd);
   ::close(kListenFd);
-  if (!connection) GiveUp(line[2], line[3], is_exec);
+  if (!connection) GiveUp(line[6], line[2], line[3], is_exec);
   LeaveStreams(terminal);
 
   // The creator's word, or its end.
@@ -154,8 +168,9 @@ int RunStandIn(std::span<char* const> line) {
   (void)sys::RetryOnEintr([&] { return ::poll(ready, 2, -1); });
   char word = 0;
   if (ready[0].revents != 0 && sys::RetryOnEintr([&] { return ::read(go.get(), &word, 1); }) != 1) {
-    GiveUp(line[2], line[3], is_exec);
+    GiveUp(line[6], line[2], line[3], is_exec);
   }
+  ForgetCode();
   return Attend(*std::move(connection), terminal ? 0 : -1);
 }
 

@@ -21,6 +21,8 @@ namespace kata::cli::oci {
 
 // The first argument of this program when it is to be a stand-in.
 inline constexpr char kStandInWord[] = "--stand-in";
+// A program that is nothing but a stand-in, a tenth in memory of what this one would be.
+inline constexpr char kStandInProgram[] = "kata-stand-in";
 
 // The exit status when the shim has gone without telling one.
 inline constexpr int kLostStatus = 128 + 9;

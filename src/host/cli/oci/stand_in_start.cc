@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <utility>
@@ -19,7 +20,10 @@ Result<StandIn> StandIn::Start(const StandInRequest& request, const std::string&
   const sys::UniqueFd listener = KATA_TRY(sys::ListenUnix(socket, 0600, 1));
   sys::Pipe go = KATA_TRY(sys::MakePipe());
   sys::Command command;
-  command.executable = OwnProgram();
+  const std::string runtime = OwnProgram();
+  // The small program beside this one, else this one.
+  command.executable = runtime.substr(0, runtime.rfind('/') + 1) + kStandInProgram;
+  if (::access(command.executable.c_str(), X_OK) != 0) command.executable = runtime;
   command.argv = {"kata-runtime",
                   kStandInWord,
                   request.root,
@@ -27,7 +31,8 @@ Result<StandIn> StandIn::Start(const StandInRequest& request, const std::string&
                   request.is_exec ? "exec" : "init",
                   request.own_terminal ? "own-terminal"
                   : request.terminal   ? "terminal"
-                                       : "pipes"};
+                                       : "pipes",
+                  runtime};
   command.cwd = "/";
   command.stdin_fd = request.streams[0];
   command.stdout_fd = request.streams[1];

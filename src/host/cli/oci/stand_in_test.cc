@@ -3,6 +3,7 @@
 // Both ends of the line, without a guest.
 #include "host/cli/oci/stand_in.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include <filesystem>
