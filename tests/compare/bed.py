@@ -43,7 +43,7 @@ class Bed:
         self.env = {**os.environ, **runtime.environment()}
         with open(f"{HERE}/base.json") as file:
             self._spec = file.read()
-        self._kept, self._count = None, 0
+        self._kept, self._count, self._failed = None, 0, {}
 
     def close(self):
         for name in self.cli("list", "-q").out.split():
@@ -62,6 +62,8 @@ class Bed:
             self.cli("delete", "--force", self._kept[1])
             shutil.rmtree(self._kept[2], ignore_errors=True)
             self._kept = None
+        if container in self._failed:
+            raise BedError(self._failed[container])
         if container and not self._kept:
             name, bundle = self._bundle(["sleep", "100000"], container.changes)
             with open(f"{bundle}/log", "wb") as log:
@@ -70,8 +72,8 @@ class Bed:
                 code = child.wait(SECONDS)
             if code:
                 with open(f"{bundle}/log") as log:
-                    raise BedError(f"container {container.name} under {self.runtime.name}: "
-                                   f"{log.read().strip()}")
+                    self._failed[container] = f"no container {container.name}: {log.read().strip()}"
+                raise BedError(self._failed[container])
             self._kept = container, name, bundle
 
     def run(self, case):

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""crun's Python suite: Debian's source, its init built static, one Python per test."""
+
+import glob
+import os
+import re
+import subprocess
+import sys
+
+from outcomes import Outcome
+from programs import on_terminal
+
+SOURCE, TOOLS = "crun", []
+SECONDS_PER_TEST = 240
+
+
+class Suite:
+    def __init__(self, source, tools, work, program, env):
+        self.work, self.tests = work, f"{source}/tests"
+        # /init is the program of its containers; configure's results do not matter to it.
+        with open(f"{work}/config.h", "w"):
+            pass
+        subprocess.run(["gcc", "-w", "-static", "-O1", f"-I{work}", "-o", f"{work}/init",
+                        f"{self.tests}/init.c"], check=True)
+        self.env = {**env, "OCI_RUNTIME": program, "INIT": f"{work}/init",
+                    "PYTHONPATH": self.tests, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def files(self):
+        return sorted(os.path.basename(path) for path in glob.glob(f"{self.tests}/test_*.py"))
+
+    def run(self, name):
+        """{test: Outcome} of one file."""
+        module = name.removesuffix(".py")
+        titles = subprocess.run([sys.executable, "-c", f"import {module}\n"
+                                 f"print(*{module}.all_tests, sep='\\n')"], env=self.env,
+                                cwd=self.work, check=True, text=True,
+                                stdout=subprocess.PIPE).stdout.split()
+        return {f"{name}: {title}": self._one(name, title) for title in titles}
+
+    def _one(self, name, title):
+        out = f"{self.work}/out"
+        code = on_terminal([sys.executable, f"{self.tests}/{name}"],
+                           {**self.env, "RUN_TESTS": title}, self.work, SECONDS_PER_TEST, out)
+        with open(out, errors="replace") as file:
+            text = file.read()
+        if re.search(r"^ok 1 - .*#SKIP", text, re.M):
+            return Outcome("skip", "the suite skips it")
+        if re.search(r"^ok 1 - ", text, re.M):
+            return Outcome("pass")
+        return Outcome("fail", text if code is not None else text + "timeout\n")
