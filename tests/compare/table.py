@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading cases.txt: containers, and the commands to run in each. README.md has the grammar."""
+"""Reading cases.txt, whose head describes its grammar."""
 
 import json
 import re

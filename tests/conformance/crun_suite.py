@@ -11,12 +11,11 @@ from outcomes import Outcome
 from programs import on_terminal
 
 SOURCE, TOOLS = "crun", []
-SECONDS_PER_TEST = 240
 
 
 class Suite:
-    def __init__(self, source, tools, work, program, env):
-        self.work, self.tests = work, f"{source}/tests"
+    def __init__(self, source, tools, work, program, env, seconds):
+        self.work, self.seconds, self.tests = work, seconds, f"{source}/tests"
         # /init is the program of its containers; configure's results do not matter to it.
         with open(f"{work}/config.h", "w"):
             pass
@@ -40,7 +39,7 @@ class Suite:
     def _one(self, name, title):
         out = f"{self.work}/out"
         code = on_terminal([sys.executable, f"{self.tests}/{name}"],
-                           {**self.env, "RUN_TESTS": title}, self.work, SECONDS_PER_TEST, out)
+                           {**self.env, "RUN_TESTS": title}, self.work, self.seconds, out)
         with open(out, errors="replace") as file:
             text = file.read()
         if re.search(r"^ok 1 - .*#SKIP", text, re.M):
