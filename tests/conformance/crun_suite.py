@@ -10,6 +10,7 @@ import sys
 from outcomes import Outcome
 from programs import on_terminal
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE, TOOLS = "crun", []
 
 
@@ -21,6 +22,11 @@ class Suite:
             pass
         subprocess.run(["gcc", "-w", "-static", "-O1", f"-I{work}", "-o", f"{work}/init",
                         f"{self.tests}/init.c"], check=True)
+        if os.path.basename(program) != "crun":
+            with open(f"{work}/runtime", "w") as file:
+                file.write(f"#!/bin/sh\nexec {HERE}/crun-words {program} \"$@\"\n")
+            os.chmod(f"{work}/runtime", 0o755)
+            program = f"{work}/runtime"
         self.env = {**env, "OCI_RUNTIME": program, "INIT": f"{work}/init",
                     "PYTHONPATH": self.tests, "PYTHONDONTWRITEBYTECODE": "1"}
 
