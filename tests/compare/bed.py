@@ -15,7 +15,7 @@ from support.process import BedError, Terminal, run
 from table import apply
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SECONDS = 120
+SECONDS = 300
 # In log lines, in state.json, and as ls prints it.
 TIME = re.compile(r'time="[^"]*"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|[+-]\d\d:\d\d)|'
                   r'[A-Z][a-z]{2} +\d+ \d\d:\d\d ')
@@ -37,6 +37,8 @@ class Bed:
         self.base = f"/tmp/kt-{self.token}"
         os.mkdir(self.base, 0o711)
         runtime.prepare(self.base)
+        if runtime.is_vm:
+            runtime.be_patient()
         self.program = f"{runtime.bin_dir}/kata-runtime" if runtime.is_vm else shutil.which("runc")
         if not self.program:
             raise BedError("no runc: apt-get install runc")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """runc's bats suite: Debian's source, a busybox image made here, one bats run per file."""
 
+import contextlib
 import glob
 import os
 import re
@@ -28,7 +29,7 @@ class Suite:
         self.tests = f"{work}/tests/integration"
         shutil.copytree(f"{source}/tests/integration", self.tests)
         os.makedirs(f"{work}/contrib/cmd/recvtty")
-        os.symlink(f"{HERE}/recvtty", f"{work}/contrib/cmd/recvtty/recvtty")
+        os.symlink(f"{HERE}/stand-ins/recvtty", f"{work}/contrib/cmd/recvtty/recvtty")
         self._make_images()
         # helpers.bash looks for the hierarchies with gawk; busybox's awk knows the same patterns.
         os.makedirs(f"{work}/bin")
@@ -76,6 +77,14 @@ class Suite:
             title = title.replace('\\"', '"').replace("\\$", "$")
             found.setdefault(title, Outcome("fail", f"no verdict; bats ended with {code}"))
         return {f"{name}: {title}": outcome for title, outcome in found.items()}
+
+    @staticmethod
+    def clean():
+        """Removes the cgroups that tests which failed have left."""
+        for top in glob.glob("/sys/fs/cgroup/*/runc-cgroups-integration-test"):
+            for folder, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
 
 
 def parse(text):
