@@ -28,7 +28,7 @@ def read(path):
 
 def write(path, header, table):
     with open(path, "w") as file:
-        file.write("".join(f"# {line}\n" for line in header))
+        file.write("".join(f"# {line}".rstrip() + "\n" for line in header))
         for test, (verdict, reason) in table.items():
             file.write(f"{test}\t{verdict}\t{reason}\n")
 
