@@ -20,6 +20,7 @@ def isolate(program):
     Returns its exit code.
     """
     scratch = tempfile.mkdtemp(prefix="kt-isolated-", dir="/var/tmp")
+    os.chmod(scratch, 0o1777)
     prelude = (f"mount --bind {scratch} /tmp; mount -t tmpfs -o mode=755 tmpfs /run; "
                "mount -t tmpfs tmpfs /dev/shm; mkdir /run/lock; exec \"$@\"")
     try:
