@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """crun's Python suite: Debian's source, its init built static, one Python per test."""
 
+import contextlib
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
 
 from outcomes import Outcome
 from programs import on_terminal
+from support.process import wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE, TOOLS = "crun", []
@@ -17,6 +20,8 @@ SOURCE, TOOLS = "crun", []
 class Suite:
     def __init__(self, source, tools, work, program, env, seconds):
         self.work, self.seconds, self.tests = work, seconds, f"{source}/tests"
+        self.foreign = {*glob.glob("/sys/fs/cgroup/*/test-tmp*"),
+                        *glob.glob("/sys/fs/cgroup/freezer/frozen")}
         # /init is the program of its containers; configure's results do not matter to it.
         with open(f"{work}/config.h", "w"):
             pass
@@ -57,4 +62,21 @@ class Suite:
         return Outcome("fail", text if code is not None else text + "timeout\n")
 
     def clean(self):
-        """Its tests leave nothing outside the folder of the run."""
+        """Ends what tests left running, and removes the cgroups that they made."""
+        tops = {top for pattern in ("*/test-tmp*", "freezer/frozen")
+                for top in glob.glob(f"/sys/fs/cgroup/{pattern}")} - self.foreign
+        for top in tops:
+            with contextlib.suppress(OSError), open(f"{top}/freezer.state", "w") as file:
+                file.write("THAWED")
+            with contextlib.suppress(OSError), open(f"{top}/cgroup.procs") as file:
+                for pid in file.read().split():
+                    os.kill(int(pid), signal.SIGKILL)
+        for top in tops:
+            with contextlib.suppress(OSError, AssertionError):
+                wait_until(lambda top=top: not _processes(top), 10, f"end of the processes in {top}")
+                os.rmdir(top)
+
+
+def _processes(cgroup):
+    with open(f"{cgroup}/cgroup.procs") as file:
+        return file.read()
