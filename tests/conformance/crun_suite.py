@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""crun's Python suite: Debian's source, its init built static, one Python per test."""
+
+import contextlib
+import glob
+import os
+import re
+import signal
+import subprocess
+import sys
+
+from outcomes import Outcome
+from programs import on_terminal
+from support.process import wait_until
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCE, TOOLS = "crun", []
+
+
+class Suite:
+    def __init__(self, source, tools, work, program, env, seconds):
+        self.work, self.seconds, self.tests = work, seconds, f"{source}/tests"
+        self.foreign = {*glob.glob("/sys/fs/cgroup/*/test-tmp*"),
+                        *glob.glob("/sys/fs/cgroup/freezer/frozen")}
+        # /init is the program of its containers; configure's results do not matter to it.
+        with open(f"{work}/config.h", "w"):
+            pass
+        subprocess.run(["gcc", "-w", "-static", "-O1", f"-I{work}", "-o", f"{work}/init",
+                        f"{self.tests}/init.c"], check=True)
+        if os.path.basename(program) != "crun":
+            with open(f"{work}/runtime", "w") as file:
+                file.write(f"#!/bin/sh\nexec {HERE}/stand-ins/crun-words {program} \"$@\"\n")
+            os.chmod(f"{work}/runtime", 0o755)
+            program = f"{work}/runtime"
+        self.env = {**env, "OCI_RUNTIME": program, "INIT": f"{work}/init",
+                    "PYTHONPATH": f"{self.tests}:{HERE}/stand-ins",
+                    "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def files(self):
+        return sorted(os.path.basename(path) for path in glob.glob(f"{self.tests}/test_*.py"))
+
+    def run(self, name):
+        """{test: Outcome} of one file."""
+        module = name.removesuffix(".py")
+        lines = subprocess.run([sys.executable, "-c", f"import {module}\n"
+                                f"for name in {module}.all_tests: print('name', name)"],
+                               env=self.env, cwd=self.work, check=True, text=True,
+                               stdout=subprocess.PIPE).stdout.splitlines()
+        titles = [line.split()[1] for line in lines if line.startswith("name ")]
+        return {f"{name}: {title}": self._one(name, title) for title in titles}
+
+    def _one(self, name, title):
+        out = f"{self.work}/out"
+        code = on_terminal([sys.executable, f"{self.tests}/{name}"],
+                           {**self.env, "RUN_TESTS": title}, self.work, self.seconds, out)
+        with open(out, errors="replace") as file:
+            text = file.read()
+        if re.search(r"^ok 1 - .*#SKIP", text, re.M):
+            return Outcome("skip", "the suite skips it")
+        if re.search(r"^ok 1 - ", text, re.M):
+            return Outcome("pass")
+        return Outcome("fail", text if code is not None else text + "timeout\n")
+
+    def clean(self):
+        """Ends what tests left running, and removes the cgroups that they made."""
+        tops = {top for pattern in ("*/test-tmp*", "freezer/frozen")
+                for top in glob.glob(f"/sys/fs/cgroup/{pattern}")} - self.foreign
+        for top in tops:
+            with contextlib.suppress(OSError), open(f"{top}/freezer.state", "w") as file:
+                file.write("THAWED")
+            with contextlib.suppress(OSError), open(f"{top}/cgroup.procs") as file:
+                for pid in file.read().split():
+                    os.kill(int(pid), signal.SIGKILL)
+        for top in tops:
+            with contextlib.suppress(OSError, AssertionError):
+                wait_until(lambda top=top: not _processes(top), 10, f"end of the processes in {top}")
+                os.rmdir(top)
+
+
+def _processes(cgroup):
+    with open(f"{cgroup}/cgroup.procs") as file:
+        return file.read()
