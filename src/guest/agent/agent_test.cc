@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -123,11 +124,28 @@ TEST_F(AgentTest, RemovesAContainerThatRuns) {
 
 TEST_F(AgentTest, EndsReadersAndWaitersOfARemovedContainer) {
   Run("c1", {"sleep", "1000"});
-  std::thread reader([&] { EXPECT_EQ(Stdout("c1"), ""); });
-  std::thread waiter([&] { EXPECT_EQ(Wait("c1").value_or(-1), 128 + SIGKILL); });
+  const Deadline deadline = Deadline::After(std::chrono::seconds(30));
+  std::promise<Result<agent::ReadStreamResponse>> read;
+  std::promise<Result<agent::WaitProcessResponse>> waited;
+  agent::ReadStreamRequest read_request;
+  read_request.set_container_id("c1");
+  read_request.set_len(100);
+  agent::WaitProcessRequest wait_request;
+  wait_request.set_container_id("c1");
+  // One connection keeps the order of calls: both wait when the removal comes.
+  client_->CallAsync<agent::ReadStreamResponse>(
+      "grpc.AgentService", "ReadStdout", read_request, deadline,
+      [&](Result<agent::ReadStreamResponse> response) { read.set_value(std::move(response)); });
+  client_->CallAsync<agent::WaitProcessResponse>(
+      "grpc.AgentService", "WaitProcess", wait_request, deadline,
+      [&](Result<agent::WaitProcessResponse> response) { waited.set_value(std::move(response)); });
   EXPECT_TRUE(RemoveContainer("c1"));
-  reader.join();
-  waiter.join();
+  const auto data = read.get_future().get();
+  ASSERT_TRUE(data) << data.error().message();
+  EXPECT_EQ(data->data(), "");
+  const auto status = waited.get_future().get();
+  ASSERT_TRUE(status) << status.error().message();
+  EXPECT_EQ(status->status(), 128 + SIGKILL);
 }
 
 TEST_F(AgentTest, PausesAndResumes) {
@@ -165,7 +183,8 @@ TEST_F(AgentTest, ListsProcessesByTheirExecs) {
 }
 
 TEST_F(AgentTest, SignalsEveryProcess) {
-  Run("c1", {"sh", "-c", "trap 'exit 5' TERM; sleep 1000 & echo; wait"});
+  // The first process goes on until the exec has ended: its end would end all others by SIGKILL.
+  Run("c1", {"sh", "-c", "trap : TERM; sleep 1000 & echo; wait; read x; exit 5"});
   EXPECT_EQ(StdoutUntil("c1", "", "\n"), "\n");
   EXPECT_TRUE(Exec("c1", "e1", {"sleep", "1000"}));
   SignalAllRequest request;
@@ -173,6 +192,7 @@ TEST_F(AgentTest, SignalsEveryProcess) {
   request.set_signal(SIGTERM);
   EXPECT_TRUE(Do("SignalAll", request, "kata.cpp.v1.Guest"));
   EXPECT_EQ(Wait("c1", "e1").value_or(-1), 128 + SIGTERM);
+  EXPECT_TRUE(Write("c1", "", "\n"));
   EXPECT_EQ(Wait("c1").value_or(-1), 5);
 }
 
