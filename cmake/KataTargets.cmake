@@ -34,9 +34,10 @@ if(KATA_SANITIZE)
 endif()
 
 # g++ 12 reports uninitialised and overlapping memory inside std::expected and std::string where
-# there is none, so those two warnings are off.
+# there is none, so those warnings are off.
 set(KATA_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough
   -Werror $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>
   -Wno-missing-field-initializers)
 
 # Precompiled headers make the build three times faster. There is one set a kind of target, made on
