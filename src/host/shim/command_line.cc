@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/parse_bool.h"
 #include "oci/id.h"
 
 namespace kata::shim {
@@ -13,17 +14,6 @@ namespace {
 
 std::unexpected<Error> Misuse(std::string message) {
   return Fail(Code::kInvalidArgument, std::move(message));
-}
-
-// The words that Go's strconv.ParseBool takes.
-std::optional<bool> ParseBool(std::string_view word) {
-  for (const std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (word == yes) return true;
-  }
-  for (const std::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (word == no) return false;
-  }
-  return std::nullopt;
 }
 
 // Where the value of a flag goes; nullptr for flags that have none of that kind.

@@ -26,13 +26,14 @@ struct Globals {
   std::string config;  // configuration.toml for new sandboxes; empty: looked up
 };
 
+// Most commands are about one container; those that are not say which words they take.
 struct Command {
   std::string_view name;
-  std::string_view words;  // what follows the flags, for the help
+  std::string_view words = "CONTAINER";  // what follows the flags, for the help
   std::string_view summary;
   std::span<const Flag> flags;
-  size_t min_words = 0;
-  size_t max_words = 0;
+  size_t min_words = 1;
+  size_t max_words = 1;
   bool only_leading_flags = false;
   int error_status = 1;
   // Returns the exit status. Errors are reported by the caller.

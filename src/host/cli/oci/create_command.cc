@@ -89,19 +89,9 @@ Result<int> Run(const Globals& globals, const Arguments& arguments) {
 
 }  // namespace
 
-const Command kCreate{.name = "create",
-                      .words = "CONTAINER",
-                      .summary = "create a container",
-                      .flags = kCreateFlags,
-                      .min_words = 1,
-                      .max_words = 1,
-                      .run = Create};
-const Command kRun{.name = "run",
-                   .words = "CONTAINER",
-                   .summary = "create and run a container",
-                   .flags = kRunFlags,
-                   .min_words = 1,
-                   .max_words = 1,
-                   .run = Run};
+const Command kCreate{
+    .name = "create", .summary = "create a container", .flags = kCreateFlags, .run = Create};
+const Command kRun{
+    .name = "run", .summary = "create and run a container", .flags = kRunFlags, .run = Run};
 
 }  // namespace kata::cli::oci

@@ -80,11 +80,8 @@ Result<int> Events(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 const Command kEvents{.name = "events",
-                      .words = "CONTAINER",
                       .summary = "print statistics and out-of-memory events of a container",
                       .flags = kEventsFlags,
-                      .min_words = 1,
-                      .max_words = 1,
                       .run = Events};
 
 }  // namespace kata::cli::oci

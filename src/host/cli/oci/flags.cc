@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "base/parse_bool.h"
+
 namespace kata::cli::oci {
 namespace {
 
@@ -15,16 +17,6 @@ const Flag* Find(std::span<const Flag> flags, std::string_view name) {
     return flag.name == name || (name.size() == 1 && flag.letter == name.front());
   });
   return it == flags.end() ? nullptr : &*it;
-}
-
-std::optional<bool> ParseBool(std::string_view word) {
-  for (const std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (word == yes) return true;
-  }
-  for (const std::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (word == no) return false;
-  }
-  return std::nullopt;
 }
 
 }  // namespace

@@ -71,7 +71,6 @@ const Command kKill{.name = "kill",
                     .words = "CONTAINER [SIGNAL]",
                     .summary = "send a signal (SIGTERM) to a container's first process",
                     .flags = kKillFlags,
-                    .min_words = 1,
                     .max_words = 2,
                     .run = Kill};
 

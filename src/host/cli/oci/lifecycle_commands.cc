@@ -2,6 +2,7 @@
 //
 // kata-runtime start, pause, resume and delete.
 #include <array>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -34,6 +35,15 @@ Result<int> Start(const Globals& globals, const Arguments& arguments) {
   return 0;
 }
 
+template <class Request>
+Result<int> Ask(const State& state, std::string_view method) {
+  const auto shim = KATA_TRY(Shim::Connect(state.shim));
+  Request request;
+  request.set_id(state.id);
+  KATA_TRY(shim->Call<wellknown::Empty>(method, request));
+  return 0;
+}
+
 Result<int> Pause(const Globals& globals, const Arguments& arguments) {
   const State state = KATA_TRY(LoadState(globals.root, arguments.words().front()));
   const std::string status = KATA_TRY(StatusOf(state));
@@ -41,11 +51,7 @@ Result<int> Pause(const Globals& globals, const Arguments& arguments) {
     return Fail(Code::kFailedPrecondition,
                 fmt::format("container not running or created: {}", status));
   }
-  const auto shim = KATA_TRY(Shim::Connect(state.shim));
-  task::PauseRequest request;
-  request.set_id(state.id);
-  KATA_TRY(shim->Call<wellknown::Empty>("Pause", request));
-  return 0;
+  return Ask<task::PauseRequest>(state, "Pause");
 }
 
 Result<int> Resume(const Globals& globals, const Arguments& arguments) {
@@ -53,11 +59,7 @@ Result<int> Resume(const Globals& globals, const Arguments& arguments) {
   if (KATA_TRY(StatusOf(state)) != "paused") {
     return Fail(Code::kFailedPrecondition, "container not paused");
   }
-  const auto shim = KATA_TRY(Shim::Connect(state.shim));
-  task::ResumeRequest request;
-  request.set_id(state.id);
-  KATA_TRY(shim->Call<wellknown::Empty>("Resume", request));
-  return 0;
+  return Ask<task::ResumeRequest>(state, "Resume");
 }
 
 Result<void> DeleteLocked(const Globals& globals, const std::string& id, bool force) {
@@ -89,33 +91,15 @@ Result<int> Delete(const Globals& globals, const Arguments& arguments) {
 
 }  // namespace
 
-const Command kStart{.name = "start",
-                     .words = "CONTAINER",
-                     .summary = "run the program of a created container",
-                     .flags = {},
-                     .min_words = 1,
-                     .max_words = 1,
-                     .run = Start};
-const Command kPause{.name = "pause",
-                     .words = "CONTAINER",
-                     .summary = "suspend all processes of a container",
-                     .flags = {},
-                     .min_words = 1,
-                     .max_words = 1,
-                     .run = Pause};
-const Command kResume{.name = "resume",
-                      .words = "CONTAINER",
-                      .summary = "resume the processes of a paused container",
-                      .flags = {},
-                      .min_words = 1,
-                      .max_words = 1,
-                      .run = Resume};
+const Command kStart{
+    .name = "start", .summary = "run the program of a created container", .run = Start};
+const Command kPause{
+    .name = "pause", .summary = "suspend all processes of a container", .run = Pause};
+const Command kResume{
+    .name = "resume", .summary = "resume the processes of a paused container", .run = Resume};
 const Command kDelete{.name = "delete",
-                      .words = "CONTAINER",
                       .summary = "delete a container and all that it holds",
                       .flags = kDeleteFlags,
-                      .min_words = 1,
-                      .max_words = 1,
                       .run = Delete};
 
 }  // namespace kata::cli::oci

@@ -81,7 +81,6 @@ const Command kPs{
     .words = "CONTAINER [ps options]",
     .summary = "list the processes of a container, as its virtual machine counts them",
     .flags = kPsFlags,
-    .min_words = 1,
     .max_words = SIZE_MAX,
     .run = Ps};
 

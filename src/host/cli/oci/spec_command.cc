@@ -121,11 +121,14 @@ const Command kSpec{.name = "spec",
                     .words = "",
                     .summary = "write an example of a bundle's config.json",
                     .flags = kSpecFlags,
+                    .min_words = 0,
+                    .max_words = 0,
                     .run = Spec};
 const Command kFeatures{.name = "features",
                         .words = "",
                         .summary = "print what this runtime implements, as JSON",
-                        .flags = {},
+                        .min_words = 0,
+                        .max_words = 0,
                         .run = Features};
 
 }  // namespace kata::cli::oci

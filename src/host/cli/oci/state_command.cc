@@ -101,14 +101,14 @@ Result<int> List(const Globals& globals, const Arguments& arguments) {
 
 }  // namespace
 
-const Command kState{.name = "state",
-                     .words = "CONTAINER",
-                     .summary = "print a container's state as JSON",
-                     .flags = {},
-                     .min_words = 1,
-                     .max_words = 1,
-                     .run = PrintState};
-const Command kList{
-    .name = "list", .words = "", .summary = "list containers", .flags = kListFlags, .run = List};
+const Command kState{
+    .name = "state", .summary = "print a container's state as JSON", .run = PrintState};
+const Command kList{.name = "list",
+                    .words = "",
+                    .summary = "list containers",
+                    .flags = kListFlags,
+                    .min_words = 0,
+                    .max_words = 0,
+                    .run = List};
 
 }  // namespace kata::cli::oci

@@ -145,11 +145,8 @@ Result<int> Update(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 const Command kUpdate{.name = "update",
-                      .words = "CONTAINER",
                       .summary = "change the limits of a container",
                       .flags = kUpdateFlags,
-                      .min_words = 1,
-                      .max_words = 1,
                       .run = Update};
 
 }  // namespace kata::cli::oci
