@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kMaxLine = 4096;
 
 std::atomic<int> output{STDERR_FILENO};
+std::atomic<size_t> output_limit{0};
+std::atomic<size_t> output_size{0};
 std::atomic<Level> threshold{Level::kInfo};
 
 std::string& CommonFields() {
@@ -76,9 +78,22 @@ void AppendField(std::string& line, const Field& field) {
   }
 }
 
+// Two threads that meet at the limit may both empty the file, which loses a line.
+void KeepWithinLimit(int fd, size_t size) {
+  const size_t limit = output_limit;
+  if (limit == 0 || output_size.fetch_add(size) + size <= limit) return;
+  // A pipe cannot be emptied so, and needs it not: its reader takes the lines.
+  if (::ftruncate(fd, 0) != 0) return;
+  output_size = size;
+}
+
 }  // namespace
 
-void SetOutput(int fd) { output = fd; }
+void SetOutput(int fd, size_t limit) {
+  output = fd;
+  output_limit = limit;
+  output_size = 0;
+}
 void SetLevel(Level level) { threshold = level; }
 bool Enabled(Level level) { return level >= threshold.load(std::memory_order_relaxed); }
 
@@ -122,6 +137,7 @@ void Write(Level level, std::string_view message, std::initializer_list<Field> f
   line += '\n';
   pollfd ready{.fd = fd, .events = POLLOUT, .revents = 0};
   if (::poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT)) return;
+  KeepWithinLimit(fd, line.size());
   [[maybe_unused]] const ssize_t written = ::write(fd, line.data(), line.size());
 }
 

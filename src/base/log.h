@@ -32,8 +32,9 @@ struct Field {
 };
 
 // Sends every later line to `fd`, which must stay open while the process logs; -1 discards lines.
-// At first lines go to standard error.
-void SetOutput(int fd);
+// At first lines go to standard error. A file that is appended to is emptied before this process
+// has written more than `limit` bytes to it; 0 is no limit.
+void SetOutput(int fd, size_t limit = 0);
 // Lines below `level` are not made. kInfo at first.
 void SetLevel(Level level);
 bool Enabled(Level level);

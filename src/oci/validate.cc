@@ -197,6 +197,7 @@ Result<void> ValidateResources(const LinuxResources& resources) {
   if (cpu.has_idle() && cpu.idle() != 0 && cpu.idle() != 1) {
     return Refuse("cpu.idle", fmt::format("{} is neither 0 nor 1", cpu.idle()));
   }
+  KATA_TRY(RequireLimit("pids.limit", resources.pids().limit()));
   KATA_TRY(RequireRange("blockIO.weight", resources.block_io().weight(), 10, 1000));
   for (int i = 0; i < resources.devices_size(); ++i) {
     const LinuxDeviceCgroup& rule = resources.devices(i);

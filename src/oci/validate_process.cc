@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -103,6 +105,17 @@ Result<void> ValidateIoPriority(const IoPriority& priority) {
   return {};
 }
 
+// "/proc/self/fd/7" and the like: a directory that the runtime may have open, outside of the root.
+bool LeadsThroughDescriptor(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    const size_t end = std::min(path.find('/'), path.size());
+    if (end > 0) parts.push_back(path.substr(0, end));
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return parts.size() > 2 && parts[0] == "proc" && IsOneOf("fd"sv, parts);
+}
+
 }  // namespace
 
 Result<void> ValidateCpuList(std::string_view where, std::string_view list) {
@@ -134,6 +147,9 @@ Result<void> ValidateProcess(const Process& process) {
     return Refuse("process.args", "is empty, so there is no command to run");
   }
   KATA_TRY(RequireAbsolute("process.cwd", process.cwd()));
+  if (LeadsThroughDescriptor(process.cwd())) {
+    return RefuseValue("process.cwd", process.cwd(), "leads through an open file of the runtime");
+  }
   for (int i = 0; i < process.env_size(); ++i) {
     const size_t equals = process.env(i).find('=');
     if (equals == std::string::npos || equals == 0) {

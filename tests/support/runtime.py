@@ -66,6 +66,7 @@ class Kata(Runtime):
     name = "kata"
     type = "io.containerd.kata.v2"
     is_vm = True
+    memory_mib = 256  # of the machine, before its containers' limits
     # What the timed probe of /dev/kvm found, kept until the next boot so that it runs once.
     known_leftovers = re.compile(r"^file /run/kata-containers/accelerator\.json$")
 
@@ -85,7 +86,7 @@ class Kata(Runtime):
 
     def values(self):
         return {"path": find("qemu-system-x86_64"), "kernel": self.kernel, "initrd": self.initrd,
-                "machine_type": "q35", "default_vcpus": 1, "default_memory": 256,
+                "machine_type": "q35", "default_vcpus": 1, "default_memory": self.memory_mib,
                 "shared_fs": "virtio-fs", "virtio_fs_daemon": find("virtiofsd")}
 
     def write_config(self, path, /, agent=None, **changes):

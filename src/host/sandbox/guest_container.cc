@@ -54,10 +54,10 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
   container.container_id_ = container_id;
   container.request_.set_container_id(container_id);
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
+  container.disks_ = std::move(plan.disks);
   *container.request_.mutable_oci() = std::move(plan.spec);
-  auto prepared = container.ShareRootfs(machine, rootfs, bundle, plan.volumes);
+  auto prepared = container.ShareRootfs(machine, rootfs, bundle, plan);
   if (prepared) prepared = container.ShareVolumes(machine, plan.volumes);
-  if (prepared) prepared = container.AttachDisks(machine, plan.disks);
   if (!prepared) {
     container.Remove(machine);
     return std::unexpected(std::move(prepared).error());
@@ -67,16 +67,18 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
 
 Result<void> GuestContainer::ShareRootfs(Machine& machine,
                                          const std::vector<storage::RootfsMount>& rootfs,
-                                         const std::string& bundle,
-                                         const std::vector<SharedVolume>& volumes) {
-  const auto mount_points = MountPointsOf(request_.oci(), volumes);
+                                         const std::string& bundle, const GuestPlan& plan) {
+  const auto mount_points = MountPointsOf(request_.oci(), plan.volumes);
   oci::Root& root = *request_.mutable_oci()->mutable_root();
   const std::string directory =
       root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
   root.set_path(KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
     return share.AddRootfs(container_id_, rootfs, directory, root.readonly(), mount_points);
   })));
-  return {};
+  const storage::RootUse use = PlanRootUse(request_.oci(), plan.host_hooks);
+  return machine.WithShare([&](storage::SharedDirectory& share) {
+    return storage::CheckRoot(share.RootfsOf(container_id_), use);
+  });
 }
 
 Result<void> GuestContainer::ShareVolumes(Machine& machine,
@@ -93,8 +95,8 @@ Result<void> GuestContainer::ShareVolumes(Machine& machine,
   return {};
 }
 
-Result<void> GuestContainer::AttachDisks(Machine& machine, const std::vector<GuestDisk>& disks) {
-  for (const GuestDisk& disk : disks) {
+Result<void> GuestContainer::AttachDisks(Machine& machine) {
+  for (const GuestDisk& disk : disks_) {
     const std::string id = DiskId(container_id_, disk_ids_.size());
     hypervisor::Disk device;
     device.id = id;

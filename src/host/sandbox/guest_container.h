@@ -18,11 +18,16 @@ namespace kata::sandbox {
 
 class GuestContainer {
  public:
-  // Carries out `plan`. After a failure nothing of it is left.
+  // Mounts what `plan` shares and looks for mistakes in it; the machine is open and need not have
+  // booted. After a failure nothing of it is left.
+  // Errors  those of storage::CheckRoot
   static Result<GuestContainer> Prepare(Machine& machine, const std::string& container_id,
                                         GuestPlan plan,
                                         const std::vector<storage::RootfsMount>& rootfs,
                                         const std::string& bundle);
+
+  // Attaches the plan's disks to the machine, which has booted.
+  Result<void> AttachDisks(Machine& machine);
 
   // What the agent is to be asked.
   const agent::CreateContainerRequest& request() const { return request_; }
@@ -33,12 +38,12 @@ class GuestContainer {
 
  private:
   Result<void> ShareRootfs(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
-                           const std::string& bundle, const std::vector<SharedVolume>& volumes);
+                           const std::string& bundle, const GuestPlan& plan);
   Result<void> ShareVolumes(Machine& machine, const std::vector<SharedVolume>& volumes);
-  Result<void> AttachDisks(Machine& machine, const std::vector<GuestDisk>& disks);
 
   std::string container_id_;
   agent::CreateContainerRequest request_;
+  std::vector<GuestDisk> disks_;
   std::vector<std::string> disk_ids_;
 };
 

@@ -136,7 +136,7 @@ Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input
   return keep(std::move(mount));
 }
 
-void PlanDevices(GuestPlan& plan, const PlanInput& input) {
+Result<void> PlanDevices(GuestPlan& plan, const PlanInput& input) {
   const bool privileged = IsPrivileged(plan.spec);
   auto& devices = *plan.spec.mutable_linux()->mutable_devices();
   google::protobuf::RepeatedPtrField<oci::LinuxDevice> kept;
@@ -150,8 +150,9 @@ void PlanDevices(GuestPlan& plan, const PlanInput& input) {
       plan.disks.push_back({device.path(), device.path(), false});
       *kept.Add() = std::move(device);
     } else {
-      plan.notes.push_back(
-          fmt::format("device {}: no such block device on the host", device.path()));
+      return Fail(
+          Code::kNotFound,
+          fmt::format("linux.devices: \"{}\": no such block device on the host", device.path()));
     }
   }
   devices.Swap(&kept);
@@ -161,6 +162,7 @@ void PlanDevices(GuestPlan& plan, const PlanInput& input) {
         "it needs with --device, without --privileged",
         left_out));
   }
+  return {};
 }
 
 // What a guest's kernel, or version 2 of control groups, does not have.
@@ -182,6 +184,9 @@ void NoteLabels(GuestPlan& plan) {
 void RemoveWhatStaysOnTheHost(GuestPlan& plan, const PlanInput& input) {
   oci::Spec& spec = plan.spec;
   // The host runs the others.
+  plan.host_hooks = spec.hooks().prestart_size() > 0 || spec.hooks().create_runtime_size() > 0 ||
+                    spec.hooks().create_container_size() > 0 ||
+                    spec.hooks().start_container_size() > 0;
   oci::Hooks in_guest;
   *in_guest.mutable_start_container() = spec.hooks().start_container();
   spec.clear_hooks();
@@ -255,6 +260,27 @@ void RemoveHostResources(oci::LinuxResources* resources, const std::vector<Guest
   }
 }
 
+storage::RootUse PlanRootUse(const oci::Spec& spec, bool host_hooks) {
+  constexpr std::string_view kPath = "PATH=";
+  storage::RootUse use{.program = spec.process().args(0),
+                       .cwd = spec.process().cwd(),
+                       .search_path = {},
+                       .mounts = {},
+                       .hooks = host_hooks};
+  for (const std::string& entry : spec.process().env()) {
+    if (entry.starts_with(kPath)) use.search_path = entry.substr(kPath.size());
+  }
+  for (const oci::Mount& mount : spec.mounts()) {
+    const bool kernel = mount.type() == "proc" || mount.type() == "sysfs" ||
+                        mount.destination() == "/dev" || mount.destination() == "/proc" ||
+                        mount.destination() == "/sys";
+    const bool empty = mount.type() == "tmpfs" && !HasOption(mount, "tmpcopyup");
+    use.mounts.push_back(
+        {.destination = mount.destination(), .kernel = kernel, .files = !kernel && !empty});
+  }
+  return use;
+}
+
 dev_t DeviceNumber(const std::string& path) {
   struct stat status{};
   return ::stat(path.c_str(), &status) == 0 ? status.st_rdev : 0;
@@ -273,7 +299,7 @@ Result<GuestPlan> PlanGuest(const oci::Spec& spec, const PlanInput& input) {
   GuestPlan plan;
   plan.spec = spec;
   KATA_TRY(PlanNamespaces(plan, input));
-  PlanDevices(plan, input);
+  KATA_TRY(PlanDevices(plan, input));
   plan.spec.clear_mounts();
   for (const oci::Mount& mount : spec.mounts()) KATA_TRY(PlanMount(plan, mount, input));
   RemoveWhatStaysOnTheHost(plan, input);

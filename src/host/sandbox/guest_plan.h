@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "host/storage/root_check.h"
 #include "proto/oci.pb.h"
 
 namespace kata::sandbox {
@@ -57,13 +58,17 @@ struct GuestPlan {
   std::vector<SharedVolume> volumes;
   std::vector<GuestDisk> disks;
   bool share_pid_namespace = false;
+  bool host_hooks = false;  // programs of the host run before the container's own
   // What was asked for and is left out, in words for the log.
   std::vector<std::string> notes;
 };
 
-// Errors  kNotFound       a bind mount's source does not exist
+// Errors  kNotFound       a bind mount's source or a block device does not exist
 //         kUnimplemented  the host's network namespace, or a namespace of a stranger, is asked for
 Result<GuestPlan> PlanGuest(const oci::Spec& spec, const PlanInput& input);
+
+// How a container with the guest's specification `spec` will use its root file system.
+storage::RootUse PlanRootUse(const oci::Spec& spec, bool host_hooks);
 
 // Takes out of `resources` what a guest cannot honour and says so in `notes`. `disks` are those of
 // the container.

@@ -209,5 +209,34 @@ TEST_F(GuestPlanTest, WhatBelongsToTheHostStaysThere) {
   EXPECT_TRUE(Plan().spec.linux().has_seccomp());
 }
 
+TEST_F(GuestPlanTest, ABlockDeviceThatDoesNotExistIsRefused) {
+  AddDevice("/dev/none", "b");
+  const auto plan = PlanGuest(spec_, input_);
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code(), Code::kNotFound);
+  EXPECT_EQ(plan.error().message(),
+            "linux.devices: \"/dev/none\": no such block device on the host");
+}
+
+TEST_F(GuestPlanTest, TellsWhatMayBringProgramsIntoTheRoot) {
+  oci::Process& process = *spec_.mutable_process();
+  process.add_args("tool");
+  process.set_cwd("/srv");
+  process.add_env("PATH=/old");
+  process.add_env("PATH=/bin");
+  AddMount("/proc", "proc", "proc");
+  AddMount("/dev", "tmpfs", "tmpfs");
+  AddMount("/tmp", "tmpfs", "tmpfs");
+  AddMount("/opt", "tmpfs", "tmpfs", {"tmpcopyup"});
+  AddMount("/data", "/host", "bind", {"rbind"});
+  const storage::RootUse use = PlanRootUse(spec_, false);
+  EXPECT_EQ(use.program, "tool");
+  EXPECT_EQ(use.cwd, "/srv");
+  EXPECT_EQ(use.search_path, "/bin");
+  std::string kinds;
+  for (const auto& mount : use.mounts) kinds += mount.kernel ? 'k' : mount.files ? 'f' : '-';
+  EXPECT_EQ(kinds, "kk-ff");
+}
+
 }  // namespace
 }  // namespace kata::sandbox

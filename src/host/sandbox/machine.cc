@@ -42,12 +42,25 @@ Machine::Machine(std::string sandbox_id, std::string owner, sys::EventLoop& loop
 
 Machine::~Machine() = default;
 
-Result<void> Machine::Boot(const config::Loaded& config, const MachineSize& size,
-                           const agent::CreateSandboxRequest& sandbox, sys::UniqueFd network) {
+Result<void> Machine::Open(const config::Loaded& config) {
+  if (open_) return {};
   KATA_TRY(config::RequireFiles(config));
   KATA_TRY(BeginRecord());
   config_ = config.config;
   stopping_ = false;
+  open_ = true;
+  auto share = storage::SharedDirectory::Create(id_);
+  if (!share) {
+    Stop();
+    return std::unexpected(std::move(share).error());
+  }
+  const std::lock_guard lock(share_mutex_);
+  share_ = *std::move(share);
+  return {};
+}
+
+Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
+                           sys::UniqueFd network) {
   auto started = StartParts(size, sandbox, std::move(network));
   if (!started) {
     Error error = Explain(std::move(started).error());
@@ -90,16 +103,12 @@ Result<void> Machine::StartParts(const MachineSize& size,
                                  sys::UniqueFd network) {
   Phases phases;
   const Deadline deadline = Deadline::After(seconds(config_.agent.dial_timeout_s));
-  {
-    const std::lock_guard lock(share_mutex_);
-    share_ = KATA_TRY(storage::SharedDirectory::Create(id_));
-  }
-  phases.End("share");
-
+  const std::string served = KATA_TRY(WithShare(
+      [](storage::SharedDirectory& share) -> Result<std::string> { return share.served(); }));
   KATA_TRY(sys::MakeDirs(VmDirectory(id_), 0700));
   virtiofsd_ =
       KATA_TRY(storage::Virtiofsd::Start({.program = config_.hypervisor.virtio_fs_daemon,
-                                          .shared_directory = share_->served(),
+                                          .shared_directory = served,
                                           .run_directory = VmDirectory(id_),
                                           .cache = config_.hypervisor.virtio_fs_cache,
                                           .extra_args = config_.hypervisor.virtio_fs_extra_args},
@@ -278,6 +287,7 @@ void Machine::Stop() {
     record = std::exchange(record_, SandboxRecord{});
   }
   booted_ = false;
+  open_ = false;
   // What is still recorded has ended by now; this removes the files, the record last.
   if (!record.paths.empty()) LogIfFailed(Cleanup(record, Deadline::After(seconds(5))));
 }

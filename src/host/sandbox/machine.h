@@ -39,12 +39,17 @@ class Machine {
   Machine& operator=(const Machine&) = delete;
   ~Machine();
 
-  // Starts everything and returns when the agent serves and the sandbox exists in the guest. After
-  // a failure nothing is left, and Boot may be tried again. The VMM lives in the network namespace
-  // `network`.
+  // Writes the record and makes the shared directory, so that files can be mounted, and mistakes in
+  // them found, before anything boots. Stop() undoes it. What is open already stays as it is.
   // Errors  kAlreadyExists  a sandbox of this id lives in another namespace
-  Result<void> Boot(const config::Loaded& config, const MachineSize& size,
-                    const agent::CreateSandboxRequest& sandbox, sys::UniqueFd network);
+  //         kNotFound       a file that a machine needs is missing
+  Result<void> Open(const config::Loaded& config);
+  // Once open, starts everything and returns when the agent serves and the sandbox exists in the
+  // guest. After a failure nothing is left, and Open and Boot may be tried again. The VMM lives in
+  // the network namespace `network`.
+  Result<void> Boot(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
+                    sys::UniqueFd network);
+  bool is_open() const { return open_; }
   bool booted() const { return booted_; }
   // False once the machine has ended or is being stopped.
   bool alive() const { return alive_; }
@@ -59,6 +64,7 @@ class Machine {
     if (!share_) return Fail(Code::kUnavailable, "the sandbox has ended");
     return work(*share_);
   }
+  // Once open.
   const config::Config& config() const { return config_; }
   // Of the VMM; 0 before it was started.
   int pid() const { return pid_; }
@@ -98,6 +104,7 @@ class Machine {
   std::unique_ptr<storage::Virtiofsd> virtiofsd_;
   std::unique_ptr<hypervisor::Hypervisor> vm_;
   std::unique_ptr<agent::AgentClient> agent_;  // set under mutex_
+  std::atomic<bool> open_ = false;
   std::atomic<bool> booted_ = false;
   std::atomic<bool> alive_ = false;
   std::atomic<bool> stopping_ = false;

@@ -122,9 +122,11 @@ class Sandbox {
                                                const std::string& exec_id) const;
   Result<void> CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
                              Container& container);
+  // Opens the machine for the first container, configured as that one's annotations say.
+  Result<void> OpenFor(const oci::Spec& spec, const config::Loaded& config);
   // Boots the machine, or makes the running one big enough for one container more.
   Result<void> BootFor(const std::string& container_id, const oci::Spec& spec,
-                       const GuestPlan& plan, const config::Loaded& config);
+                       bool share_pid_namespace);
   // Observer::on_exit shall hear of the process's end.
   void Report(const std::string& container_id, Process& process);
   void WaitForExit(const std::string& container_id, const std::shared_ptr<Process>& process);

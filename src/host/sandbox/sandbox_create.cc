@@ -127,8 +127,8 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   const auto io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
   undo.Add([io] { io->Close(); });
   phases.End("plan");
-  KATA_TRY(BootFor(request.id, spec, plan, config));
-  phases.End("boot");
+  const bool share_pid_namespace = plan.share_pid_namespace;
+  KATA_TRY(OpenFor(spec, config));
   machine_.RecordContainer(request.id);
   undo.Add([this, &request] { machine_.ForgetContainer(request.id); });
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
@@ -137,6 +137,10 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
       machine_, request.id, std::move(plan), request.rootfs, request.bundle)));
   undo.Add([this, &guest] { guest->Remove(machine_); });
   phases.End("mounts");
+  KATA_TRY(BootFor(request.id, spec, share_pid_namespace));
+  phases.End("boot");
+  KATA_TRY(guest->AttachDisks(machine_));
+  phases.End("disks");
   container.SetHooks(HookRunner(request.id, request.bundle, spec));
   // As at every end of a container, whether it has lived or not.
   undo.Add([&container] { container.hooks().RunPoststop(); });
@@ -156,8 +160,20 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   return {};
 }
 
+Result<void> Sandbox::OpenFor(const oci::Spec& spec, const config::Loaded& config) {
+  const std::lock_guard lock(boot_mutex_);
+  if (machine_.is_open()) return {};
+  config::Loaded effective = config;
+  KATA_TRY(
+      config::ApplyAnnotations({spec.annotations().begin(), spec.annotations().end()}, &effective));
+  for (size_t i = config.warnings.size(); i < effective.warnings.size(); ++i) {
+    log::Warn(effective.warnings[i]);
+  }
+  return machine_.Open(effective);
+}
+
 Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& spec,
-                              const GuestPlan& plan, const config::Loaded& config) {
+                              bool share_pid_namespace) {
   const std::lock_guard lock(boot_mutex_);
   const MachineSize size = SizeOf(spec.linux().resources());
   if (machine_.booted()) {
@@ -168,22 +184,16 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
     const std::lock_guard sizes(mutex_);
     sizes_[container_id] = size;
   }
-  config::Loaded effective = config;
-  KATA_TRY(
-      config::ApplyAnnotations({spec.annotations().begin(), spec.annotations().end()}, &effective));
-  for (size_t i = config.warnings.size(); i < effective.warnings.size(); ++i) {
-    log::Warn(effective.warnings[i]);
-  }
+  const config::Config& config = machine_.config();
   agent::CreateSandboxRequest request;
   request.set_sandbox_id(id_);
   request.set_hostname(spec.hostname());
-  request.set_sandbox_pidns(plan.share_pid_namespace);
+  request.set_sandbox_pidns(share_pid_namespace);
   AddSharedDirectory(request);
   AddSharedMemory(request);
-  AddKernelModules(effective.config.agent.kernel_modules, request);
+  AddKernelModules(config.agent.kernel_modules, request);
   sys::UniqueFd network = KATA_TRY(OpenNetwork(spec));
-  KATA_TRY(machine_.Boot(effective, TotalSize(effective.config.hypervisor, size), request,
-                         std::move(network)));
+  KATA_TRY(machine_.Boot(TotalSize(config.hypervisor, size), request, std::move(network)));
   WatchOom();
   return {};
 }

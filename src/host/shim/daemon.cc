@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "host/sandbox/hooks.h"
 #include "host/shim/events.h"
-#include "host/shim/log_fifo.h"
+#include "host/shim/shim_log.h"
 #include "host/shim/task_service.h"
 #include "sys/event_loop.h"
 #include "sys/file.h"
@@ -69,8 +69,8 @@ Result<void> Serve(const DaemonArgs& args) {
 
 int RunDaemon(const DaemonArgs& args) {
   PrepareProcess();
-  auto log_fd = OpenLogFifo(args.bundle);
-  log::SetOutput(log_fd ? log_fd->get() : -1);
+  auto log_fd = OpenShimLog(args.bundle);
+  log::SetOutput(log_fd ? log_fd->get() : -1, kMaxLogFile);
   if (args.debug) log::SetLevel(log::Level::kDebug);
   log::SetCommonFields({{"sandbox", args.id}, {"namespace", args.namespace_name}});
   LogIfFailed(Serve(args));

@@ -72,7 +72,16 @@ TaskService::TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::Work
       events_(events),
       end_(std::move(end)),
       socket_path_(args.socket_path),
-      sandbox_(args.id, args.socket_path, args.namespace_name, loop, MakeObserver()) {}
+      sandbox_(args.id, args.socket_path, args.namespace_name, loop, MakeObserver()),
+      idle_(
+          loop, IdleEnd::kPatience, [this] { return !sandbox_.HasContainers(); },
+          [this] {
+            log::Warn("no container and no caller for two minutes: the shim ends");
+            pool_.Run([this] {
+              ShutDown();
+              end_();
+            });
+          }) {}
 
 sandbox::Observer TaskService::MakeObserver() {
   return {.on_started =
@@ -197,7 +206,9 @@ Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskReque
                                             .bundle = request.bundle(),
                                             .rootfs = RootfsOf(request),
                                             .stdio = StdioOf(request)};
-  KATA_TRY(sandbox_.Create(container, config));
+  auto created = sandbox_.Create(container, config);
+  idle_.Watch();
+  KATA_TRY(std::move(created));
   events_.TaskCreate(request, pid());
   task::CreateTaskResponse response;
   response.set_pid(pid());
@@ -215,6 +226,7 @@ Result<task::DeleteResponse> TaskService::Delete(const task::DeleteRequest& requ
   const uint32_t vmm = pid();
   const sandbox::ExitInfo exit = KATA_TRY(sandbox_.Delete(request.id(), request.exec_id()));
   events_.TaskDelete(request.id(), request.exec_id(), vmm, exit.status, exit.at);
+  if (request.exec_id().empty()) idle_.Watch();
   task::DeleteResponse response;
   response.set_pid(vmm);
   response.set_exit_status(exit.status);
@@ -321,12 +333,16 @@ void TaskService::HandleShutdown(ttrpc::CallContext, task::ShutdownRequest reque
   // A pod's shim serves its other containers on.
   if (sandbox_.HasContainers() && !request.now()) return responder.ReplyEmpty();
   pool_.Run([this, responder = std::move(responder)]() mutable {
-    // First of all, so that a successor of the same id binds a socket of its own.
-    LogIfFailed(sys::RemoveFile(socket_path_));
-    sandbox_.Shutdown();
+    ShutDown();
     responder.ReplyEmpty();
     end_();
   });
+}
+
+void TaskService::ShutDown() {
+  // First of all, so that a successor of the same id binds a socket of its own.
+  LogIfFailed(sys::RemoveFile(socket_path_));
+  sandbox_.Shutdown();
 }
 
 }  // namespace kata::shim

@@ -17,6 +17,7 @@
 #include "host/sandbox/sandbox.h"
 #include "host/shim/daemon.h"
 #include "host/shim/events.h"
+#include "host/shim/idle_end.h"
 #include "proto/task.pb.h"
 #include "proto/wellknown.pb.h"
 #include "sys/event_loop.h"
@@ -27,8 +28,8 @@ namespace kata::shim {
 
 class TaskService {
  public:
-  // `end` is called once, on a pool thread, when containerd has asked for the end and nothing is
-  // left.
+  // `end` is called once, on a pool thread, when nothing is left and containerd has asked for the
+  // end or has given up.
   TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::WorkerPool& pool,
               EventPublisher& events, std::function<void()> end);
   TaskService(const TaskService&) = delete;
@@ -62,6 +63,8 @@ class TaskService {
   Result<task::StatsResponse> Stats(const task::StatsRequest& request);
   Result<task::ConnectResponse> Connect(const task::ConnectRequest& request);
 
+  // Ends what there is. On a pool thread.
+  void ShutDown();
   Result<config::Loaded> LoadConfig(const task::CreateTaskRequest& request);
   sandbox::Observer MakeObserver();
   uint32_t pid() const { return static_cast<uint32_t>(sandbox_.pid()); }
@@ -71,6 +74,7 @@ class TaskService {
   const std::function<void()> end_;
   const std::string socket_path_;
   sandbox::Sandbox sandbox_;
+  IdleEnd idle_;
 };
 
 }  // namespace kata::shim

@@ -73,12 +73,16 @@ Result<SharedDirectory> SharedDirectory::Create(const std::string& sandbox_id) {
   return share;
 }
 
+std::string SharedDirectory::RootfsOf(const std::string& container_id) const {
+  return fmt::format("{}/{}/rootfs", Mounts(), container_id);
+}
+
 Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
                                                const std::vector<RootfsMount>& mounts,
                                                const std::string& directory, bool read_only,
                                                const std::vector<MountPoint>& mount_points) {
   const std::string parent = fmt::format("{}/{}", Mounts(), container_id);
-  const std::string target = parent + "/rootfs";
+  const std::string target = RootfsOf(container_id);
   Rollback undo;
   KATA_TRY(sys::MakeDirs(target));
   undo.Add([parent, target] {

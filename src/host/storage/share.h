@@ -45,6 +45,8 @@ class SharedDirectory {
                                 const std::vector<RootfsMount>& mounts,
                                 const std::string& directory, bool read_only,
                                 const std::vector<MountPoint>& mount_points = {});
+  // Where a container's root file system is on the host.
+  std::string RootfsOf(const std::string& container_id) const;
 
   // Shows a host file or directory to the guest under a name made from `container_id`, `index` and
   // the last part of `destination`; returns its path in the guest. `read_only` holds on this side,

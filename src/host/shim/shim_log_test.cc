@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host/shim/log_fifo.h"
+#include "host/shim/shim_log.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 namespace kata::shim {
 namespace {
 
-class LogFifoTest : public testing::Test {
+class ShimLogTest : public testing::Test {
  protected:
   void SetUp() override {
     char name[] = "/tmp/kata-log-XXXXXX";
@@ -29,9 +29,9 @@ class LogFifoTest : public testing::Test {
   std::string bundle_;
 };
 
-TEST_F(LogFifoTest, KeepsLinesForAReaderThatComesLater) {
+TEST_F(ShimLogTest, KeepsLinesForAReaderThatComesLater) {
   ASSERT_EQ(::mkfifo((bundle_ + "/log").c_str(), 0600), 0);
-  const auto fd = OpenLogFifo(bundle_);
+  const auto fd = OpenShimLog(bundle_);
   ASSERT_TRUE(fd);
   log::SetOutput(fd->get());
   log::Info("hello");
@@ -43,21 +43,30 @@ TEST_F(LogFifoTest, KeepsLinesForAReaderThatComesLater) {
   EXPECT_NE(std::string(buffer, static_cast<size_t>(n)).find("msg=\"hello\""), std::string::npos);
 }
 
-TEST_F(LogFifoTest, WithoutAnyReaderItFillsAndDrops) {
+TEST_F(ShimLogTest, WithoutAnyReaderItFillsAndDrops) {
   ASSERT_EQ(::mkfifo((bundle_ + "/log").c_str(), 0600), 0);
-  const auto fd = OpenLogFifo(bundle_);
+  const auto fd = OpenShimLog(bundle_);
   ASSERT_TRUE(fd);
   log::SetOutput(fd->get());
   for (int i = 0; i < 2000; ++i) log::Info(std::string(100, 'x'));
 }
 
-TEST_F(LogFifoTest, ABundleWithoutFifoGetsNull) {
-  EXPECT_TRUE(OpenLogFifo(bundle_));
-  ASSERT_TRUE(sys::WriteFile(bundle_ + "/log", "file"));
-  const auto fd = OpenLogFifo(bundle_);
+TEST_F(ShimLogTest, ABundleWithoutLogGetsNull) {
+  const auto fd = OpenShimLog(bundle_);
   ASSERT_TRUE(fd);
-  ASSERT_EQ(::write(fd->get(), "x", 1), 1);
-  EXPECT_EQ(sys::ReadFile(bundle_ + "/log").value(), "file");
+  EXPECT_EQ(::write(fd->get(), "x", 1), 1);
+  EXPECT_FALSE(sys::Exists(bundle_ + "/log"));
+}
+
+TEST_F(ShimLogTest, AFileKeepsTheLastLinesAndIsBounded) {
+  ASSERT_TRUE(sys::WriteFile(bundle_ + "/log", ""));
+  const auto fd = OpenShimLog(bundle_);
+  ASSERT_TRUE(fd);
+  log::SetOutput(fd->get(), 1000);
+  for (int i = 0; i < 100; ++i) log::Info("line " + std::to_string(i));
+  const std::string text = sys::ReadFile(bundle_ + "/log").value();
+  EXPECT_LE(text.size(), 1000U);
+  EXPECT_NE(text.find("msg=\"line 99\""), std::string::npos);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host/shim/log_fifo.h"
+#include "host/shim/shim_log.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,12 +10,15 @@
 
 namespace kata::shim {
 
-Result<sys::UniqueFd> OpenLogFifo(const std::string& bundle) {
+Result<sys::UniqueFd> OpenShimLog(const std::string& bundle) {
   // Open for reading too, the fifo needs no reader to be opened and none to stay: containerd may
   // be restarted.
-  auto fifo = sys::Open(bundle + "/log", O_RDWR | O_NONBLOCK | O_NOFOLLOW);
+  auto log = sys::Open(bundle + "/log", O_RDWR | O_APPEND | O_NONBLOCK | O_NOFOLLOW);
   struct stat status{};
-  if (fifo && ::fstat(fifo->get(), &status) == 0 && S_ISFIFO(status.st_mode)) return fifo;
+  if (log && ::fstat(log->get(), &status) == 0 &&
+      (S_ISFIFO(status.st_mode) || S_ISREG(status.st_mode))) {
+    return log;
+  }
   return sys::Open("/dev/null", O_WRONLY);
 }
 
