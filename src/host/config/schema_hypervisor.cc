@@ -157,8 +157,9 @@ const Key kKeys[] = {
     {.table = Table::kHypervisor,
      .name = "virtio_fs_cache",
      .field = KATA_FIELD(virtio_fs_cache),
-     .help = "What the guest may cache of the shared directory. `metadata` needs the virtiofsd "
-             "written in Rust.",
+     .help = "What the guest may cache of the shared directory. `auto`: changes made on the host "
+             "are seen within a tenth of a second, a second with the virtiofsd written in Rust; "
+             "`always`: perhaps never. `metadata` needs the one written in Rust.",
      .words = "auto|always|never|metadata",
      .annotation = "virtio_fs_cache"},
     {.table = Table::kHypervisor,

@@ -23,17 +23,30 @@ uint64_t MaxOpenFiles() {
   return std::min<uint64_t>(limit.rlim_max, kWanted);
 }
 
+// Told by the pattern that the program parses the option with: asking it for its help would cost
+// each start a process.
+bool HasTimeout(const std::string& program) {
+  const auto text = sys::ReadFile(program);
+  return text && text->find("timeout=%lf") != std::string::npos;
+}
+
+std::string CacheOptions(const std::string& mode, bool has_timeout) {
+  if (mode == "never") return "cache=none";
+  if (mode == "auto" && has_timeout) return "cache=always,timeout=0.1";
+  return "cache=" + mode;
+}
+
 }  // namespace
 
-std::vector<std::string> VirtiofsdArguments(const VirtiofsdSpec& spec, uint64_t max_files) {
+std::vector<std::string> VirtiofsdArguments(const VirtiofsdSpec& spec,
+                                            const VirtiofsdLimits& limits) {
   std::vector<std::string> arguments = {
       spec.program, "--fd=3", "-o", "source=" + spec.shared_directory, "-o",
-      "cache=" + (spec.cache == "never" ? "none" : spec.cache), "-o", "sandbox=namespace", "-o",
-      "xattr",
+      CacheOptions(spec.cache, limits.has_timeout), "-o", "sandbox=namespace", "-o", "xattr",
       // Root file systems and volumes are mounts below the directory; without this their inode
       // numbers would collide in the guest.
       "-o", "announce_submounts", "--thread-pool-size=1",
-      fmt::format("--rlimit-nofile={}", max_files)};
+      fmt::format("--rlimit-nofile={}", limits.max_files)};
   arguments.insert(arguments.end(), spec.extra_args.begin(), spec.extra_args.end());
   return arguments;
 }
@@ -51,7 +64,8 @@ Result<std::unique_ptr<Virtiofsd>> Virtiofsd::Start(const VirtiofsdSpec& spec, D
   // Non-blocking for the writer, so that a guest that provokes messages cannot stop the daemon.
   sys::Pipe errors = KATA_TRY(sys::MakePipe(O_NONBLOCK));
   sys::Command command;
-  command.argv = VirtiofsdArguments(spec, MaxOpenFiles());
+  command.argv = VirtiofsdArguments(
+      spec, {.max_files = MaxOpenFiles(), .has_timeout = HasTimeout(spec.program)});
   command.stderr_fd = errors.write.get();
   command.stdout_fd = errors.write.get();
   command.fds = {{listener.get(), 3}};

@@ -29,9 +29,22 @@ struct VirtiofsdSpec {
   std::vector<std::string> extra_args;  // appended as they are
 };
 
-// The command line, the listening socket being descriptor 3. `max_files` is how many files the
-// daemon may hold open.
-std::vector<std::string> VirtiofsdArguments(const VirtiofsdSpec& spec, uint64_t max_files);
+// What a daemon may do here: how many files it may hold open, and whether it takes the option
+// "timeout", as QEMU's does.
+struct VirtiofsdLimits {
+  uint64_t max_files = 0;
+  bool has_timeout = false;
+};
+
+// The command line, the listening socket being descriptor 3.
+//
+// By itself the cache mode "auto" forgets a file's pages whenever it is opened, so a program is
+// read again each time it is run. Where the daemon has a timeout for names and attributes, pages
+// are kept instead, as long as a file's size and time of change stay the same: what changes on the
+// host is seen within the timeout, a tenth of a second, which is also earlier than by "auto"
+// itself.
+std::vector<std::string> VirtiofsdArguments(const VirtiofsdSpec& spec,
+                                            const VirtiofsdLimits& limits);
 
 class Virtiofsd {
  public:

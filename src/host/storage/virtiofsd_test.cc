@@ -22,13 +22,21 @@ TEST(VirtiofsdArguments, ConfineTheDaemonAndSpeakBothDialects) {
                                              .run_directory = "/run/x",
                                              .cache = "never",
                                              .extra_args = {"--extra"}},
-                                            1024);
+                                            {.max_files = 1024, .has_timeout = true});
   EXPECT_EQ(arguments.front(), "/v");
   EXPECT_EQ(arguments.back(), "--extra");
   EXPECT_THAT(arguments, Contains("source=/share"));
   EXPECT_THAT(arguments, Contains("cache=none"));
   EXPECT_THAT(arguments, Contains("sandbox=namespace"));
   EXPECT_THAT(arguments, Contains("--rlimit-nofile=1024"));
+}
+
+TEST(VirtiofsdArguments, PagesAreKeptWhereChangesAreStillSeenSoon) {
+  const VirtiofsdSpec spec{
+      .program = "/v", .shared_directory = "/share", .run_directory = "/run/x"};
+  EXPECT_THAT(VirtiofsdArguments(spec, {.has_timeout = true}),
+              Contains("cache=always,timeout=0.1"));
+  EXPECT_THAT(VirtiofsdArguments(spec, {.has_timeout = false}), Contains("cache=auto"));
 }
 
 class VirtiofsdTest : public testing::Test {
