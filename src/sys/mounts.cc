@@ -3,9 +3,13 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+
+#include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -48,14 +52,19 @@ Result<void> BindMount(const std::string& source, const std::string& target,
                        const MountOptions& options) {
   const bool recursive = (options.flags & MS_REC) != 0;
   const std::string what = fmt::format("bind \"{}\" on \"{}\"", source, target);
-  const UniqueFd tree = KATA_TRY_WITHIN(what, CloneMount(AT_FDCWD, source, recursive));
-  const UniqueFd place = KATA_TRY_WITHIN(what, Open(target, O_PATH));
+  UniqueFd tree = KATA_TRY_WITHIN(what, CloneMount(AT_FDCWD, source, recursive));
+  KATA_TRY_WITHIN(what, BindMount(std::move(tree), target, options));
+  return {};
+}
+
+Result<void> BindMount(UniqueFd tree, const std::string& target, const MountOptions& options) {
+  const UniqueFd place = KATA_TRY(Open(target, O_PATH));
   MountOptions attributes = options;
   attributes.propagation.clear();
-  KATA_TRY_WITHIN(what, SetMountOptions(tree.get(), attributes));
-  KATA_TRY_WITHIN(what, AttachMount(tree.get(), place.get()));
+  KATA_TRY(SetMountOptions(tree.get(), attributes));
+  KATA_TRY(AttachMount(tree.get(), place.get()));
   for (const unsigned long flag : options.propagation) {
-    KATA_TRY_WITHIN(what, SetMountPropagation(tree.get(), flag));
+    KATA_TRY(SetMountPropagation(tree.get(), flag));
   }
   return {};
 }
@@ -111,6 +120,21 @@ Result<void> SetMountReadOnly(int mount_fd, bool recursive) {
 Result<void> SetMountPropagation(int mount_fd, unsigned long flag) {
   return SetAttributes(mount_fd, {.propagation = flag & ~static_cast<unsigned long>(MS_REC)},
                        (flag & MS_REC) != 0);
+}
+
+Result<void> RunInMountNamespace(int namespace_fd, std::move_only_function<Result<void>()> work) {
+  Result<void> result;
+  std::thread([&] {
+    // A thread that shares its working directory with others may not enter a mount namespace.
+    if (::unshare(CLONE_FS) != 0) {
+      result = FailErrno("unshare");
+    } else if (::setns(namespace_fd, CLONE_NEWNS) != 0) {
+      result = FailErrno("enter a mount namespace");
+    } else {
+      result = work();
+    }
+  }).join();
+  return result;
 }
 
 Result<void> MakeRootPivotable() {

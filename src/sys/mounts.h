@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,8 @@ Result<void> Mount(const std::string& source, const std::string& target, const s
 // Attributes such as read-only are in force before the mount can be seen.
 Result<void> BindMount(const std::string& source, const std::string& target,
                        const MountOptions& options);
+// A detached mount as source, such as CloneMount gives.
+Result<void> BindMount(UniqueFd tree, const std::string& target, const MountOptions& options);
 // umount2(2). A target that is not a mount point is success.
 Result<void> Unmount(const std::string& target, int flags);
 // Changes how mounts at `target` propagate: MS_PRIVATE and the like, with or without MS_REC.
@@ -45,6 +48,11 @@ Result<void> AttachMount(int mount_fd, int target_fd);
 Result<void> SetMountOptions(int mount_fd, const MountOptions& options);
 Result<void> SetMountReadOnly(int mount_fd, bool recursive = false);
 Result<void> SetMountPropagation(int mount_fd, unsigned long flag);
+
+// Runs `work` in the mount namespace behind the descriptor, on a thread made for it and thrown
+// away; the caller's thread stays where it is. Descriptors that `work` opens are good outside, too.
+// Errors  as setns(2), else what `work` returns
+Result<void> RunInMountNamespace(int namespace_fd, std::move_only_function<Result<void>()> work);
 
 // Puts the tree at "/" over itself and enters it. For a process whose root is the initial ramfs,
 // which pivot_root(2) refuses to replace; does nothing for any other root. Call before anything is

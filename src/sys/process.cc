@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <condition_variable>
 #include <functional>
@@ -264,8 +265,10 @@ ExitStatus ExitStatus::FromWaitStatus(int wait_status) {
 
 std::string ExitStatus::Describe() const {
   if (signal == 0) return fmt::format("exit status {}", code);
-  const char* name = ::sigdescr_np(signal);
-  return fmt::format("killed by signal {} ({})", signal, name != nullptr ? name : "unknown");
+  const char* const known = ::sigdescr_np(signal);
+  std::string name = known != nullptr ? known : "unknown";
+  name[0] = static_cast<char>(std::tolower(name[0]));
+  return fmt::format("killed by signal {} ({})", signal, name);
 }
 
 Result<ChildProcess> ChildProcess::Spawn(const Command& command) {

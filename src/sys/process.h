@@ -32,7 +32,7 @@ struct ExitStatus {
   bool Success() const { return signal == 0 && code == 0; }
   // As shells and container runtimes count: the exit code, or 128 + signal.
   int ShellCode() const { return signal != 0 ? 128 + signal : code; }
-  // "exit status 3" or "killed by signal 9 (Killed)".
+  // "exit status 3" or "killed by signal 9 (killed)".
   std::string Describe() const;
 
   friend bool operator==(const ExitStatus&, const ExitStatus&) = default;

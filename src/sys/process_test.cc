@@ -45,7 +45,7 @@ TEST(ChildProcess, ReportsTheKillingSignal) {
   const auto status = child->Wait(Soon());
   EXPECT_EQ(status->signal, SIGKILL);
   EXPECT_EQ(status->ShellCode(), 137);
-  EXPECT_EQ(status->Describe(), "killed by signal 9 (Killed)");
+  EXPECT_EQ(status->Describe(), "killed by signal 9 (killed)");
 }
 
 TEST(ChildProcess, NamesTheStepThatFailed) {
