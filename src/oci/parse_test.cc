@@ -81,6 +81,10 @@ TEST(ParseSpec, CarriesEveryFieldOfTheMessages) {
   EXPECT_TRUE(spec.root().readonly());
   EXPECT_EQ(spec.domainname(), "example");
   EXPECT_EQ(spec.mounts(0).destination(), "/proc");
+  const auto relative = ParseSpec(R"({"mounts": [{"destination": "a/b"}, {"destination": ""}]})");
+  ASSERT_TRUE(relative);
+  EXPECT_EQ(relative->value.mounts(0).destination(), "/a/b");
+  EXPECT_EQ(relative->value.mounts(1).destination(), "");
   EXPECT_THAT(spec.mounts(0).options(), ElementsAre("nosuid"));
   EXPECT_EQ(spec.hooks().poststop(0).timeout(), 3);
   EXPECT_EQ(spec.annotations().at("a"), "b");

@@ -25,7 +25,7 @@ void ReadSeccomp(const Node& node, LinuxSeccomp* seccomp) {
   node.Set("flags", seccomp->mutable_flags());
   node.Each("syscalls", [&](const Node& n) { ReadSyscall(n, seccomp->add_syscalls()); });
   node.Set("defaultErrnoRet", seccomp, &LinuxSeccomp::set_default_errno_ret);
-  node.Set("listenerPath", seccomp->mutable_listener_path());
+  node.NoteUnsupported("listenerPath", "it is for SCMP_ACT_NOTIFY, which is refused");
   node.NoteUnsupported("listenerMetadata", "it is for a listener, and there is none");
 }
 

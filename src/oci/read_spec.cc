@@ -6,6 +6,10 @@ namespace {
 
 void ReadMount(const Node& node, Mount* mount) {
   node.Set("destination", mount->mutable_destination());
+  // What engines let through (buildah's VOLUME) is, as to runc, below the root.
+  if (!mount->destination().empty() && !mount->destination().starts_with('/')) {
+    mount->mutable_destination()->insert(0, "/");
+  }
   node.Set("source", mount->mutable_source());
   node.Set("type", mount->mutable_type());
   node.Set("options", mount->mutable_options());

@@ -139,10 +139,32 @@ Result<void> ValidateDevices(const Linux& section) {
   return {};
 }
 
+// As runc: what else sets the value, or whose value it would be, decides.
+Result<void> ValidateSysctls(const Linux& section) {
+  constexpr std::array kOfIpc = {"kernel.msgmax"sv, "kernel.msgmnb"sv,         "kernel.msgmni"sv,
+                                 "kernel.sem"sv,    "kernel.shmall"sv,         "kernel.shmmax"sv,
+                                 "kernel.shmmni"sv, "kernel.shm_rmid_forced"sv};
+  for (const auto& [key, value] : section.sysctl()) {
+    std::string name = key;
+    if (name.find('/') != std::string::npos) std::replace(name.begin(), name.end(), '/', '.');
+    const std::string where = fmt::format("linux.sysctl.{}", key);
+    if (name == "kernel.hostname") return Refuse(where, "is what \"hostname\" sets");
+    const bool of_ipc = IsOneOf(name, kOfIpc) || name.starts_with("fs.mqueue.");
+    if (of_ipc && !HasNamespace(section, "ipc")) {
+      return Refuse(where, "needs an ipc namespace in linux.namespaces");
+    }
+    if (name == "kernel.domainname" && !HasNamespace(section, "uts")) {
+      return Refuse(where, "needs a uts namespace in linux.namespaces");
+    }
+  }
+  return {};
+}
+
 Result<void> ValidateLinux(const Linux& section) {
   KATA_TRY(ValidateNamespaces(section));
   KATA_TRY(ValidateUserAndTime(section));
   KATA_TRY(ValidateDevices(section));
+  KATA_TRY(ValidateSysctls(section));
   if (section.has_seccomp()) KATA_TRY_WITHIN("linux.seccomp", ValidateSeccomp(section.seccomp()));
   if (!IsOneOf(section.rootfs_propagation(), kPropagations)) {
     return RefuseValue("linux.rootfsPropagation", section.rootfs_propagation(),
@@ -205,7 +227,8 @@ Result<void> ValidateResources(const LinuxResources& resources) {
     if (!IsOneOf(rule.type(), std::array{"a"sv, "b"sv, "c"sv})) {
       return RefuseValue(where + ".type", rule.type(), "is none of a, b, c");
     }
-    if (rule.access().find_first_not_of("rwm") != std::string::npos) {
+    // An "a" beside them says nothing, as to runc.
+    if (rule.access() == "a" || rule.access().find_first_not_of("rwma") != std::string::npos) {
       return RefuseValue(where + ".access", rule.access(), "may only hold r, w and m");
     }
   }

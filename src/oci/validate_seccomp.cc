@@ -42,9 +42,6 @@ Result<void> ValidateAction(std::string_view where, std::string_view action) {
 
 Result<void> ValidateSeccomp(const LinuxSeccomp& seccomp) {
   KATA_TRY(ValidateAction("defaultAction", seccomp.default_action()));
-  if (!seccomp.listener_path().empty()) {
-    return Refuse("listenerPath", "is for SCMP_ACT_NOTIFY, which is not supported");
-  }
   for (const std::string& flag : seccomp.flags()) {
     if (!IsOneOf(flag, kFlags)) return RefuseValue("flags", flag, "is not a flag");
   }
@@ -59,6 +56,9 @@ Result<void> ValidateSeccomp(const LinuxSeccomp& seccomp) {
     const std::string where = fmt::format("syscalls[{}]", i);
     if (rule.names().empty() || rule.names_size() > kMaxNames) {
       return Refuse(where + ".names", rule.names().empty() ? "is empty" : "has too many entries");
+    }
+    if (rule.action() == "SCMP_ACT_NOTIFY" && IsOneOf("write"sv, rule.names())) {
+      return Refuse(where, "SCMP_ACT_NOTIFY cannot be used for the write syscall");
     }
     KATA_TRY(ValidateAction(where + ".action", rule.action()));
     for (const LinuxSeccompArg& arg : rule.args()) {

@@ -115,6 +115,23 @@ TEST(ValidateSpec, NamesThePlaceOfEveryProblem) {
        "linux.timeOffsets: needs a time namespace"},
       {[](Spec& s) { s.mutable_linux()->mutable_personality()->set_domain("BSD"); },
        "linux.personality.domain: \"BSD\""},
+      {[](Spec& s) { (*s.mutable_linux()->mutable_sysctl())["kernel.hostname"] = "x"; },
+       "linux.sysctl.kernel.hostname: is what \"hostname\" sets"},
+      {[](Spec& s) {
+         s.mutable_linux()->clear_namespaces();
+         (*s.mutable_linux()->mutable_sysctl())["fs/mqueue/queues_max"] = "100";
+       },
+       "linux.sysctl.fs/mqueue/queues_max: needs an ipc namespace"},
+      {[](Spec& s) {
+         s.mutable_linux()->clear_namespaces();
+         (*s.mutable_linux()->mutable_sysctl())["kernel.msgmax"] = "8192";
+       },
+       "linux.sysctl.kernel.msgmax: needs an ipc namespace"},
+      {[](Spec& s) {
+         s.mutable_linux()->clear_namespaces();
+         (*s.mutable_linux()->mutable_sysctl())["kernel.domainname"] = "x";
+       },
+       "linux.sysctl.kernel.domainname: needs a uts namespace"},
       {[](Spec& s) { s.mutable_linux()->mutable_seccomp()->set_default_action("SCMP_ACT_NOTIFY"); },
        "linux.seccomp: defaultAction: SCMP_ACT_NOTIFY is not supported"},
       {[](Spec& s) { s.mutable_linux()->mutable_seccomp()->set_default_action("DENY"); },
