@@ -38,9 +38,19 @@ Result<bool> StoragesAreReady(const List& storages) {
 }  // namespace
 
 Agent::Agent(sys::EventLoop& loop, Config config, std::function<void()> stop)
-    : loop_(loop), config_(std::move(config)), stop_(std::move(stop)), devices_(loop), oom_(loop) {}
+    : loop_(loop),
+      config_(std::move(config)),
+      stop_(std::move(stop)),
+      devices_(loop),
+      oom_(loop),
+      names_(loop) {}
 
 bool Agent::IsInit() { return ::getpid() == 1; }
+
+Result<GuestNetwork*> Agent::network() {
+  if (!sandbox_) return Fail(Code::kFailedPrecondition, "there is no sandbox yet");
+  return &sandbox_->network();
+}
 
 void Agent::CreateSandbox(agent::CreateSandboxRequest request, Done done) {
   if (sandbox_ || creating_sandbox_) {
@@ -154,9 +164,13 @@ Result<void> Agent::StartCreation(Creation& creation) {
   StdioPair stdio = KATA_TRY(MakeStdio(spec.process().terminal(), config_.container_pipe_size));
   const oci::Box console = spec.process().console_size();
   entry.init = std::make_shared<Process>(loop_, "", stdio);
+  SharedNamespaces shared = sandbox_->NamespacesFor(share_pid);
+  for (const oci::LinuxNamespace& wanted : spec.linux().namespaces()) {
+    if (wanted.own() && wanted.type() == "uts") shared.uts = -1;
+    if (wanted.own() && wanted.type() == "ipc") shared.ipc = -1;
+  }
   Container::Created created = KATA_TRY(Container::Create(
-      {.id = entry.id, .oci = std::move(spec), .shared = sandbox_->NamespacesFor(share_pid)},
-      std::move(stdio.child)));
+      {.id = entry.id, .oci = std::move(spec), .shared = shared}, std::move(stdio.child)));
   entry.container = std::move(created.container);
   entry.init->Follow(std::move(created.init), config_.launch_process_timeout);
   entry.init->set_initial_size(console.height(), console.width());

@@ -19,6 +19,7 @@
 #include "guest/agent/config.h"
 #include "guest/agent/container_table.h"
 #include "guest/agent/devices.h"
+#include "guest/agent/network/dns_relay.h"
 #include "guest/agent/oom_watch.h"
 #include "guest/agent/sandbox.h"
 #include "guest/agent/storage/storage.h"
@@ -63,6 +64,10 @@ class Agent {
   const Config& config() const { return config_; }
   ContainerTable& containers() { return containers_; }
   OomWatch& oom() { return oom_; }
+  DeviceWaiter& devices() { return devices_; }
+  DnsRelay& names() { return names_; }
+  // Errors  kFailedPrecondition  there is no sandbox
+  Result<GuestNetwork*> network();
   // True where this process is the guest's first.
   static bool IsInit();
 
@@ -83,6 +88,7 @@ class Agent {
   bool stopping_ = false;
   DeviceWaiter devices_;
   OomWatch oom_;
+  DnsRelay names_;
   StorageTable storages_;
   bool creating_sandbox_ = false;
   std::optional<Sandbox> sandbox_;

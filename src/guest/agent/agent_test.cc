@@ -235,7 +235,22 @@ TEST_F(AgentTest, RefusesWhatMakesNoSense) {
   EXPECT_EQ(Signal("c1", "e1", 1000).error().code(), Code::kInvalidArgument);
   EXPECT_EQ(Do("CreateSandbox", agent::CreateSandboxRequest()).error().code(),
             Code::kAlreadyExists);
-  EXPECT_EQ(Do("UpdateRoutes", agent::UpdateRoutesRequest()).error().code(), Code::kUnimplemented);
+  EXPECT_EQ(Do("GetIPTables", agent::GetIPTablesRequest()).error().code(), Code::kUnimplemented);
+}
+
+TEST_F(AgentTest, ContainersHaveANetworkOfTheirOwn) {
+  const auto interfaces = Call<agent::Interfaces>("ListInterfaces", agent::ListInterfacesRequest());
+  ASSERT_TRUE(interfaces) << interfaces.error().message();
+  EXPECT_EQ(interfaces->interfaces_size(), 0);
+  const auto routes = Call<agent::Routes>("ListRoutes", agent::ListRoutesRequest());
+  ASSERT_TRUE(routes) << routes.error().message();
+  EXPECT_EQ(routes->routes_size(), 0);
+  Run("c1", {"sh", "-c", "cat /proc/net/dev | grep -c : ; grep -c . /proc/net/route"});
+  EXPECT_EQ(Stdout("c1"), "1\n1\n") << "the loopback, and the head of an empty table";
+  agent::UpdateInterfaceRequest missing;
+  missing.mutable_interface()->set_name("a/b");
+  missing.mutable_interface()->set_hw_addr("02:00:00:00:00:07");
+  EXPECT_FALSE(Do("UpdateInterface", missing));
 }
 
 TEST_F(AgentTest, TellsWhatItIs) {

@@ -14,4 +14,7 @@ namespace kata::guest {
 // process in brackets when it has none.
 void FillLook(pid_t pid, GuestProcess& process);
 
+// Fills in the files of /proc/<pid> as they are.
+void FillFiles(pid_t pid, GuestProcess& process);
+
 }  // namespace kata::guest

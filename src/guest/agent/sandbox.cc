@@ -96,7 +96,7 @@ Result<Sandbox> Sandbox::Create(const agent::CreateSandboxRequest& request) {
   KATA_TRY(sys::MakeDirs(kSharedDir));
   KATA_TRY(WriteResolverConfiguration(request));
   Namespaces namespaces = KATA_TRY(MakeNamespaces(request.hostname()));
-  Sandbox sandbox;
+  Sandbox sandbox(KATA_TRY(GuestNetwork::Create()));
   sandbox.id_ = request.sandbox_id();
   sandbox.shares_pid_ = request.sandbox_pidns();
   sandbox.ipc_ = std::move(namespaces.ipc);
@@ -105,7 +105,10 @@ Result<Sandbox> Sandbox::Create(const agent::CreateSandboxRequest& request) {
 }
 
 SharedNamespaces Sandbox::NamespacesFor(bool share_pid) const {
-  return {.ipc = ipc_.get(), .uts = uts_.get(), .pid = share_pid ? pid_.get() : -1};
+  return {.ipc = ipc_.get(),
+          .uts = uts_.get(),
+          .pid = share_pid ? pid_.get() : -1,
+          .net = network_.fd()};
 }
 
 Result<void> Sandbox::KeepPidNamespace(pid_t pid) {

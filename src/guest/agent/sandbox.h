@@ -6,10 +6,12 @@
 #include <sys/types.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "guest/agent/container/container.h"
+#include "guest/agent/network/guest_network.h"
 #include "proto/agent.pb.h"
 #include "sys/fd.h"
 
@@ -36,14 +38,16 @@ class Sandbox {
   // Forgets it when that process has gone: nobody can join what is left.
   void ForgetPidNamespace(pid_t pid);
   bool shares_pid() const { return shares_pid_; }
+  GuestNetwork& network() { return network_; }
 
   std::vector<std::string> mount_points;
 
  private:
-  Sandbox() = default;
+  explicit Sandbox(GuestNetwork network) : network_(std::move(network)) {}
 
   std::string id_;
   bool shares_pid_ = false;
+  GuestNetwork network_;
   sys::UniqueFd ipc_;
   sys::UniqueFd uts_;
   sys::UniqueFd pid_;

@@ -95,7 +95,9 @@ Result<void> CgroupDir::Apply(const std::vector<CgroupWrite>& writes) {
   for (const CgroupWrite& write : writes) {
     auto written = sys::WriteControl(fmt::format("{}/{}", path_, write.file), write.value);
     if (written) continue;
-    if (write.optional && written.error().error_number() == ENOENT) continue;
+    // A weight of a disk whose scheduler has none is EOPNOTSUPP.
+    const int error = written.error().error_number();
+    if (write.optional && (error == ENOENT || error == EOPNOTSUPP)) continue;
     return std::unexpected(std::move(written).error());
   }
   return {};
@@ -139,6 +141,13 @@ Result<std::vector<pid_t>> CgroupDir::Pids() const {
 
 Result<uint64_t> CgroupDir::OomKills() const {
   return ReadFlat(path_ + "/memory.events", "oom_kill");
+}
+
+Result<int64_t> CgroupDir::CpuQuota() const {
+  const std::string text = KATA_TRY(sys::ReadFile(path_ + "/cpu.max", 64));
+  int64_t quota = 0;
+  const auto [stop, status] = std::from_chars(text.data(), text.data() + text.size(), quota);
+  return status == std::errc() ? quota : -1;
 }
 
 Result<uint64_t> CgroupDir::MemoryInUse() const {

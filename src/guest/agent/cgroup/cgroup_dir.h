@@ -34,6 +34,7 @@ class CgroupDir {
   // Of the directory, for CLONE_INTO_CGROUP.
   int fd() const { return fd_.get(); }
 
+  // Passes over optional writes whose file is missing, or has nobody behind it.
   Result<void> Apply(const std::vector<CgroupWrite>& writes);
   // Asks only; Frozen() tells.
   Result<void> Freeze(bool on);
@@ -44,6 +45,8 @@ class CgroupDir {
   // Processes here and below, in the caller's pid namespace, ascending.
   Result<std::vector<pid_t>> Pids() const;
   Result<uint64_t> OomKills() const;
+  // The first half of "cpu.max", in microseconds; -1: no limit.
+  Result<int64_t> CpuQuota() const;
   // "memory.current", in bytes.
   Result<uint64_t> MemoryInUse() const;
 

@@ -54,6 +54,13 @@ TEST_F(CgroupDirTest, WritesPlannedValuesAndSkipsOptionalFilesThatAreMissing) {
   EXPECT_EQ(cgroup->Apply({{"pids.max", "1"}}).error().code(), Code::kNotFound);
 }
 
+TEST_F(CgroupDirTest, ReadsTheQuota) {
+  Write("cpu.max", "500000 1000000\n");
+  EXPECT_EQ(*CgroupDir::Create(root_, "c")->CpuQuota(), 500000);
+  Write("cpu.max", "max 100000\n");
+  EXPECT_EQ(*CgroupDir::Create(root_, "c")->CpuQuota(), -1);
+}
+
 TEST_F(CgroupDirTest, ReadsStatesAndProcesses) {
   Write("cgroup.events", "populated 0\nfrozen 1\n");
   Write("memory.events", "low 0\nhigh 0\nmax 3\noom 2\noom_kill 1\n");
@@ -97,7 +104,7 @@ TEST_F(CgroupDirTest, ReadsFigures) {
   Write("memory.swap.current", "10\n");
   Write("memory.swap.max", "500\n");
   Write("memory.stat", "anon 600\nfile 400\nkernel 50\n");
-  Write("memory.events", "max 3\n");
+  Write("memory.events", "max 3\noom_kill 2\n");
   Write("pids.current", "4\n");
   Write("pids.max", "max\n");
   Write("io.stat", "252:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n");
@@ -109,6 +116,7 @@ TEST_F(CgroupDirTest, ReadsFigures) {
   EXPECT_EQ(stats->cpu_stats().cpu_usage().total_usage(), 30000u);
   EXPECT_EQ(stats->cpu_stats().throttling_data().throttled_time(), 7000u);
   const agent::MemoryStats& memory = stats->memory_stats();
+  EXPECT_EQ(memory.stats().at("oom_kill"), 2u);
   EXPECT_EQ(memory.usage().usage(), 1000u);
   EXPECT_EQ(memory.usage().max_usage(), 2000u);
   EXPECT_EQ(memory.usage().limit(), 3000u);

@@ -11,8 +11,6 @@
 namespace kata::guest {
 namespace {
 
-constexpr uint64_t kDefaultPeriodMicros = 100'000;
-
 class Planner {
  public:
   Planner(const oci::LinuxResources& resources, const std::vector<int>& cpus)
@@ -61,8 +59,9 @@ class Planner {
       Add("cpu.weight", fmt::to_string(weight));
     }
     if (cpu.quota() != 0 || cpu.period() != 0) {
-      const uint64_t period = cpu.period() != 0 ? cpu.period() : kDefaultPeriodMicros;
-      Add("cpu.max", fmt::format("{} {}", cpu.quota() > 0 ? Limit(cpu.quota()) : "max", period));
+      // Without a period in it the period stays.
+      const std::string period = cpu.period() != 0 ? fmt::format(" {}", cpu.period()) : "";
+      Add("cpu.max", (cpu.quota() > 0 ? Limit(cpu.quota()) : "max") + period);
     }
     // After the quota, which it must not exceed.
     if (cpu.has_burst()) Add("cpu.max.burst", fmt::to_string(cpu.burst()));
@@ -119,7 +118,7 @@ class Planner {
       KATA_TRY(CheckFileName("unified", file));
       if (file.find('.') == std::string::npos || file.starts_with("cgroup.")) {
         return Fail(Code::kInvalidArgument,
-                    fmt::format("unified: \"{}\" is not a controller's file", file));
+                    fmt::format("the specified key has not the form CONTROLLER.VALUE `{}`", file));
       }
       // Files such as io.max take one device a write.
       for (size_t begin = 0; begin <= value.size();) {

@@ -56,7 +56,7 @@ TEST(PlanCgroup, TranslatesProcessorLimits) {
   cpu->set_burst(1000);
   cpu->set_idle(0);
   EXPECT_EQ(*Plan(resources), (Writes{{"cpu.weight", "39"},
-                                      {"cpu.max", "50000 100000"},
+                                      {"cpu.max", "50000"},
                                       {"cpu.max.burst", "1000"},
                                       {"cpu.idle", "0"},
                                       {"cpuset.cpus", "0-1"}}));

@@ -85,6 +85,8 @@ void ReadMemory(const Reader& reader, agent::MemoryStats* memory) {
   memory->set_use_hierarchy(true);
 
   const std::string events = reader.Text("memory.events");
+  // The protocol has no field for it.
+  (*memory->mutable_stats())["oom_kill"] = FlatValue(events, "oom_kill");
   agent::MemoryData* usage = memory->mutable_usage();
   usage->set_usage(reader.Number("memory.current"));
   usage->set_max_usage(reader.Number("memory.peak"));

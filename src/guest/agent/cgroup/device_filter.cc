@@ -54,7 +54,7 @@ Result<uint32_t> ParseAccess(const std::string& access) {
       bits |= BPF_DEVCG_ACC_WRITE;
     } else if (c == 'm') {
       bits |= BPF_DEVCG_ACC_MKNOD;
-    } else {
+    } else if (c != 'a' || access.size() == 1) {
       return Fail(Code::kInvalidArgument, fmt::format("device rule: access \"{}\"", access));
     }
   }

@@ -38,6 +38,7 @@ Result<void> EnterNamespaces(const ContainerSpec& spec) {
   } else {
     fresh |= CLONE_NEWUTS;
   }
+  if (spec.shared.net >= 0) KATA_TRY(Join(spec.shared.net, CLONE_NEWNET, "network"));
   for (const oci::LinuxNamespace& wanted : spec.oci.linux().namespaces()) {
     if (wanted.type() != "network" || wanted.path().empty()) continue;
     const sys::UniqueFd fd = KATA_TRY(sys::Open(wanted.path(), O_RDONLY));

@@ -110,7 +110,7 @@ TEST_F(ConfinementTest, StartHooksRunInsideBeforeTheProgram) {
 TEST_F(ConfinementTest, AStartHookThatFailsKeepsTheProgramFromStarting) {
   spec_.mutable_hooks()->add_start_container()->set_path("/bin/false");
   SetScript("touch /tmp/ran");
-  EXPECT_THAT(RunForError().message(), HasSubstr("startContainer hook #0 \"/bin/false\""));
+  EXPECT_THAT(RunForError().message(), HasSubstr("hook #0 (startContainer) \"/bin/false\""));
   EXPECT_FALSE(sys::Exists(rootfs_ + "/tmp/ran"));
   spec_.mutable_hooks()->mutable_start_container(0)->set_path("/bin/sleep");
   for (const char* word : {"sleep", "1000"}) {

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <ranges>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -70,6 +72,37 @@ Result<sys::UniqueFd> OpenCgroupOf(pid_t pid, const std::string& root) {
   return sys::Open(root + text.substr(begin + 3, end - begin - 3), O_RDONLY | O_DIRECTORY);
 }
 
+// Worded as runc does.
+Error CannotJoin(const std::string& cgroup, int error_number) {
+  return Error::FromErrnoWorded(
+      error_number,
+      fmt::format("error adding pid of the process to cgroups: {}/cgroup.procs: {}", cgroup,
+                  error_number == EBUSY ? "device or resource busy" : "no such file or directory"));
+}
+
+// A cgroup below `container` that an exec asks for. "/" is the container's own.
+Result<sys::UniqueFd> OpenCgroupBelow(const std::string& container, const std::string& path) {
+  for (const auto part : std::views::split(path, '/')) {
+    if (std::string_view(part.begin(), part.end()) == "..") {
+      return Fail(Code::kInvalidArgument, fmt::format("cgroup: {} is not a sub cgroup path", path));
+    }
+  }
+  const std::string whole = fmt::format("{}/{}", container, path);
+  auto fd = sys::Open(whole, O_RDONLY | O_DIRECTORY);
+  if (!fd && fd.error().code() == Code::kNotFound) {
+    return std::unexpected(CannotJoin(whole, ENOENT));
+  }
+  return fd;
+}
+
+// Only one of the schedulers of disks keeps weights. A disk without it has none.
+void UseWeights(const oci::LinuxBlockIO& io) {
+  for (const auto& device : io.weight_device()) {
+    (void)sys::WriteControl(
+        fmt::format("/sys/dev/block/{}:{}/queue/scheduler", device.major(), device.minor()), "bfq");
+  }
+}
+
 class LinuxContainer final : public Container {
  public:
   LinuxContainer(ContainerSpec spec, CgroupDir cgroup)
@@ -123,18 +156,9 @@ class LinuxContainer final : public Container {
                         .report = report.child.get(),
                         .confinement = KATA_TRY(Confine()),
                         .time_namespace = HasTimeNamespace()};
-    SpawnOptions options{.cgroup_fd = cgroup_.fd(), .join_pid_namespace = init_pidfd_.get()};
-    auto child = Spawn(options);
-    sys::UniqueFd inner;
-    if (!child && child.error().error_number() == EBUSY) {
-      // The container has made cgroups of its own below, so its own may hold no process.
-      inner = KATA_TRY(OpenCgroupOf(init_pid_, spec_.cgroup_root));
-      options.cgroup_fd = inner.get();
-      child = Spawn(options);
-    }
-    if (!child) return std::unexpected(std::move(child).error());
-    if (child->pid == 0) RunExecChild(std::move(context));
-    return PendingProcess{child->pid, std::move(report.agent), sys::UniqueFd()};
+    const Spawned child = KATA_TRY(SpawnExec(process.cgroup()));
+    if (child.pid == 0) RunExecChild(std::move(context));
+    return PendingProcess{child.pid, std::move(report.agent), sys::UniqueFd()};
   }
 
   Result<void> Freeze(bool on) override {
@@ -154,7 +178,15 @@ class LinuxContainer final : public Container {
             fmt::format("memory.limit: {} is below the {} bytes in use", memory.limit(), used));
       }
     }
-    return cgroup_.Apply(KATA_TRY(PlanCgroup(resources, AvailableCpus())));
+    oci::LinuxResources whole = resources;
+    // Quota and period are one file in version 2, and a quota that is not mentioned stays.
+    if (whole.cpu().period() != 0 && whole.cpu().quota() == 0) {
+      whole.mutable_cpu()->set_quota(KATA_TRY(cgroup_.CpuQuota()));
+    }
+    const std::vector<CgroupWrite> writes = KATA_TRY(PlanCgroup(whole, AvailableCpus()));
+    KATA_TRY(CheckControllers(whole));
+    UseWeights(whole.block_io());
+    return cgroup_.Apply(writes);
   }
 
   Result<agent::StatsContainerResponse> Stats() const override {
@@ -193,6 +225,38 @@ class LinuxContainer final : public Container {
   Result<void> Destroy() override { return cgroup_.Remove(); }
 
  private:
+  // Of the files that `unified` names; a controller's file that is missing is a plainer error.
+  Result<void> CheckControllers(const oci::LinuxResources& resources) const {
+    if (resources.unified().empty()) return {};
+    std::string all = KATA_TRY(sys::ReadFile(cgroup_.path() + "/cgroup.controllers", 4096));
+    std::ranges::replace(all, '\n', ' ');
+    for (const auto& [file, value] : resources.unified()) {
+      const std::string controller = file.substr(0, file.find('.'));
+      if (!(" " + all).contains(fmt::format(" {} ", controller))) {
+        return Fail(
+            Code::kInvalidArgument,
+            fmt::format("the requested cgroup controller `{}` is not available", controller));
+      }
+    }
+    return {};
+  }
+
+  Result<Spawned> SpawnExec(const std::string& cgroup) const {
+    SpawnOptions options{.cgroup_fd = cgroup_.fd(), .join_pid_namespace = init_pidfd_.get()};
+    sys::UniqueFd inner;
+    if (!cgroup.empty()) {
+      inner = KATA_TRY(OpenCgroupBelow(cgroup_.path(), cgroup));
+      options.cgroup_fd = inner.get();
+    }
+    auto child = Spawn(options);
+    if (child || child.error().error_number() != EBUSY) return child;
+    // The container has made cgroups of its own below, so its own may hold no process.
+    if (!cgroup.empty()) return std::unexpected(CannotJoin(cgroup_.path() + cgroup, EBUSY));
+    inner = KATA_TRY(OpenCgroupOf(init_pid_, spec_.cgroup_root));
+    options.cgroup_fd = inner.get();
+    return Spawn(options);
+  }
+
   Result<void> LimitDevices(const DeviceRules& rules) {
     const std::vector<bpf_insn> program = KATA_TRY(MakeDeviceFilter(rules));
     device_filter_ = KATA_TRY(AttachDeviceFilter(cgroup_.fd(), program, device_filter_));

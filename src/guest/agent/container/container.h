@@ -70,6 +70,7 @@ struct SharedNamespaces {
   int ipc = -1;
   int uts = -1;
   int pid = -1;
+  int net = -1;  // -1: the agent's own
 };
 
 struct ContainerSpec {
@@ -91,9 +92,11 @@ class Container {
 
   virtual ~Container() = default;
 
-  // Forks a process that joins the container's namespaces, root and cgroup and executes
-  // `process` at once. Absent capabilities are those of the first process.
+  // Forks a process that joins the container's namespaces, root and cgroup (or the one below it
+  // that `process.cgroup` names) and executes `process` at once, also before the first process
+  // executes its program. Absent capabilities are those of the first process.
   // Errors  kFailedPrecondition  the first process has ended, or the container is paused
+  //         kNotFound            there is no such cgroup
   virtual Result<PendingProcess> Exec(const oci::Process& process, ProcessStdio stdio) = 0;
 
   // cgroup.freeze. Asks only: Frozen() tells when it has happened.

@@ -48,7 +48,9 @@ Result<std::string> FindExecutable(const std::string& name, const char* search_p
   if (name.find('/') != std::string::npos) {
     const Verdict verdict = CheckExecutable(name);
     if (verdict.error_number == 0) return name;
-    const std::string cause = Cause(verdict.error_number);
+    std::string cause = Cause(verdict.error_number);
+    // Engines look for these words to tell what cannot be executed from what is missing.
+    if (verdict.error_number == EISDIR) cause += ": permission denied";
     return std::unexpected(Error::FromErrnoWorded(
         verdict.error_number, verdict.missing
                                   ? fmt::format("exec: \"{}\": stat {}: {}", name, name, cause)

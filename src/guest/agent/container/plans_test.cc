@@ -161,7 +161,8 @@ TEST(FindExecutable, SearchesInOrderAndSkipsEmptyElements) {
     EXPECT_EQ(FindExecutable("sh", path).error().message(),
               "exec: \"sh\": executable file not found in $PATH");
   }
-  EXPECT_EQ(FindExecutable("/bin", "").error().message(), "exec: \"/bin\": is a directory");
+  EXPECT_EQ(FindExecutable("/bin", "").error().message(),
+            "exec: \"/bin\": is a directory: permission denied");
 }
 
 TEST(Report, ReadyWithAndWithoutATerminalThenTheEnd) {

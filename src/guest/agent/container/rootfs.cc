@@ -32,9 +32,11 @@ Result<sys::UniqueFd> OpenDestination(const sys::RootDir& root, const PlannedMou
     auto place = root.OpenStrict(mount.destination, O_PATH | O_DIRECTORY);
     if (!place &&
         (place.error().error_number() == ELOOP || place.error().error_number() == ENOTDIR)) {
-      return Fail(Code::kInvalidArgument,
-                  fmt::format("mount on \"{}\": must be an ordinary directory, not a symbolic link",
-                              mount.destination));
+      return Fail(
+          Code::kInvalidArgument,
+          fmt::format(
+              "mount on \"{}\": must be mounted on ordinary directory, not on a symbolic link",
+              mount.destination));
     }
     if (place || place.error().error_number() != ENOENT) return place;
   }

@@ -145,7 +145,8 @@ TEST_F(ContainerTest, RefusesKernelFileSystemsOverSymbolicLinks) {
     std::filesystem::remove(rootfs_ + "/" + name);
     std::filesystem::create_symlink("/etc", rootfs_ + "/" + name);
     SetScript("true");
-    EXPECT_THAT(RunForError().message(), HasSubstr("must be an ordinary directory")) << name;
+    EXPECT_THAT(RunForError().message(), HasSubstr("must be mounted on ordinary directory"))
+        << name;
     std::filesystem::remove(rootfs_ + "/" + name);
     std::filesystem::create_directory(rootfs_ + "/" + name);
   }

@@ -105,8 +105,9 @@ Result<void> RunStartHooks(const std::string& id, const oci::Spec& spec) {
   if (hooks.empty()) return {};
   const std::string state = FormatState(id, spec, ::getpid());
   for (int i = 0; i < hooks.size(); ++i) {
-    KATA_TRY_WITHIN(fmt::format("error running startContainer hook #{} \"{}\"", i, hooks[i].path()),
-                    RunHook(hooks[i], state));
+    KATA_TRY_WITHIN(
+        fmt::format("error running hook #{} (startContainer) \"{}\"", i, hooks[i].path()),
+        RunHook(hooks[i], state));
   }
   return {};
 }

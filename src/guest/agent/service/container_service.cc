@@ -20,6 +20,8 @@ using Entry = ContainerTable::EntryPtr;
 
 constexpr std::chrono::seconds kRemoveTimeout{10};
 constexpr uint32_t kMaxRemoveSeconds = 3600;
+// Files of /proc are told of as many processes as make so many bytes.
+constexpr size_t kMaxListed = 384 << 10;
 
 void RemoveContainer(Agent& agent, const agent::RemoveContainerRequest& request,
                      Responder responder) {
@@ -50,6 +52,7 @@ Result<guest::ListProcessesResponse> ListProcesses(Agent& agent,
     GuestProcess& process = *response.add_processes();
     process.set_pid(static_cast<uint32_t>(pid));
     FillLook(pid, process);
+    if (request.files() && response.ByteSizeLong() < kMaxListed) FillFiles(pid, process);
     if (const auto exec = execs.find(pid); exec != execs.end()) {
       process.set_exec_id(exec->second);
     }

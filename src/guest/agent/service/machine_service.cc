@@ -129,7 +129,15 @@ Result<agent::Metrics> GetMetrics(Agent& agent) {
     processes += entry->execs.size() + (entry->init ? 1 : 0);
   }
   agent::Metrics metrics;
-  metrics.set_metrics(FormatMetrics("/proc", agent.containers().entries().size(), processes));
+  const auto format = [&] {
+    metrics.set_metrics(FormatMetrics("/proc", agent.containers().entries().size(), processes));
+  };
+  const auto network = agent.network();
+  if (network) {
+    KATA_TRY((*network)->Within(format));
+  } else {
+    format();
+  }
   return metrics;
 }
 

@@ -81,6 +81,10 @@ void ReadOutput(Agent& agent, OutputStream& (Process::*stream)(),
   if (!process) return responder.Fail(process.error());
   const auto entry = agent.containers().FindAny(request.container_id());
   Process& read = **process;
+  if (request.close()) {
+    (read.*stream)().Abandon();
+    return responder.Reply(agent::ReadStreamResponse());
+  }
   const auto shared = std::make_shared<Responder>(std::move(responder));
   (read.*stream)().Read(
       request.len(), [shared] { return shared->wanted(); },

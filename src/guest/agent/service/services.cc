@@ -14,19 +14,16 @@ struct Missing {
   std::string_view reason;
 };
 
-constexpr std::string_view kNoNetwork = "this agent does not configure networks";
+constexpr std::string_view kNoIpTables =
+    "this guest has no iptables-save and iptables-restore; a container with NET_ADMIN can use its "
+    "own";
 constexpr std::string_view kNoMemAgent = "this agent has no memory agent";
 constexpr std::string_view kNoSwap = "this agent does not swap";
 
 constexpr std::array kMissing = {
     Missing{"GetDiagnosticData", "this agent keeps no diagnostic data"},
-    Missing{"UpdateInterface", kNoNetwork},
-    Missing{"UpdateRoutes", kNoNetwork},
-    Missing{"ListInterfaces", kNoNetwork},
-    Missing{"ListRoutes", kNoNetwork},
-    Missing{"AddARPNeighbors", kNoNetwork},
-    Missing{"GetIPTables", kNoNetwork},
-    Missing{"SetIPTables", kNoNetwork},
+    Missing{"GetIPTables", kNoIpTables},
+    Missing{"SetIPTables", kNoIpTables},
     Missing{"MemAgentMemcgSet", kNoMemAgent},
     Missing{"MemAgentCompactSet", kNoMemAgent},
     Missing{"AddSwap", kNoSwap},
@@ -42,6 +39,7 @@ void RegisterServices(ttrpc::Server& server, Agent& agent) {
   RegisterContainerMethods(server, agent);
   RegisterProcessMethods(server, agent);
   RegisterMachineMethods(server, agent);
+  RegisterNetworkMethods(server, agent);
   for (const Missing& missing : kMissing) {
     const std::string message = fmt::format("{}: {}", missing.method, missing.reason);
     server.Handle(kAgentService, missing.method,

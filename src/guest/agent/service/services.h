@@ -27,6 +27,7 @@ void RegisterSandboxMethods(ttrpc::Server& server, Agent& agent);
 void RegisterContainerMethods(ttrpc::Server& server, Agent& agent);
 void RegisterProcessMethods(ttrpc::Server& server, Agent& agent);
 void RegisterMachineMethods(ttrpc::Server& server, Agent& agent);
+void RegisterNetworkMethods(ttrpc::Server& server, Agent& agent);
 
 // An answer without fields, or the error.
 inline void Answer(ttrpc::Responder& responder, const Result<void>& result) {

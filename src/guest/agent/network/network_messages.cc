@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/agent/network/network_messages.h"
+
+#include <linux/if.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <net/if_arp.h>
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace kata::guest {
+namespace {
+
+std::unexpected<Error> Bad(std::string_view what, std::string_view text) {
+  return Fail(Code::kInvalidArgument, fmt::format("{} \"{}\"", what, text));
+}
+
+// Absent where `text` is empty.
+Result<std::optional<sys::IpAddress>> ReadOptional(std::string_view what, const std::string& text) {
+  if (text.empty()) return std::optional<sys::IpAddress>();
+  auto address = sys::IpAddress::Parse(text);
+  if (!address) return Bad(what, text);
+  return address;
+}
+
+types::IPFamily FamilyOf(const sys::IpAddress& address) {
+  return address.family == AF_INET6 ? types::v6 : types::v4;
+}
+
+}  // namespace
+
+Result<sys::MacAddress> ReadMac(const std::string& text) {
+  const auto mac = sys::ParseMac(text);
+  if (!mac) return Bad("hardware address", text);
+  return *mac;
+}
+
+Result<void> CheckLinkName(const std::string& name) {
+  const bool good = !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." &&
+                    std::ranges::none_of(
+                        name,
+                        [](unsigned char c) {
+                          return c <= ' ' || c == '/' || c == ':' || c == '%' || c == 0x7f;
+                        });
+  if (!good) return Bad("interface name", name);
+  return {};
+}
+
+Result<sys::LinkAddress> ReadAddress(const types::IPAddress& address) {
+  sys::LinkAddress value;
+  const auto prefix = sys::IpPrefix::Parse(
+      address.mask().empty() ? address.address() : address.address() + "/" + address.mask());
+  if (!prefix) return Bad("address", address.address() + "/" + address.mask());
+  value.prefix = *prefix;
+  value.peer = KATA_TRY(ReadOptional("peer address", address.peer()));
+  value.broadcast = KATA_TRY(ReadOptional("broadcast address", address.broadcast()));
+  if (address.scope() > std::numeric_limits<uint8_t>::max()) return Bad("scope", "");
+  value.scope = static_cast<uint8_t>(address.scope());
+  return value;
+}
+
+Result<sys::Route> ReadRoute(const types::Route& route) {
+  sys::Route value;
+  value.gateway = KATA_TRY(ReadOptional("gateway", route.gateway()));
+  // Upstream's hosts send "10.0.0.2/0" for a preferred source.
+  value.source =
+      KATA_TRY(ReadOptional("source", route.source().substr(0, route.source().find('/'))));
+  if (route.dest().empty()) {
+    const bool ipv6 = route.family() == types::v6;
+    value.destination.address.family = ipv6 ? AF_INET6 : AF_INET;
+  } else {
+    const auto destination = sys::IpPrefix::Parse(route.dest());
+    if (!destination) return Bad("destination", route.dest());
+    value.destination = *destination;
+  }
+  constexpr uint32_t kByte = std::numeric_limits<uint8_t>::max();
+  if (route.scope() > kByte || route.protocol() > kByte || route.type() > kByte) {
+    return Bad("route", route.dest());
+  }
+  value.table = RT_TABLE_MAIN;
+  value.type = static_cast<uint8_t>(route.type() == 0 ? uint32_t{RTN_UNICAST} : route.type());
+  value.scope = static_cast<uint8_t>(route.scope());
+  value.protocol =
+      static_cast<uint8_t>(route.protocol() == 0 ? uint32_t{RTPROT_BOOT} : route.protocol());
+  value.flags = route.flags() & RTNH_F_ONLINK;
+  value.metric = route.metric();
+  value.mtu = route.mtu();
+  return value;
+}
+
+Result<sys::Neighbor> ReadNeighbor(const types::ARPNeighbor& neighbor) {
+  sys::Neighbor value;
+  const auto address = sys::IpAddress::Parse(neighbor.to_ip_address().address());
+  if (!address) return Bad("neighbor", neighbor.to_ip_address().address());
+  value.address = *address;
+  value.mac = KATA_TRY(ReadMac(neighbor.lladdr()));
+  value.state = neighbor.state() == 0 ? NUD_PERMANENT : static_cast<uint16_t>(neighbor.state());
+  value.flags = static_cast<uint8_t>(neighbor.flags());
+  return value;
+}
+
+void FillAddress(const sys::LinkAddress& address, types::IPAddress* message) {
+  message->set_family(FamilyOf(address.prefix.address));
+  message->set_address(address.prefix.address.Text());
+  message->set_mask(fmt::format("{}", address.prefix.length));
+  if (address.peer) message->set_peer(address.peer->Text());
+  if (address.broadcast) message->set_broadcast(address.broadcast->Text());
+  message->set_scope(address.scope);
+}
+
+void FillRoute(const sys::Route& route, types::Route* message) {
+  if (route.destination.length > 0) message->set_dest(route.destination.Text());
+  if (route.gateway) message->set_gateway(route.gateway->Text());
+  if (route.source) message->set_source(route.source->Text());
+  message->set_family(FamilyOf(route.destination.address));
+  message->set_scope(route.scope);
+  message->set_flags(route.flags);
+  message->set_mtu(route.mtu);
+  message->set_metric(route.metric);
+  message->set_protocol(route.protocol);
+  message->set_type(route.type == RTN_UNICAST ? 0U : route.type);
+}
+
+void FillInterface(const sys::Link& link, types::Interface* message) {
+  message->set_device(link.name);
+  message->set_name(link.name);
+  message->set_mtu(link.mtu);
+  message->set_hw_addr(sys::MacText(link.mac));
+  if (link.permanent_mac) message->set_permanent_hw_addr(sys::MacText(*link.permanent_mac));
+  message->set_type(link.kind);
+  message->set_raw_flags(link.flags & IFF_NOARP);
+  message->set_ipv6_off(link.ipv6_off);
+}
+
+}  // namespace kata::guest

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Methods about the containers' network.
+#include <memory>
+
+#include "guest/agent/service/services.h"
+#include "proto/guest.pb.h"
+
+namespace kata::guest {
+namespace {
+
+using ttrpc::CallContext;
+using ttrpc::Responder;
+
+// A device that the VMM has just plugged in takes a moment to appear.
+void UpdateInterface(Agent& agent, agent::UpdateInterfaceRequest request, Responder responder) {
+  const auto network = agent.network();
+  if (!network) return responder.Fail(network.error());
+  const auto interface =
+      std::make_shared<types::Interface>(std::move(*request.mutable_interface()));
+  const auto shared = std::make_shared<Responder>(std::move(responder));
+  agent.devices().Wait(
+      [&agent, interface]() -> Result<bool> {
+        return KATA_TRY(agent.network())->IsThere(*interface);
+      },
+      agent.config().hotplug_timeout,
+      [&agent, interface, shared](Result<void> there) {
+        if (!there) {
+          return shared->Fail(std::move(there).error().Within("interface " + interface->name()));
+        }
+        const auto now = agent.network();
+        if (!now) return shared->Fail(now.error());
+        Answer(*shared, (*now)->Update(*interface));
+      });
+}
+
+// Registers `handler(network, request)`, whose Result is the answer.
+template <class Request, class Handler>
+void HandleNetwork(ttrpc::Server& server, Agent& agent, const char* service, const char* method,
+                   Handler handler) {
+  server.Handle<Request>(
+      service, method, [&agent, handler](CallContext, const Request& request, Responder responder) {
+        const auto network = agent.network();
+        if (!network) return responder.Fail(network.error());
+        Answer(responder, handler(**network, request));
+      });
+}
+
+void RegisterNames(ttrpc::Server& server, Agent& agent) {
+  HandleNetwork<ListenForNamesRequest>(
+      server, agent, kGuestService, "ListenForNames",
+      [&agent](GuestNetwork& network, const ListenForNamesRequest& request) -> Result<void> {
+        constexpr uint16_t kDnsPort = 53;
+        if (agent.names().listening()) return {};
+        return agent.names().Serve(KATA_TRY(network.BindLoopbackUdp(request.address(), kDnsPort)));
+      });
+  server.Handle<NextNameRequest>(
+      kGuestService, "NextName",
+      [&agent](CallContext, const NextNameRequest&, Responder responder) {
+        const auto shared = std::make_shared<Responder>(std::move(responder));
+        agent.names().Next([shared] { return shared->wanted(); },
+                           [shared](const DnsMessage& question) { shared->Reply(question); });
+      });
+  HandleNow<DnsMessage>(server, kGuestService, "AnswerName",
+                        [&agent](const DnsMessage& answer) -> Result<void> {
+                          agent.names().Answer(answer);
+                          return {};
+                        });
+}
+
+}  // namespace
+
+void RegisterNetworkMethods(ttrpc::Server& server, Agent& agent) {
+  server.Handle<agent::UpdateInterfaceRequest>(
+      kAgentService, "UpdateInterface",
+      [&agent](CallContext, agent::UpdateInterfaceRequest request, Responder responder) {
+        UpdateInterface(agent, std::move(request), std::move(responder));
+      });
+  HandleNetwork<agent::ListInterfacesRequest>(
+      server, agent, kAgentService, "ListInterfaces",
+      [](GuestNetwork& network, const agent::ListInterfacesRequest&) {
+        return network.Interfaces();
+      });
+  HandleNetwork<agent::UpdateRoutesRequest>(
+      server, agent, kAgentService, "UpdateRoutes",
+      [](GuestNetwork& network, const agent::UpdateRoutesRequest& request) {
+        return network.UpdateRoutes(request.routes());
+      });
+  HandleNetwork<agent::ListRoutesRequest>(
+      server, agent, kAgentService, "ListRoutes",
+      [](GuestNetwork& network, const agent::ListRoutesRequest&) { return network.Routes(); });
+  HandleNetwork<agent::AddARPNeighborsRequest>(
+      server, agent, kAgentService, "AddARPNeighbors",
+      [](GuestNetwork& network, const agent::AddARPNeighborsRequest& request) {
+        return network.AddNeighbors(request.neighbors());
+      });
+  HandleNetwork<ReleaseInterfaceRequest>(
+      server, agent, kGuestService, "ReleaseInterface",
+      [](GuestNetwork& network, const ReleaseInterfaceRequest& request) {
+        return network.Release(request.permanent_hw_addr());
+      });
+  RegisterNames(server, agent);
+}
+
+}  // namespace kata::guest
