@@ -20,6 +20,8 @@ constexpr size_t kMaxResponse = 2 * AgentClient::kChunk;
 constexpr std::string_view kAgentService = "grpc.AgentService";
 constexpr std::string_view kHealthService = "grpc.Health";
 constexpr std::chrono::milliseconds kKillTimeout = std::chrono::seconds(5);
+// Somebody waits in a system call for the answer.
+constexpr std::chrono::milliseconds kLookTimeout = std::chrono::seconds(5);
 constexpr std::string_view kGuestService = "kata.cpp.v1.Guest";
 
 template <class Request>
@@ -132,6 +134,55 @@ Result<void> AgentClient::SignalAll(const std::string& container_id, uint32_t si
   return {};
 }
 
+Result<types::Interface> AgentClient::UpdateInterface(const types::Interface& interface) {
+  agent::UpdateInterfaceRequest request;
+  *request.mutable_interface() = interface;
+  return Call<types::Interface>("UpdateInterface", request);
+}
+
+Result<void> AgentClient::ReleaseInterface(const std::string& permanent_mac) {
+  guest::ReleaseInterfaceRequest request;
+  request.set_permanent_hw_addr(permanent_mac);
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "ReleaseInterface", request,
+                                           Deadline::After(request_timeout_)));
+  return {};
+}
+
+Result<void> AgentClient::UpdateRoutes(const agent::Routes& routes) {
+  agent::UpdateRoutesRequest request;
+  *request.mutable_routes() = routes;
+  KATA_TRY(Call<agent::Routes>("UpdateRoutes", request));
+  return {};
+}
+
+Result<void> AgentClient::AddNeighbors(const agent::ARPNeighbors& neighbors) {
+  agent::AddARPNeighborsRequest request;
+  *request.mutable_neighbors() = neighbors;
+  return CallVoid("AddARPNeighbors", request);
+}
+
+Result<void> AgentClient::ListenForNames(const std::string& address) {
+  guest::ListenForNamesRequest request;
+  request.set_address(address);
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "ListenForNames", request,
+                                           Deadline::After(request_timeout_)));
+  return {};
+}
+
+void AgentClient::NextName(std::move_only_function<void(Result<guest::DnsMessage>)> done) {
+  client_->CallAsync<guest::DnsMessage>(kGuestService, "NextName", guest::NextNameRequest(),
+                                        Deadline::Never(), std::move(done));
+}
+
+void AgentClient::AnswerName(uint64_t id, std::string message) {
+  guest::DnsMessage answer;
+  answer.set_id(id);
+  answer.set_message(std::move(message));
+  client_->CallAsync<wellknown::Empty>(kGuestService, "AnswerName", answer,
+                                       Deadline::After(request_timeout_),
+                                       [](const Result<wellknown::Empty>&) {});
+}
+
 Result<void> AgentClient::ResizeTerminal(const ProcessName& process, uint32_t rows,
                                          uint32_t columns) {
   auto request = ForProcess<agent::TtyWinResizeRequest>(process);
@@ -163,6 +214,21 @@ Result<std::vector<guest::GuestProcess>> AgentClient::ListProcesses(
       kGuestService, "ListProcesses", ForContainer<guest::ListProcessesRequest>(container_id),
       Deadline::After(request_timeout_)));
   return std::vector<guest::GuestProcess>(response.processes().begin(), response.processes().end());
+}
+
+void AgentClient::ListProcessFiles(
+    const std::string& container_id,
+    std::move_only_function<void(Result<std::vector<guest::GuestProcess>>)> done) {
+  auto request = ForContainer<guest::ListProcessesRequest>(container_id);
+  request.set_files(true);
+  client_->CallAsync<guest::ListProcessesResponse>(
+      kGuestService, "ListProcesses", request,
+      Deadline::After(std::min<std::chrono::milliseconds>(request_timeout_, kLookTimeout)),
+      [done = std::move(done)](Result<guest::ListProcessesResponse> response) mutable {
+        if (!response) return done(std::unexpected(std::move(response).error()));
+        done(std::vector<guest::GuestProcess>(response->processes().begin(),
+                                              response->processes().end()));
+      });
 }
 
 Result<agent::GuestDetailsResponse> AgentClient::GetGuestDetails() {
@@ -220,6 +286,14 @@ void AgentClient::ReadStream(std::string_view method, const ProcessName& process
       [done = std::move(done)](Result<agent::ReadStreamResponse> response) mutable {
         done(Bounded(std::move(response)));
       });
+}
+
+void AgentClient::CloseOutput(std::string_view method, const ProcessName& process) {
+  auto request = ForProcess<agent::ReadStreamRequest>(process);
+  request.set_close(true);
+  client_->CallAsync<agent::ReadStreamResponse>(kAgentService, method, request,
+                                                Deadline::After(request_timeout_),
+                                                [](Result<agent::ReadStreamResponse>) {});
 }
 
 void AgentClient::WriteStdin(const ProcessName& process, std::string data,

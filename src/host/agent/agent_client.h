@@ -62,7 +62,19 @@ class AgentClient {
   Result<agent::StatsContainerResponse> StatsContainer(const std::string& container_id);
   // Every process of the container; kUnimplemented from an agent that is not ours.
   Result<std::vector<guest::GuestProcess>> ListProcesses(const std::string& container_id);
+  // The same with what /proc of the guest has of each; answered on the loop's thread.
+  void ListProcessFiles(
+      const std::string& container_id,
+      std::move_only_function<void(Result<std::vector<guest::GuestProcess>>)> done);
   Result<agent::GuestDetailsResponse> GetGuestDetails();
+  Result<types::Interface> UpdateInterface(const types::Interface& interface);
+  // kUnimplemented from an agent that is not ours.
+  Result<void> ReleaseInterface(const std::string& permanent_mac);
+  Result<void> UpdateRoutes(const agent::Routes& routes);
+  Result<void> AddNeighbors(const agent::ARPNeighbors& neighbors);
+  // The guest's questions to a name server at `address` of its loopback go to NextName from then
+  // on. kUnimplemented from an agent that is not ours.
+  Result<void> ListenForNames(const std::string& address);
   Result<void> OnlineCpusAndMemory(uint32_t cpus);
   Result<void> SetGuestDateTime();
   Result<void> ReseedRandom(std::string entropy);
@@ -74,11 +86,18 @@ class AgentClient {
                   std::move_only_function<void(Result<std::string>)> done);
   void ReadStderr(const ProcessName& process,
                   std::move_only_function<void(Result<std::string>)> done);
+  // Nobody reads the stream any more: the process gets SIGPIPE when it writes on. An agent that is
+  // not ours takes it for a read, whose answer is thrown away.
+  void CloseStdoutAsync(const ProcessName& process) { CloseOutput("ReadStdout", process); }
+  void CloseStderrAsync(const ProcessName& process) { CloseOutput("ReadStderr", process); }
   void WriteStdin(const ProcessName& process, std::string data,
                   std::move_only_function<void(Result<void>)> done);
   void CloseStdinAsync(const ProcessName& process);
   // The container that next runs out of memory.
   void WaitOom(std::move_only_function<void(Result<std::string>)> done);
+
+  void NextName(std::move_only_function<void(Result<guest::DnsMessage>)> done);
+  void AnswerName(uint64_t id, std::string message);
 
   // Ends every call in flight.
   void Close(Error reason) { client_->Close(std::move(reason)); }
@@ -87,6 +106,7 @@ class AgentClient {
   AgentClient(std::unique_ptr<ttrpc::Client> client, std::chrono::milliseconds request_timeout)
       : client_(std::move(client)), request_timeout_(request_timeout) {}
 
+  void CloseOutput(std::string_view method, const ProcessName& process);
   void ReadStream(std::string_view method, const ProcessName& process,
                   std::move_only_function<void(Result<std::string>)> done);
   template <class Response>

@@ -50,6 +50,9 @@ struct HypervisorConfig {
   std::string block_device_driver = "virtio-scsi";  // virtio-scsi, virtio-blk
   bool block_device_cache_direct = false;
 
+  bool disable_vhost_net = false;
+  int64_t network_queues = 0;  // 0: one a processor
+
   std::string seccomp_sandbox = "on";  // empty: off
   StringList enable_annotations;
   bool enable_debug = false;
@@ -71,6 +74,7 @@ struct RuntimeConfig {
   bool enable_debug = false;
   std::string log_level = "info";
   bool disable_guest_seccomp = false;
+  std::string internetworking_model = "tcfilter";  // tcfilter, macvtap, none
   int64_t create_container_timeout_s = 60;
 };
 

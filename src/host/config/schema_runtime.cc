@@ -97,6 +97,14 @@ const Key kRuntimeKeys[] = {
      .help = "Containers run without the seccomp profile that their caller gave.",
      .annotation = "disable_guest_seccomp"},
     {.table = Table::kRuntime,
+     .name = "internetworking_model",
+     .field = KATA_RUNTIME(internetworking_model),
+     .help = "How interfaces of the network namespace are connected with the VM: `tcfilter` moves "
+             "their frames to a tap and back, `macvtap` puts a macvtap on each, `none` does not. "
+             "The next one is taken where frames do not pass.",
+     .words = "tcfilter|macvtap|none",
+     .annotation = "internetworking_model"},
+    {.table = Table::kRuntime,
      .name = "create_container_timeout",
      .field = KATA_RUNTIME(create_container_timeout_s),
      .help = "How long the creation of a container in the guest may take.",
@@ -117,7 +125,6 @@ constexpr std::string_view kRuntimeWithoutEffect[] = {
     "enable_vcpus_pinning",
     "experimental",
     "guest_selinux_label",
-    "internetworking_model",
     "jaeger_endpoint",
     "jaeger_password",
     "jaeger_user",

@@ -20,7 +20,7 @@
 namespace kata::stdio {
 namespace {
 
-constexpr size_t kMaxStreams = 3;
+constexpr size_t kMaxDescriptors = 5;
 
 // A description of our own of the file behind `fd`, so that O_NONBLOCK does not reach the caller,
 // who has the same pipe or terminal open. Sockets and regular files have no second one.
@@ -36,8 +36,8 @@ sys::UniqueFd OwnDescription(sys::UniqueFd fd) {
   return own ? *std::move(own) : std::move(fd);
 }
 
-// Receives one byte and up to kMaxStreams descriptors; further ones are closed.
-Result<size_t> ReceiveStreams(int connection, std::array<sys::UniqueFd, kMaxStreams>& streams) {
+// Receives one byte and up to kMaxDescriptors descriptors; further ones are closed.
+Result<size_t> ReceiveStreams(int connection, std::array<sys::UniqueFd, kMaxDescriptors>& streams) {
   uint8_t announced = 0;
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 8)] = {};
   iovec part{.iov_base = &announced, .iov_len = 1};
@@ -56,7 +56,7 @@ Result<size_t> ReceiveStreams(int connection, std::array<sys::UniqueFd, kMaxStre
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof fd);
       sys::UniqueFd owned(fd);
-      if (received < kMaxStreams) streams[received] = std::move(owned);
+      if (received < kMaxDescriptors) streams[received] = std::move(owned);
       ++received;
     }
   }
@@ -74,11 +74,14 @@ Result<LineStreams> Open(const std::string& path, bool terminal, Deadline deadli
     return Fail(Code::kPermissionDenied, fmt::format("the listener has user id {}", peer.uid));
   }
   KATA_TRY(sys::WaitFor(result.line.get(), POLLIN, deadline));
-  std::array<sys::UniqueFd, kMaxStreams> streams;
+  std::array<sys::UniqueFd, kMaxDescriptors> streams;
   const size_t wanted = terminal ? 2 : 3;
-  if (KATA_TRY(ReceiveStreams(result.line.get(), streams)) != wanted) {
-    return Fail(Code::kInvalidArgument, fmt::format("expected {} descriptors", wanted));
+  const size_t received = KATA_TRY(ReceiveStreams(result.line.get(), streams));
+  if (received < wanted || received > wanted + 2) {
+    return Fail(Code::kInvalidArgument, fmt::format("expected {} streams", wanted));
   }
+  result.mount_namespace = std::move(streams[wanted]);
+  result.proc = std::move(streams[wanted + 1]);
   result.in = OwnDescription(std::move(streams[0]));
   result.out = OwnDescription(std::move(streams[1]));
   if (!terminal) result.err = OwnDescription(std::move(streams[2]));

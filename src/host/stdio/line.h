@@ -7,8 +7,10 @@
 // socket whose path comes in place of the standard streams, as "fds:///path". The shim connects
 // once, receives the caller's own descriptors, and keeps the connection:
 //
-//   stand-in to shim   one greeting byte, the number of descriptors, with them attached; then
-//                      messages kSignal and kResize
+//   stand-in to shim   one greeting byte, the number of descriptors, with them attached: the
+//                      streams, and with a container's first process the mount namespace that its
+//                      files are to be looked up in and, where the host has FUSE, the device of the
+//                      /proc that is shown there; then messages kSignal and kResize
 //   shim to stand-in   one message kExit, after the process's output has arrived where it goes
 //
 // A stand-in that goes away before kExit was killed with SIGKILL, and so is its process.
@@ -55,9 +57,13 @@ struct LineStreams {
   sys::UniqueFd in;
   sys::UniqueFd out;
   sys::UniqueFd err;  // not for a terminal
+  // Of the caller, in which paths of the bundle mean what the caller means; may be absent.
+  sys::UniqueFd mount_namespace;
+  sys::UniqueFd proc;  // a sys::FuseMount's device; may be absent
 };
 
-// Connects to the stand-in at `path` and takes its descriptors: two for a terminal, else three.
+// Connects to the stand-in at `path` and takes its descriptors: two streams for a terminal, else
+// three.
 //
 // Errors  kPermissionDenied  the listener belongs to another user
 //         kInvalidArgument   it sent something else

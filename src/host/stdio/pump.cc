@@ -28,11 +28,12 @@ ssize_t ReadNow(int fd, char* data, size_t size) {
 }  // namespace
 
 OutputPump::OutputPump(sys::EventLoop& loop, sys::UniqueFd sink, ReadGuest read_guest,
-                       std::function<void()> done)
+                       std::function<void()> done, std::function<void()> refuse)
     : loop_(loop),
       sink_(std::move(sink)),
       read_guest_(std::move(read_guest)),
       done_(std::move(done)),
+      refuse_(std::move(refuse)),
       last_progress_(std::chrono::steady_clock::now()) {}
 
 OutputPump::~OutputPump() { StopWatching(); }
@@ -70,10 +71,15 @@ void OutputPump::Write() {
       }
       return;
     }
-    // A full disk or a dead logger must not stop the program: what it says is lost from here on.
-    log::Warn("container output is lost", {{"error", Error::FromErrno("write").message()}});
+    const Error error = Error::FromErrno("write");
     StopWatching();
     sink_.Reset();
+    if (error.error_number() == EPIPE && refuse_) {
+      std::exchange(refuse_, {})();
+      break;
+    }
+    // A full disk or a dead logger must not stop the program: what it says is lost from here on.
+    log::Warn("container output is lost", {{"error", error.message()}});
   }
   StopWatching();
   pending_.clear();

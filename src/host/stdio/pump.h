@@ -27,9 +27,10 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   using ReadGuest = std::function<void(std::move_only_function<void(Result<std::string>)>)>;
 
   // `sink` may be invalid (the output is thrown away), a fifo, a pipe, a socket, a terminal or a
-  // regular file.
+  // regular file. `refuse` is called once when nobody reads from the sink any more; without it, or
+  // when writing fails for another reason, the rest of the output is thrown away.
   OutputPump(sys::EventLoop& loop, sys::UniqueFd sink, ReadGuest read_guest,
-             std::function<void()> done);
+             std::function<void()> done, std::function<void()> refuse = {});
   ~OutputPump();
 
   void Start();
@@ -51,6 +52,7 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   sys::UniqueFd sink_;
   ReadGuest read_guest_;
   std::function<void()> done_;
+  std::function<void()> refuse_;
   std::string pending_;
   size_t written_ = 0;
   bool asking_ = false;

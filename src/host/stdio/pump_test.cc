@@ -53,6 +53,18 @@ TEST_F(PumpTest, MovesOutputInOrderAndEnds) {
   EXPECT_EQ(sys::ReadToEnd(pipe_.read.get(), 100).value(), "abcdef");
 }
 
+TEST_F(PumpTest, RefusesOutputOnceWhenItsReaderHasGone) {
+  std::signal(SIGPIPE, SIG_IGN);
+  pipe_.read.Reset();
+  int refused = 0;
+  auto pump = std::make_shared<OutputPump>(
+      *loop_, std::move(pipe_.write), Guest({"ab", "c", "def"}), [&] { loop_->Stop(); },
+      [&] { ++refused; });
+  pump->Start();
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_EQ(refused, 1);
+}
+
 TEST_F(PumpTest, AsksForNoMoreWhileTheReaderIsSlow) {
   const std::string chunk(256 << 10, 'x');
   auto pump = std::make_shared<OutputPump>(*loop_, std::move(pipe_.write), Guest({chunk, chunk}),

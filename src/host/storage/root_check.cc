@@ -40,9 +40,11 @@ Result<void> CheckMount(const sys::RootDir& root, const RootUse::Mount& mount) {
   const auto strict = root.OpenStrict(destination, O_PATH | O_DIRECTORY);
   if (!strict &&
       (strict.error().error_number() == ELOOP || strict.error().error_number() == ENOTDIR)) {
-    return Fail(Code::kInvalidArgument,
-                fmt::format("mount on \"{}\": must be an ordinary directory, not a symbolic link",
-                            destination));
+    return Fail(
+        Code::kInvalidArgument,
+        fmt::format(
+            "mount on \"{}\": must be mounted on ordinary directory, not on a symbolic link",
+            destination));
   }
   return {};
 }

@@ -85,7 +85,8 @@ TEST_F(RootCheckTest, WhatMountsOrHooksMayBringIsLeftToTheGuest) {
 TEST_F(RootCheckTest, KernelFilesAreNotMountedOverLinks) {
   fs::create_directory_symlink("usr", root_ / "sys");
   use_.mounts.push_back({.destination = "/sys", .kernel = true});
-  EXPECT_EQ(Refusal(use_), "mount on \"/sys\": must be an ordinary directory, not a symbolic link");
+  EXPECT_EQ(Refusal(use_),
+            "mount on \"/sys\": must be mounted on ordinary directory, not on a symbolic link");
 }
 
 TEST_F(RootCheckTest, DestinationsThatLeadRoundInCirclesAreRefused) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -36,6 +37,17 @@ Result<void> MakeMountPoint(const std::string& path, const struct stat& source) 
     KATA_TRY(sys::Open(path, O_CREAT | O_EXCL | O_WRONLY, 0644));
   }
   return {};
+}
+
+// A detached copy of what is at `path`.
+Result<sys::UniqueFd> CloneSource(const std::string& path, bool recursive, int look_in) {
+  if (look_in < 0) return sys::CloneMount(AT_FDCWD, path, recursive);
+  Result<sys::UniqueFd> tree;
+  KATA_TRY(sys::RunInMountNamespace(look_in, [&]() -> Result<void> {
+    tree = sys::CloneMount(AT_FDCWD, path, recursive);
+    return {};
+  }));
+  return tree;
 }
 
 void RemoveMountPoint(const std::string& path) {
@@ -80,7 +92,8 @@ std::string SharedDirectory::RootfsOf(const std::string& container_id) const {
 Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
                                                const std::vector<RootfsMount>& mounts,
                                                const std::string& directory, bool read_only,
-                                               const std::vector<MountPoint>& mount_points) {
+                                               const std::vector<MountPoint>& mount_points,
+                                               int look_in) {
   const std::string parent = fmt::format("{}/{}", Mounts(), container_id);
   const std::string target = RootfsOf(container_id);
   Rollback undo;
@@ -90,15 +103,16 @@ Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
     ::rmdir(parent.c_str());
   });
   if (mounts.empty()) {
+    sys::UniqueFd tree = KATA_TRY_WITHIN("root file system", CloneSource(directory, true, look_in));
     struct stat status{};
-    if (::stat(directory.c_str(), &status) != 0) return FailErrno("root file system", directory);
+    if (::fstat(tree.get(), &status) != 0) return FailErrno("root file system", directory);
     if (!S_ISDIR(status.st_mode)) {
       return Fail(Code::kInvalidArgument,
                   fmt::format("root file system \"{}\": not a directory", directory));
     }
     sys::MountOptions bind;
     bind.Add("rbind");
-    KATA_TRY_WITHIN("root file system", sys::BindMount(directory, target, bind));
+    KATA_TRY_WITHIN("root file system", sys::BindMount(std::move(tree), target, bind));
   } else {
     KATA_TRY(MountRootfs(mounts, target));
   }
@@ -115,18 +129,41 @@ Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
   return fmt::format("{}{}/rootfs", kGuestDirectory, container_id);
 }
 
+std::string SharedDirectory::VolumeName(const std::string& container_id, size_t index,
+                                        const std::string& destination) {
+  return fmt::format("{}-{:016x}-{}", container_id, index, BaseName(destination));
+}
+
+Result<std::string> SharedDirectory::AddOverlay(const std::string& container_id, size_t index,
+                                                const std::string& destination,
+                                                const std::vector<std::string>& options) {
+  const std::string name = VolumeName(container_id, index, destination);
+  const std::string target = fmt::format("{}/{}", Mounts(), name);
+  if (::mkdir(target.c_str(), 0755) != 0) return FailErrno("mkdir", target);
+  if (auto mounted = MountRootfs({{"overlay", "overlay", options}}, target); !mounted) {
+    RemoveMountPoint(target);
+    return std::unexpected(std::move(mounted).error());
+  }
+  entries_.push_back({container_id, target});
+  return kGuestDirectory + name;
+}
+
 Result<std::string> SharedDirectory::AddVolume(const std::string& container_id, size_t index,
                                                const std::string& source,
                                                const std::string& destination,
-                                               const std::vector<std::string>& options) {
+                                               const std::vector<std::string>& options,
+                                               int look_in) {
+  const sys::MountOptions bind = sys::ParseMountOptions(options);
+  sys::UniqueFd tree =
+      KATA_TRY_WITHIN("mount source", CloneSource(source, (bind.flags & MS_REC) != 0, look_in));
   struct stat status{};
-  if (::stat(source.c_str(), &status) != 0) return FailErrno("mount source", source);
-  const std::string name = fmt::format("{}-{:016x}-{}", container_id, index, BaseName(destination));
+  if (::fstat(tree.get(), &status) != 0) return FailErrno("mount source", source);
+  const std::string name = VolumeName(container_id, index, destination);
   const std::string target = fmt::format("{}/{}", Mounts(), name);
   KATA_TRY(MakeMountPoint(target, status));
-  if (auto bound = sys::BindMount(source, target, sys::ParseMountOptions(options)); !bound) {
+  if (auto bound = sys::BindMount(std::move(tree), target, bind); !bound) {
     RemoveMountPoint(target);
-    return std::unexpected(std::move(bound).error());
+    return std::unexpected(std::move(bound).error().Within(fmt::format("bind \"{}\"", source)));
   }
   entries_.push_back({container_id, target});
   return kGuestDirectory + name;

@@ -39,12 +39,13 @@ class SharedDirectory {
 
   // Mounts a container's root file system and returns its path in the guest. Without mounts,
   // `directory`, an absolute path on the host, is the root file system. `mount_points` are made in
-  // a root that is to be read-only. Errors  kNotFound  `directory` or a mount's source does not
-  // exist
+  // a root that is to be read-only. `look_in` is the mount namespace that `directory` is meant in;
+  // -1: this process's.
+  // Errors  kNotFound  `directory` or a mount's source does not exist
   Result<std::string> AddRootfs(const std::string& container_id,
                                 const std::vector<RootfsMount>& mounts,
                                 const std::string& directory, bool read_only,
-                                const std::vector<MountPoint>& mount_points = {});
+                                const std::vector<MountPoint>& mount_points = {}, int look_in = -1);
   // Where a container's root file system is on the host.
   std::string RootfsOf(const std::string& container_id) const;
 
@@ -53,7 +54,12 @@ class SharedDirectory {
   // whatever the guest does.
   Result<std::string> AddVolume(const std::string& container_id, size_t index,
                                 const std::string& source, const std::string& destination,
-                                const std::vector<std::string>& options);
+                                const std::vector<std::string>& options, int look_in = -1);
+
+  // The same for an overlay of directories of the host, mounted on this side; `options` name them.
+  Result<std::string> AddOverlay(const std::string& container_id, size_t index,
+                                 const std::string& destination,
+                                 const std::vector<std::string>& options);
 
   // Unmounts everything of one container, newest first. What does not exist is fine.
   Result<void> RemoveContainer(const std::string& container_id);
@@ -68,6 +74,8 @@ class SharedDirectory {
   };
   explicit SharedDirectory(std::string root) : root_(std::move(root)) {}
   std::string Mounts() const { return root_ + "/mounts"; }
+  static std::string VolumeName(const std::string& container_id, size_t index,
+                                const std::string& destination);
 
   std::string root_;
   std::vector<Entry> entries_;

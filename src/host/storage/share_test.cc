@@ -64,6 +64,40 @@ TEST_F(ShareTest, ReadOnlyHoldsOnTheHostSide) {
   EXPECT_EQ(sys::WriteFile(volume + "/file", "x").error().error_number(), EROFS);
 }
 
+TEST_F(ShareTest, AnOverlayIsMountedOnTheHostAndGoesWithItsContainer) {
+  for (const char* name : {"/lower", "/upper", "/work"}) ASSERT_TRUE(sys::MakeDirs(dir_ + name));
+  ASSERT_TRUE(sys::WriteFile(dir_ + "/lower/below", "x"));
+  const auto added = share_->AddOverlay(
+      "c1", 0, "/data",
+      {"lowerdir=" + dir_ + "/lower", "upperdir=" + dir_ + "/upper", "workdir=" + dir_ + "/work"});
+  if (!added) GTEST_SKIP() << added.error().message();  // what /tmp is may be no upper layer
+  const std::string volume = Served(*added);
+  EXPECT_EQ(sys::ReadFile(volume + "/below").value_or(""), "x");
+  EXPECT_TRUE(sys::WriteFile(volume + "/above", "y"));
+  EXPECT_EQ(sys::ReadFile(dir_ + "/upper/above").value_or(""), "y");
+  EXPECT_TRUE(share_->RemoveContainer("c1"));
+  EXPECT_FALSE(sys::Exists(volume));
+}
+
+// What the caller has mounted where this process does not see it.
+TEST_F(ShareTest, SourcesAreLookedUpInTheCallersMountNamespace) {
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/rootfs"));
+  const auto theirs = sys::Open("/proc/thread-self/ns/mnt", O_RDONLY);
+  ASSERT_TRUE(theirs);
+  sys::UniqueFd caller;
+  ASSERT_TRUE(sys::RunInMountNamespace(theirs->get(), [&]() -> Result<void> {
+    if (::unshare(CLONE_NEWNS) != 0) return FailErrno("unshare");
+    KATA_TRY(sys::Mount("tmpfs", dir_ + "/rootfs", "tmpfs", 0UL));
+    KATA_TRY(sys::WriteFile(dir_ + "/rootfs/mark", "x"));
+    caller = KATA_TRY(sys::Open("/proc/thread-self/ns/mnt", O_RDONLY));
+    return {};
+  }));
+  const std::string rootfs =
+      Served(share_->AddRootfs("c1", {}, dir_ + "/rootfs", false, {}, caller.get()).value());
+  EXPECT_EQ(sys::ReadFile(rootfs + "/mark").value_or(""), "x");
+  EXPECT_FALSE(sys::Exists(dir_ + "/rootfs/mark"));
+}
+
 TEST_F(ShareTest, AFileAndADirectoryOfTheSameNameDoNotCollide) {
   ASSERT_TRUE(sys::WriteFile(dir_ + "/hosts", "127.0.0.1"));
   const std::string file =
