@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Needs root: real interfaces in a namespace that the test makes.
+#include "host/network/connection.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sys/netns.h"
+#include "sys/tap.h"
+#include "sys/traffic_control.h"
+
+namespace kata::network {
+namespace {
+
+using testing::HasSubstr;
+
+class Connection : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto made = sys::MakeNetworkNamespace();
+    if (!made && made.error().code() == Code::kPermissionDenied) GTEST_SKIP() << "needs root";
+    ASSERT_TRUE(made) << made.error().message();
+    ns_ = *std::move(made);
+    socket_.emplace(*sys::RunInNetns(ns_.get(), [] { return sys::NetlinkSocket::Open(); }));
+    ASSERT_TRUE(sys::AddVethPair(*socket_, "eth0", "far"));
+    ASSERT_TRUE(sys::ChangeLink(*socket_, Link("far").index, {.up = true}));
+    ASSERT_TRUE(sys::ChangeLink(*socket_, Link("eth0").index, {.mtu = 1400, .up = true}));
+  }
+
+  sys::Link Link(const std::string& name) {
+    return sys::FindLink(*socket_, name).value_or(sys::Link());
+  }
+  Endpoint Eth0() {
+    const auto view = Discover(*socket_);
+    EXPECT_TRUE(view);
+    for (const Endpoint& endpoint : view->endpoints) {
+      if (endpoint.link.name == "eth0") return endpoint;
+    }
+    ADD_FAILURE() << "no eth0";
+    return {};
+  }
+
+  sys::UniqueFd ns_;
+  std::optional<sys::NetlinkSocket> socket_;
+};
+
+TEST_F(Connection, FramesPassInEveryModel) {
+  for (const Model model : {Model::kTcFilter, Model::kMacvtap, Model::kNone}) {
+    const auto tested = TestModel(model);
+    EXPECT_TRUE(tested) << ModelName(model) << ": " << tested.error().message();
+    EXPECT_EQ(FirstWorkingModel(model), model);
+    EXPECT_EQ(ModelByName(ModelName(model)), model);
+  }
+  EXPECT_FALSE(ModelByName("bridged"));
+}
+
+TEST_F(Connection, ASpareTapIsJoinedAndParted) {
+  const auto tap = MakeSpareTap(ns_.get(), *socket_, TapName(0), 2);
+  ASSERT_TRUE(tap) << tap.error().message();
+  const Endpoint endpoint = Eth0();
+  for (int round = 0; round < 2; ++round) {
+    const auto joined = Join(Model::kTcFilter, *socket_, endpoint, *tap);
+    ASSERT_TRUE(joined) << joined.error().message();
+    EXPECT_EQ(Link("tap0_kata").mtu, 1400U);
+    const auto parted = Part(*socket_, {.interface = "eth0",
+                                        .link = endpoint.link.index,
+                                        .tap = tap->name,
+                                        .model = Model::kTcFilter});
+    EXPECT_TRUE(parted) << parted.error().message();
+    EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, endpoint.link.index)) << "it has gone";
+  }
+  EXPECT_TRUE(Part(*socket_, {.interface = "eth9", .link = 99, .tap = "tap9_kata"}));
+}
+
+TEST_F(Connection, AHookOfSomebodyElseIsLeftAlone) {
+  const auto tap = MakeSpareTap(ns_.get(), *socket_, TapName(0), 1);
+  const Endpoint endpoint = Eth0();
+  ASSERT_TRUE(sys::AddIngressQdisc(*socket_, endpoint.link.index));
+  const auto joined = Join(Model::kTcFilter, *socket_, endpoint, *tap);
+  ASSERT_FALSE(joined);
+  EXPECT_EQ(joined.error().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(joined.error().message(), HasSubstr("ingress qdisc already"));
+  EXPECT_TRUE(sys::DeleteIngressQdisc(*socket_, endpoint.link.index)) << "it is still there";
+}
+
+TEST_F(Connection, AnInterfaceThatHasGoneIsAnErrorThatLeavesNothing) {
+  const auto tap = MakeSpareTap(ns_.get(), *socket_, TapName(0), 1);
+  const Endpoint endpoint = Eth0();
+  ASSERT_TRUE(sys::DeleteLink(*socket_, endpoint.link.index));
+  const auto joined = Join(Model::kTcFilter, *socket_, endpoint, *tap);
+  ASSERT_FALSE(joined);
+  EXPECT_THAT(joined.error().message(), HasSubstr("eth0"));
+  EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, tap->link));
+}
+
+TEST_F(Connection, AMacvtapChangesNothingOfItsInterface) {
+  const Endpoint endpoint = Eth0();
+  const auto tap = MakeTapFor(Model::kMacvtap, ns_.get(), *socket_, endpoint, TapName(0), 1);
+  ASSERT_TRUE(tap) << tap.error().message();
+  EXPECT_TRUE(Part(*socket_, {.interface = "eth0",
+                              .link = endpoint.link.index,
+                              .tap = tap->name,
+                              .model = Model::kMacvtap}));
+  EXPECT_FALSE(sys::FindLink(*socket_, "tap0_kata"));
+  sys::Link now = Link("eth0");
+  now.counters = endpoint.link.counters;
+  EXPECT_EQ(now, endpoint.link);
+}
+
+TEST_F(Connection, ANameThatIsTakenIsAnError) {
+  const auto first = MakeSpareTap(ns_.get(), *socket_, TapName(0), 1);
+  const auto second = MakeSpareTap(ns_.get(), *socket_, TapName(0), 1);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code(), Code::kAlreadyExists);
+  EXPECT_THAT(second.error().message(), HasSubstr("tap0_kata"));
+}
+
+}  // namespace
+}  // namespace kata::network

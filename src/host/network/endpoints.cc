@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/network/endpoints.h"
+
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <net/if_arp.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace kata::network {
+namespace {
+
+constexpr std::string_view kSuffix = "_kata";
+constexpr std::string_view kPrefix = "tap";
+
+// Empty where the link is an endpoint or of no interest to anybody.
+std::string WhyNot(const sys::Link& link) {
+  if (link.type != ARPHRD_ETHER) {
+    return fmt::format("interface {} is no Ethernet interface and is not connected", link.name);
+  }
+  if (link.master != 0) {
+    return fmt::format("interface {} belongs to another one and is not connected", link.name);
+  }
+  return "";
+}
+
+// Made by the kernel in every namespace once the driver was used anywhere.
+bool IsFallbackDevice(const sys::Link& link) {
+  return (link.flags & IFF_UP) == 0 && (link.type != ARPHRD_ETHER || link.mac == sys::MacAddress{});
+}
+
+bool BelongsToGuest(const sys::LinkAddress& address) {
+  // The guest's kernel makes its own link-local ones, and asks routers itself.
+  if (address.prefix.address.family != AF_INET6) return true;
+  return !address.prefix.address.IsLinkLocal() && (address.flags & IFA_F_PERMANENT) != 0;
+}
+
+bool BelongsToGuest(const sys::Neighbor& neighbor) {
+  return (neighbor.state & NUD_PERMANENT) != 0 && neighbor.mac != sys::MacAddress{};
+}
+
+}  // namespace
+
+std::string TapName(int number) { return fmt::format("{}{}{}", kPrefix, number, kSuffix); }
+
+bool IsTapName(const std::string& name) {
+  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return false;
+  const std::string number =
+      name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size());
+  return !number.empty() && number.find_first_not_of("0123456789") == std::string::npos;
+}
+
+NamespaceView ViewOf(const std::vector<sys::Link>& links,
+                     const std::vector<sys::LinkAddress>& addresses,
+                     const std::vector<sys::Route>& routes,
+                     const std::vector<sys::Neighbor>& neighbors) {
+  NamespaceView view;
+  for (const sys::Link& link : links) {
+    view.names.push_back(link.name);
+    view.links.push_back(link.index);
+    const bool skipped = (link.flags & IFF_LOOPBACK) != 0 || IsTapName(link.name) ||
+                         IsFallbackDevice(link) || (link.flags & IFF_UP) == 0;
+    if (skipped) continue;
+    if (std::string reason = WhyNot(link); !reason.empty()) {
+      view.notes.push_back(std::move(reason));
+      continue;
+    }
+    Endpoint endpoint{.link = link, .addresses = {}, .neighbors = {}};
+    for (const sys::LinkAddress& address : addresses) {
+      if (address.link == link.index && BelongsToGuest(address)) {
+        endpoint.addresses.push_back(address);
+      }
+    }
+    for (const sys::Neighbor& neighbor : neighbors) {
+      if (neighbor.link == link.index && BelongsToGuest(neighbor)) {
+        endpoint.neighbors.push_back(neighbor);
+      }
+    }
+    view.endpoints.push_back(std::move(endpoint));
+  }
+  for (const sys::Route& route : routes) {
+    if (route.protocol == RTPROT_RA) continue;
+    if (route.multipath) {
+      view.notes.push_back(fmt::format("the route to {} has several gateways and is left out",
+                                       route.destination.Text()));
+      continue;
+    }
+    const bool ours = route.link == 0 || std::ranges::any_of(view.endpoints, [&](const auto& each) {
+                        return each.link.index == route.link;
+                      });
+    if (ours) view.routes.push_back(route);
+  }
+  return view;
+}
+
+Result<NamespaceView> Discover(sys::NetlinkSocket& socket) {
+  const auto links = KATA_TRY(sys::ListLinks(socket));
+  const auto addresses = KATA_TRY(sys::ListAddresses(socket));
+  const auto routes = KATA_TRY(sys::ListRoutes(socket));
+  return ViewOf(links, addresses, routes, KATA_TRY(sys::ListNeighbors(socket)));
+}
+
+}  // namespace kata::network
