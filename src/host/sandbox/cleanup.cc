@@ -189,6 +189,20 @@ Result<void> KillAll(const SandboxRecord& record, Deadline deadline, const Clean
   return result;
 }
 
+// Leaves interfaces that others made as they were. A namespace without a path was gone with the
+// last process in it, and one that is another by now has nothing of ours.
+Result<void> PartNetwork(const NetworkEntry& entry) {
+  if (entry.namespace_path.empty()) return {};
+  const auto ns = sys::OpenNetworkNamespace(entry.namespace_path);
+  if (!ns) return {};
+  const auto id = sys::IdOfNamespace(ns->get());
+  if (!id || *id != entry.namespace_id) return {};
+  return sys::RunInNetns(ns->get(), [&]() -> Result<void> {
+    sys::NetlinkSocket socket = KATA_TRY(sys::NetlinkSocket::Open());
+    return network::Part(socket, entry.joint);
+  });
+}
+
 }  // namespace
 
 bool IsBelow(std::string_view path, std::string_view root) {
@@ -263,6 +277,7 @@ Result<void> KillProcess(const ProcessEntry& process, Deadline deadline) {
 
 Result<void> Cleanup(const SandboxRecord& record, Deadline deadline, const CleanupRoots& roots) {
   Result<void> result = KillAll(record, deadline, roots);
+  for (const NetworkEntry& entry : record.networks) KeepFirst(result, PartNetwork(entry));
   for (const std::string& path : record.sockets) {
     if (IsBelowAny(path, roots.sockets)) KeepFirst(result, RemoveSocket(path));
   }

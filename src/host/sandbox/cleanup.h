@@ -29,7 +29,8 @@ struct CleanupRoots {
 // Kills the recorded processes that still run (the shim first, so that it starts nothing anew),
 // whatever runs in the recorded cgroups, and hypervisors and virtiofsds that name one of the
 // recorded paths on their command line but had not been recorded yet. Loggers get up to a second
-// to finish by themselves. Then removes sockets, paths and cgroups, and at last the record.
+// to finish by themselves. Then takes back what was done to interfaces of network namespaces,
+// removes sockets, paths and cgroups, and at last the record.
 //
 // The calling process is never killed, even if it is recorded. A pid is touched only while its
 // start time is the recorded one.

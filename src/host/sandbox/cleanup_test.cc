@@ -45,6 +45,17 @@ class CleanupTest : public testing::Test {
   SandboxRecord record_;
 };
 
+// With /proc/self/ns/net the namespace is this one: a record of another is not followed.
+TEST_F(CleanupTest, NetworksThatAreGoneOrOthersByNowAreLeftAlone) {
+  const network::Joint joint{.interface = "lo", .link = 1, .tap = "tap0_kata"};
+  record_.networks = {{.namespace_path = "", .namespace_id = {}, .joint = joint},
+                      {.namespace_path = root_ + "/nothing", .namespace_id = {}, .joint = joint},
+                      {.namespace_path = "/proc/self/ns/net",
+                       .namespace_id = {.device = 1, .inode = 1},
+                       .joint = joint}};
+  EXPECT_TRUE(Run());
+}
+
 pid_t StartSleeper() {
   const pid_t child = ::fork();
   if (child == 0) {

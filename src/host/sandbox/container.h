@@ -16,6 +16,7 @@
 #include "host/sandbox/hooks.h"
 #include "host/sandbox/process.h"
 #include "proto/oci.pb.h"
+#include "sys/fuse_tree.h"
 
 namespace kata::sandbox {
 
@@ -46,6 +47,9 @@ class Container {
   void SetHooks(HookRunner hooks) { hooks_ = std::move(hooks); }
   const HookRunner& hooks() const { return hooks_; }
 
+  // The /proc that the host shows of the container, until the container goes.
+  void SetProc(std::shared_ptr<sys::FuseServer> server) { proc_ = std::move(server); }
+
   // What the host did for the container; null before SetInit and after it was taken.
   std::unique_ptr<GuestContainer> TakeGuest();
 
@@ -57,6 +61,7 @@ class Container {
   const std::string id_;
   const std::string bundle_;
   HookRunner hooks_;
+  std::shared_ptr<sys::FuseServer> proc_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::shared_ptr<Process> init_;

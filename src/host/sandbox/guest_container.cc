@@ -34,13 +34,17 @@ Result<sys::UniqueFd> OpenDisk(const GuestDisk& disk) {
 }
 
 std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
-                                               const std::vector<SharedVolume>& volumes) {
+                                               const std::vector<SharedVolume>& volumes,
+                                               int look_in) {
   std::vector<storage::MountPoint> points;
   for (const oci::Mount& mount : spec.mounts()) points.push_back({mount.destination()});
   for (const SharedVolume& volume : volumes) {
-    const SourceKind kind = ClassifySource(volume.source);
+    const SourceKind kind =
+        volume.overlay ? SourceKind::kDirectory : ClassifySourceIn(look_in, volume.source);
     points[static_cast<size_t>(volume.mount)].file = kind != SourceKind::kDirectory;
   }
+  // Made when it is missing, which the guest cannot do in a read-only root.
+  points.push_back({spec.process().cwd()});
   return points;
 }
 
@@ -49,8 +53,9 @@ std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
 Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::string& container_id,
                                                GuestPlan plan,
                                                const std::vector<storage::RootfsMount>& rootfs,
-                                               const std::string& bundle) {
+                                               const std::string& bundle, int look_in) {
   GuestContainer container;
+  container.look_in_ = look_in;
   container.container_id_ = container_id;
   container.request_.set_container_id(container_id);
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
@@ -68,12 +73,13 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
 Result<void> GuestContainer::ShareRootfs(Machine& machine,
                                          const std::vector<storage::RootfsMount>& rootfs,
                                          const std::string& bundle, const GuestPlan& plan) {
-  const auto mount_points = MountPointsOf(request_.oci(), plan.volumes);
+  const auto mount_points = MountPointsOf(request_.oci(), plan.volumes, look_in_);
   oci::Root& root = *request_.mutable_oci()->mutable_root();
   const std::string directory =
       root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
   root.set_path(KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
-    return share.AddRootfs(container_id_, rootfs, directory, root.readonly(), mount_points);
+    return share.AddRootfs(container_id_, rootfs, directory, root.readonly(), mount_points,
+                           look_in_);
   })));
   const storage::RootUse use = PlanRootUse(request_.oci(), plan.host_hooks);
   return machine.WithShare([&](storage::SharedDirectory& share) {
@@ -84,13 +90,16 @@ Result<void> GuestContainer::ShareRootfs(Machine& machine,
 Result<void> GuestContainer::ShareVolumes(Machine& machine,
                                           const std::vector<SharedVolume>& volumes) {
   for (const SharedVolume& volume : volumes) {
+    const auto share_it = [&](storage::SharedDirectory& share) {
+      const auto index = static_cast<size_t>(volume.mount);
+      return volume.overlay
+                 ? share.AddOverlay(container_id_, index, volume.destination, volume.options)
+                 : share.AddVolume(container_id_, index, volume.source, volume.destination,
+                                   volume.options, look_in_);
+    };
     oci::Mount& mount = *request_.mutable_oci()->mutable_mounts(volume.mount);
     mount.set_source(KATA_TRY_WITHIN(fmt::format("mount \"{}\"", volume.destination),
-                                     machine.WithShare([&](storage::SharedDirectory& share) {
-                                       return share.AddVolume(
-                                           container_id_, static_cast<size_t>(volume.mount),
-                                           volume.source, volume.destination, volume.options);
-                                     })));
+                                     machine.WithShare(share_it)));
   }
   return {};
 }

@@ -19,12 +19,13 @@ namespace kata::sandbox {
 class GuestContainer {
  public:
   // Mounts what `plan` shares and looks for mistakes in it; the machine is open and need not have
-  // booted. After a failure nothing of it is left.
+  // booted. After a failure nothing of it is left. `look_in` is the mount namespace that the
+  // specification's paths are meant in; -1: this process's.
   // Errors  those of storage::CheckRoot
   static Result<GuestContainer> Prepare(Machine& machine, const std::string& container_id,
                                         GuestPlan plan,
                                         const std::vector<storage::RootfsMount>& rootfs,
-                                        const std::string& bundle);
+                                        const std::string& bundle, int look_in = -1);
 
   // Attaches the plan's disks to the machine, which has booted.
   Result<void> AttachDisks(Machine& machine);
@@ -41,6 +42,7 @@ class GuestContainer {
                            const std::string& bundle, const GuestPlan& plan);
   Result<void> ShareVolumes(Machine& machine, const std::vector<SharedVolume>& volumes);
 
+  int look_in_ = -1;  // while Prepare() runs
   std::string container_id_;
   agent::CreateContainerRequest request_;
   std::vector<GuestDisk> disks_;

@@ -14,12 +14,18 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
+#include "sys/file.h"
+#include "sys/mounts.h"
+#include "sys/root_dir.h"
+
 namespace kata::sandbox {
 namespace {
 
 // Where the guest keeps the sandbox's shared memory, and its container's cgroups.
 constexpr const char* kGuestShm = "/run/kata-containers/sandbox/shm";
 constexpr const char* kGuestCgroups = "/kata";
+constexpr const char* kCgroups = "/sys/fs/cgroup";
 
 bool IsBelow(std::string_view path, std::string_view directory) {
   return path == directory ||
@@ -53,10 +59,6 @@ Result<void> PlanNamespaces(GuestPlan& plan, const PlanInput& input) {
   for (oci::LinuxNamespace& ns : *linux.mutable_namespaces()) {
     if (ns.type() == "network") {
       own_network = true;
-      if (!ns.path().empty()) {
-        plan.notes.push_back(fmt::format(
-            "network namespace {} is not connected: the guest has its loopback only", ns.path()));
-      }
       continue;
     }
     if (!ns.path().empty() && input.container_kind != "pod_container") {
@@ -72,6 +74,7 @@ Result<void> PlanNamespaces(GuestPlan& plan, const PlanInput& input) {
       plan.share_pid_namespace = !ns.path().empty();
       continue;
     }
+    ns.set_own(input.by_namespaces && ns.path().empty());
     ns.clear_path();
     *kept.Add() = std::move(ns);
   }
@@ -87,16 +90,50 @@ Result<void> PlanNamespaces(GuestPlan& plan, const PlanInput& input) {
   return {};
 }
 
+// An overlay of directories of the host, as engines make it for images and volumes, is mounted
+// there and shared like a volume.
+void PlanOverlay(GuestPlan& plan, oci::Mount mount) {
+  SharedVolume volume{.mount = plan.spec.mounts_size(),
+                      .source = mount.source(),
+                      .destination = mount.destination(),
+                      .options = {mount.options().begin(), mount.options().end()},
+                      .overlay = true};
+  plan.volumes.push_back(std::move(volume));
+  mount.set_type("bind");
+  google::protobuf::RepeatedPtrField<std::string> kept;
+  *kept.Add() = "rbind";
+  for (std::string& word : *mount.mutable_options()) {
+    if (word.find('=') == std::string::npos) *kept.Add() = std::move(word);
+  }
+  mount.mutable_options()->Swap(&kept);
+  *plan.spec.add_mounts() = std::move(mount);
+}
+
 // Adds `mount` to the plan, as itself or as something else.
 Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input) {
   const auto keep = [&plan](oci::Mount kept) {
     *plan.spec.add_mounts() = std::move(kept);
     return Result<void>();
   };
+  const bool of_host = std::ranges::any_of(
+      mount.options(), [](const std::string& word) { return word.starts_with("lowerdir="); });
+  if (mount.type() == "overlay" && of_host) {
+    PlanOverlay(plan, std::move(mount));
+    return {};
+  }
   if (!IsBind(mount)) return keep(std::move(mount));
   if (mount.destination() == "/dev/shm") {
     mount.set_source(kGuestShm);
     return keep(std::move(mount));
+  }
+  if (!mount.source().empty() && !mount.source().starts_with('/')) {
+    mount.set_source(fmt::format("{}/{}", input.bundle, mount.source()));
+  }
+  if (mount.source() != kCgroups && IsBelow(mount.source(), kCgroups)) {
+    plan.notes.push_back(
+        fmt::format("mount {}: the guest has version 2 of control groups, and no {}",
+                    mount.destination(), mount.source()));
+    return {};
   }
   // The guest has its own kernel: its files, not the host's, tell the container the truth.
   if (IsBelow(mount.source(), "/proc") || IsBelow(mount.source(), "/sys") ||
@@ -136,6 +173,31 @@ Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input
   return keep(std::move(mount));
 }
 
+// The host's block device that an entry of linux.devices means; empty: none. Its path is the
+// container's, which need not be the host's.
+std::string FindDisk(const oci::LinuxDevice& device, const PlanInput& input) {
+  if (device.major() != 0 || device.minor() != 0) {
+    std::string path = input.find_block_device(
+        makedev(static_cast<unsigned>(device.major()), static_cast<unsigned>(device.minor())));
+    if (!path.empty()) return path;
+  }
+  return input.classify(device.path()) == SourceKind::kBlockDevice ? device.path() : "";
+}
+
+// Whether a rule of the device cgroup names the device and none of those lets it be written.
+bool IsOnlyRead(const oci::LinuxDevice& device, const oci::LinuxResources& resources) {
+  bool named = false;
+  for (const oci::LinuxDeviceCgroup& rule : resources.devices()) {
+    if (!rule.allow() || rule.type() != "b" || rule.major() != device.major() ||
+        rule.minor() != device.minor()) {
+      continue;
+    }
+    if (rule.access().find('w') != std::string::npos) return false;
+    named = true;
+  }
+  return named;
+}
+
 Result<void> PlanDevices(GuestPlan& plan, const PlanInput& input) {
   const bool privileged = IsPrivileged(plan.spec);
   auto& devices = *plan.spec.mutable_linux()->mutable_devices();
@@ -146,8 +208,9 @@ Result<void> PlanDevices(GuestPlan& plan, const PlanInput& input) {
       *kept.Add() = std::move(device);
     } else if (privileged) {
       ++left_out;
-    } else if (input.classify(device.path()) == SourceKind::kBlockDevice) {
-      plan.disks.push_back({device.path(), device.path(), false});
+    } else if (std::string disk = FindDisk(device, input); !disk.empty()) {
+      plan.disks.push_back(
+          {disk, device.path(), IsOnlyRead(device, plan.spec.linux().resources())});
       *kept.Add() = std::move(device);
     } else {
       return Fail(
@@ -181,6 +244,10 @@ void NoteLabels(GuestPlan& plan) {
   drop("linux.mountLabel", linux.mutable_mount_label(), "SELinux");
 }
 
+bool Holds(const google::protobuf::RepeatedPtrField<std::string>& words, const std::string& word) {
+  return std::ranges::find(words, word) != words.end();
+}
+
 void RemoveWhatStaysOnTheHost(GuestPlan& plan, const PlanInput& input) {
   oci::Spec& spec = plan.spec;
   // The host runs the others.
@@ -197,6 +264,7 @@ void RemoveWhatStaysOnTheHost(GuestPlan& plan, const PlanInput& input) {
     linux.clear_seccomp();
   }
   NoteLabels(plan);
+  RemoveVainCapabilities(spec.mutable_process(), &plan.notes);
   if (linux.has_resources()) {
     RemoveHostResources(linux.mutable_resources(), plan.disks, input.device_number, &plan.notes);
   }
@@ -227,6 +295,21 @@ void KeepDisks(Entries* entries, const std::vector<GuestDisk>& disks,
 }
 
 }  // namespace
+
+void RemoveVainCapabilities(oci::Process* process, std::vector<std::string>* notes) {
+  if (!process->has_capabilities()) return;
+  oci::LinuxCapabilities& sets = *process->mutable_capabilities();
+  google::protobuf::RepeatedPtrField<std::string> kept;
+  for (const std::string& name : sets.ambient()) {
+    if (Holds(sets.permitted(), name) && Holds(sets.inheritable(), name)) *kept.Add() = name;
+  }
+  if (kept.size() < sets.ambient_size()) {
+    notes->push_back(
+        "process.capabilities.ambient is applied as far as its capabilities are permitted and "
+        "inheritable");
+  }
+  sets.mutable_ambient()->Swap(&kept);
+}
 
 void RemoveHostResources(oci::LinuxResources* resources, const std::vector<GuestDisk>& disks,
                          const std::function<dev_t(const std::string&)>& device_number,
@@ -286,6 +369,20 @@ dev_t DeviceNumber(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 ? status.st_rdev : 0;
 }
 
+std::string FindBlockDevice(dev_t number) {
+  constexpr std::string_view kKey = "DEVNAME=";
+  constexpr size_t kMaxBytes = 4096;
+  const auto text = sys::ReadFile(
+      fmt::format("/sys/dev/block/{}:{}/uevent", gnu_dev_major(number), gnu_dev_minor(number)),
+      kMaxBytes);
+  const size_t key = text ? text->find(kKey) : std::string::npos;
+  if (key == std::string::npos) return "";
+  const size_t begin = key + kKey.size();
+  const std::string path = "/dev/" + text->substr(begin, text->find('\n', begin) - begin);
+  return ClassifySource(path) == SourceKind::kBlockDevice && DeviceNumber(path) == number ? path
+                                                                                          : "";
+}
+
 SourceKind ClassifySource(const std::string& path) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return SourceKind::kMissing;
@@ -295,12 +392,39 @@ SourceKind ClassifySource(const std::string& path) {
   return SourceKind::kFile;
 }
 
+SourceKind ClassifySourceIn(int mount_namespace, const std::string& path) {
+  if (mount_namespace < 0) return ClassifySource(path);
+  auto kind = SourceKind::kMissing;
+  LogIfFailed(sys::RunInMountNamespace(mount_namespace, [&]() -> Result<void> {
+    kind = ClassifySource(path);
+    return {};
+  }));
+  return kind;
+}
+
+// The guest cannot make devices in a root that is read-only on the host.
+void PlanDev(GuestPlan& plan, const oci::Spec& spec) {
+  const bool mounted = std::ranges::any_of(spec.mounts(), [](const oci::Mount& mount) {
+    return sys::CleanPath(mount.destination()) == "/dev";
+  });
+  if (mounted || !spec.root().readonly()) return;
+  oci::Mount& dev = *plan.spec.add_mounts();
+  dev.set_destination("/dev");
+  dev.set_type("tmpfs");
+  dev.set_source("tmpfs");
+  for (const char* option : {"nosuid", "strictatime", "mode=755", "size=65536k"}) {
+    dev.add_options(option);
+  }
+  plan.notes.push_back("/dev of a read-only root is a tmpfs: the image's own cannot take devices");
+}
+
 Result<GuestPlan> PlanGuest(const oci::Spec& spec, const PlanInput& input) {
   GuestPlan plan;
   plan.spec = spec;
   KATA_TRY(PlanNamespaces(plan, input));
   KATA_TRY(PlanDevices(plan, input));
   plan.spec.clear_mounts();
+  PlanDev(plan, spec);
   for (const oci::Mount& mount : spec.mounts()) KATA_TRY(PlanMount(plan, mount, input));
   RemoveWhatStaysOnTheHost(plan, input);
   plan.spec.mutable_linux()->set_cgroups_path(

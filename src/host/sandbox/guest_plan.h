@@ -25,16 +25,24 @@ enum class SourceKind { kMissing, kFile, kDirectory, kBlockDevice, kCharacterDev
 // Follows symbolic links.
 SourceKind ClassifySource(const std::string& path);
 
+// The same for a path of another mount namespace, a descriptor; -1: this process's.
+SourceKind ClassifySourceIn(int mount_namespace, const std::string& path);
+
 // Of the device at `path`; 0 where there is none.
 dev_t DeviceNumber(const std::string& path);
+// The node below /dev of the block device with this number; empty: none.
+std::string FindBlockDevice(dev_t number);
 
 struct PlanInput {
   std::string container_id;
   std::string bundle;
   std::string container_kind;  // "single_container", "pod_sandbox" or "pod_container"
+  // A member whose namespaces say which ones it joins: the others are its own.
+  bool by_namespaces = false;
   bool guest_seccomp = false;  // the guest shall apply the specification's filter
   std::function<SourceKind(const std::string&)> classify = ClassifySource;
   std::function<dev_t(const std::string&)> device_number = DeviceNumber;
+  std::function<std::string(dev_t)> find_block_device = FindBlockDevice;
 };
 
 // A bind mount whose source is shown to the guest through the shared directory. Its entry in
@@ -44,6 +52,7 @@ struct SharedVolume {
   std::string source;
   std::string destination;
   std::vector<std::string> options;
+  bool overlay = false;  // of directories that the options name; there is nothing at `source`
 };
 
 // A block device of the host that the guest gets as a disk.
@@ -69,6 +78,10 @@ Result<GuestPlan> PlanGuest(const oci::Spec& spec, const PlanInput& input);
 
 // How a container with the guest's specification `spec` will use its root file system.
 storage::RootUse PlanRootUse(const oci::Spec& spec, bool host_hooks);
+
+// Takes out ambient capabilities that are not permitted and inheritable as well, which no kernel
+// raises, and says so in `notes`. runc leaves them out, too.
+void RemoveVainCapabilities(oci::Process* process, std::vector<std::string>* notes);
 
 // Takes out of `resources` what a guest cannot honour and says so in `notes`. `disks` are those of
 // the container.

@@ -9,9 +9,11 @@
 namespace kata::sandbox {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 class GuestPlanTest : public testing::Test {
@@ -56,6 +58,74 @@ TEST_F(GuestPlanTest, RefusesTheHostsNetwork) {
   const auto plan = PlanGuest(spec_, input_);
   EXPECT_EQ(plan.error().code(), Code::kUnimplemented);
   EXPECT_THAT(plan.error().message(), HasSubstr("--net=host"));
+}
+
+TEST_F(GuestPlanTest, AMemberByItsNamespacesKeepsTheOthersToItself) {
+  input_.container_kind = "pod_container";
+  AddNamespace("ipc", "/proc/7/ns/ipc");
+  AddNamespace("uts");
+  for (const bool by_namespaces : {false, true}) {
+    input_.by_namespaces = by_namespaces;
+    const GuestPlan plan = Plan();
+    ASSERT_THAT(plan.spec.linux().namespaces(), SizeIs(2));
+    EXPECT_FALSE(plan.spec.linux().namespaces(0).own());
+    EXPECT_EQ(plan.spec.linux().namespaces(1).own(), by_namespaces);
+  }
+}
+
+// What Podman asks for with --mount type=image.
+TEST_F(GuestPlanTest, SharesOverlaysOfTheHost) {
+  AddMount("/image", "/store/merge", "overlay",
+           {"lowerdir=/store/a:/store/b", "upperdir=/store/c", "workdir=/store/d", "private"});
+  const GuestPlan plan = Plan();
+  ASSERT_THAT(plan.volumes, SizeIs(1));
+  EXPECT_TRUE(plan.volumes[0].overlay);
+  EXPECT_THAT(plan.volumes[0].options, SizeIs(4));
+  EXPECT_EQ(plan.spec.mounts(0).type(), "bind");
+  EXPECT_THAT(plan.spec.mounts(0).options(), ElementsAre("rbind", "private"));
+}
+
+// What buildah asks for.
+TEST_F(GuestPlanTest, LeavesOutAmbientCapabilitiesThatNoKernelRaises) {
+  auto& sets = *spec_.mutable_process()->mutable_capabilities();
+  for (const char* name : {"CAP_CHOWN", "CAP_KILL"}) {
+    sets.add_permitted(name);
+    sets.add_ambient(name);
+  }
+  sets.add_inheritable("CAP_KILL");
+  const GuestPlan plan = Plan();
+  EXPECT_THAT(plan.spec.process().capabilities().ambient(), ElementsAre("CAP_KILL"));
+  EXPECT_THAT(plan.notes, Contains(HasSubstr("capabilities.ambient")));
+  sets.add_inheritable("CAP_CHOWN");
+  EXPECT_THAT(Plan().notes, Not(Contains(HasSubstr("capabilities.ambient"))));
+}
+
+// What Podman's systemd mode asks for on a host with version 1.
+TEST_F(GuestPlanTest, LeavesOutTheHostsHierarchiesOfCgroups) {
+  AddMount("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/systemd", "bind", {"bind"});
+  AddMount("/sys/fs/cgroup", "/sys/fs/cgroup", "bind", {"bind"});
+  const GuestPlan plan = Plan();
+  ASSERT_THAT(plan.spec.mounts(), SizeIs(1));
+  EXPECT_EQ(plan.spec.mounts(0).destination(), "/sys/fs/cgroup");
+  EXPECT_THAT(plan.notes, Contains(HasSubstr("/sys/fs/cgroup/systemd")));
+}
+
+TEST_F(GuestPlanTest, GivesAReadOnlyRootADevThatTakesDevices) {
+  AddMount("/proc", "proc", "proc");
+  EXPECT_EQ(Plan().spec.mounts_size(), 1);
+  spec_.mutable_root()->set_readonly(true);
+  const GuestPlan plan = Plan();
+  ASSERT_EQ(plan.spec.mounts_size(), 2);
+  EXPECT_EQ(plan.spec.mounts(0).destination(), "/dev");
+  EXPECT_EQ(plan.spec.mounts(0).type(), "tmpfs");
+  AddMount("/dev/", "tmpfs", "tmpfs");
+  EXPECT_EQ(Plan().spec.mounts_size(), 2);
+}
+
+TEST_F(GuestPlanTest, TakesRelativeSourcesFromTheBundle) {
+  host_["/bundle/data/x"] = SourceKind::kDirectory;
+  AddMount("/data", "data/x", "", {"bind"});
+  EXPECT_EQ(Plan().volumes.at(0).source, "/bundle/data/x");
 }
 
 TEST_F(GuestPlanTest, SharesBindMountsAndKeepsTheirPlace) {
@@ -121,6 +191,29 @@ TEST_F(GuestPlanTest, ABindMountOfABlockDeviceBecomesADiskAndANode) {
   EXPECT_EQ(plan.spec.mounts_size(), 0);
   ASSERT_EQ(plan.spec.linux().devices_size(), 1);
   EXPECT_EQ(plan.spec.linux().devices(0).path(), "/dev/disk");
+}
+
+TEST_F(GuestPlanTest, ABlockDeviceUnderAnotherNameIsFoundByItsNumber) {
+  AddDevice("/dev/disk", "b");
+  oci::LinuxDevice& device = *spec_.mutable_linux()->mutable_devices(0);
+  device.set_major(7);
+  device.set_minor(3);
+  input_.find_block_device = [](dev_t number) {
+    return number == dev_t{0x703} ? "/dev/loop3" : "";
+  };
+  oci::LinuxDeviceCgroup& rule = *spec_.mutable_linux()->mutable_resources()->add_devices();
+  rule.set_allow(true);
+  rule.set_type("b");
+  rule.set_major(7);
+  rule.set_minor(3);
+  rule.set_access("r");
+  const GuestPlan only_read = Plan();
+  ASSERT_EQ(only_read.disks.size(), 1u);
+  EXPECT_EQ(only_read.disks[0].source, "/dev/loop3");
+  EXPECT_EQ(only_read.disks[0].container_path, "/dev/disk");
+  EXPECT_TRUE(only_read.disks[0].read_only);
+  rule.set_access("rwm");
+  EXPECT_FALSE(Plan().disks[0].read_only);
 }
 
 TEST_F(GuestPlanTest, NamespacesLoseTheHostsPaths) {

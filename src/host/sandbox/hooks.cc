@@ -43,7 +43,8 @@ Result<void> RunHook(const oci::Hook& hook, const std::string& state, const std:
   command.executable = hook.path();
   command.argv.assign(hook.args().begin(), hook.args().end());
   if (command.argv.empty()) command.argv.push_back(hook.path());
-  command.env.emplace(hook.env().begin(), hook.env().end());
+  // Without any it has the shim's, as with runc it has runc's.
+  if (!hook.env().empty()) command.env.emplace(hook.env().begin(), hook.env().end());
   command.cwd = bundle;
   command.stdin_fd = input.get();
   command.new_process_group = true;
@@ -58,7 +59,7 @@ Result<void> RunHook(const oci::Hook& hook, const std::string& state, const std:
 Result<void> RunAll(const char* kind, const Hooks& hooks, const std::string& state,
                     const std::string& bundle) {
   for (int i = 0; i < hooks.size(); ++i) {
-    KATA_TRY_WITHIN(fmt::format("error running {} hook #{} \"{}\"", kind, i, hooks[i].path()),
+    KATA_TRY_WITHIN(fmt::format("error running hook #{} ({}) \"{}\"", i, kind, hooks[i].path()),
                     RunHook(hooks[i], state, bundle));
   }
   return {};

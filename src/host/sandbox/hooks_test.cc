@@ -83,7 +83,7 @@ TEST_F(HooksTest, AFailureEndsTheCreationAndTellsWhatTheHookSaid) {
   Add(spec_.mutable_hooks()->mutable_prestart(), "touch second");
   const auto done = Runner().RunCreate(1);
   ASSERT_FALSE(done);
-  EXPECT_THAT(done.error().message(), HasSubstr("error running prestart hook #0"));
+  EXPECT_THAT(done.error().message(), HasSubstr("error running hook #0 (prestart)"));
   EXPECT_THAT(done.error().message(), HasSubstr("exit status 7"));
   EXPECT_THAT(done.error().message(), HasSubstr("not today"));
   EXPECT_EQ(Read("second"), "missing");

@@ -34,11 +34,12 @@ std::string VmDirectory(const std::string& sandbox_id) { return "/run/vc/vm/" + 
 }  // namespace
 
 Machine::Machine(std::string sandbox_id, std::string owner, sys::EventLoop& loop,
-                 std::function<void()> on_end)
+                 std::function<void()> on_end, std::function<void()> on_network)
     : id_(std::move(sandbox_id)),
       owner_(std::move(owner)),
       loop_(loop),
-      on_end_(std::move(on_end)) {}
+      on_end_(std::move(on_end)),
+      on_network_(std::move(on_network)) {}
 
 Machine::~Machine() = default;
 
@@ -60,8 +61,19 @@ Result<void> Machine::Open(const config::Loaded& config) {
 }
 
 Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
-                           sys::UniqueFd network) {
-  auto started = StartParts(size, sandbox, std::move(network));
+                           std::unique_ptr<GuestNetwork> network) {
+  if (auto entered = EnterCgroup(); !entered) {
+    if (entered.error().code() == Code::kFailedPrecondition) {
+      Stop();
+      return entered;
+    }
+    log::Warn("the host's cgroup is not used", {{"error", entered.error().message()}});
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    network_ = std::move(network);
+  }
+  auto started = StartParts(size, sandbox);
   if (!started) {
     Error error = Explain(std::move(started).error());
     // The VMM only sees that its peer has gone.
@@ -76,11 +88,12 @@ Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRe
 }
 
 Result<void> Machine::BeginRecord() {
+  const sys::UniqueFd records = KATA_TRY(LockRecords());
   if (const auto other = LoadRecord(id_); other && other->owner != owner_) {
     if (std::ranges::any_of(other->processes, IsAlive)) {
       return Fail(Code::kAlreadyExists,
-                  fmt::format("sandbox \"{}\" runs already under another containerd namespace; "
-                              "choose another id",
+                  fmt::format("sandbox \"{}\" runs already under another containerd namespace or "
+                              "another --root; choose another id",
                               id_));
     }
     LogIfFailed(Cleanup(*other, Deadline::After(seconds(5))));
@@ -98,9 +111,49 @@ Result<void> Machine::BeginRecord() {
   return Save();
 }
 
+Result<void> Machine::EnterCgroup() {
+  if (cgroup_path_.empty()) return {};
+  cgroup_ = KATA_TRY(HostCgroup::Plan(cgroup_path_));
+  {
+    const std::lock_guard lock(mutex_);
+    record_.cgroups = cgroup_->ours();
+  }
+  KATA_TRY(Save());
+  return cgroup_->Enter();
+}
+
+Result<void> Machine::AddNics(const MachineSize& size, hypervisor::VmSpec* spec) {
+  constexpr uint32_t kMostQueues = 16;
+  const auto queues = static_cast<uint32_t>(config_.hypervisor.network_queues);
+  GuestNetwork::Options options{
+      .model = KATA_TRY(network::ModelByName(config_.runtime.internetworking_model)),
+      .queues = queues > 0 ? queues : std::clamp<uint32_t>(size.vcpus, 1, kMostQueues),
+      .vhost = !config_.hypervisor.disable_vhost_net};
+  spec->network_namespace = KATA_TRY(network_->DuplicateNamespace());
+  auto nics = KATA_TRY_WITHIN(
+      "network", network_->MakeNics(options, [this](std::vector<NetworkEntry> entries) {
+        {
+          const std::lock_guard lock(mutex_);
+          record_.networks = std::move(entries);
+        }
+        return Save();
+      }));
+  for (hypervisor::Nic& nic : nics) spec->devices.push_back(std::move(nic));
+  return {};
+}
+
+Result<void> Machine::SyncNetwork() {
+  std::shared_ptr<GuestNetwork> network;
+  {
+    const std::lock_guard lock(mutex_);
+    network = network_;
+  }
+  if (!network || !alive_) return {};
+  return network->Sync(*vm_, *agent_);
+}
+
 Result<void> Machine::StartParts(const MachineSize& size,
-                                 const agent::CreateSandboxRequest& sandbox,
-                                 sys::UniqueFd network) {
+                                 const agent::CreateSandboxRequest& sandbox) {
   Phases phases;
   const Deadline deadline = Deadline::After(seconds(config_.agent.dial_timeout_s));
   const std::string served = KATA_TRY(WithShare(
@@ -121,7 +174,6 @@ Result<void> Machine::StartParts(const MachineSize& size,
       KATA_TRY(hypervisor::ChooseAccelerator(config_.hypervisor.accelerator));
   log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
   hypervisor::VmSpec spec = PlanVm(id_, config_, size, accelerator.kind);
-  spec.network_namespace = std::move(network);
   vm_ = hypervisor::qemu::MakeQemu(loop_);
   spec.agent = KATA_TRY(
       hypervisor::ChooseAgentChannel(config_.hypervisor.agent_channel, vm_->capabilities()));
@@ -131,6 +183,8 @@ Result<void> Machine::StartParts(const MachineSize& size,
   share.fd = virtiofsd_->TakeConnection();
   share.queue_size = static_cast<uint32_t>(config_.hypervisor.virtio_fs_queue_size);
   spec.devices.push_back(std::move(share));
+  KATA_TRY(AddNics(size, &spec));
+  phases.End("nics");
 
   vm_->OnExit([this](const hypervisor::VmExit& exit) { OnVmExit(exit); });
   alive_ = true;
@@ -150,6 +204,9 @@ Result<void> Machine::StartParts(const MachineSize& size,
   phases.End("guest_boot");
   KATA_TRY(agent_->CreateSandbox(sandbox));
   phases.End("create_sandbox");
+  network_->Follow(loop_, on_network_);
+  KATA_TRY(SyncNetwork());
+  phases.End("network");
   phases.Log("machine booted");
   return {};
 }
@@ -274,6 +331,12 @@ void Machine::Stop() {
   alive_ = false;
   if (vm_) vm_->Stop(kStopGrace);
   StopVirtiofsd();
+  std::shared_ptr<GuestNetwork> network;
+  {
+    const std::lock_guard lock(mutex_);
+    network = std::exchange(network_, nullptr);
+  }
+  if (network) network->Close();
   {
     const std::lock_guard lock(share_mutex_);
     if (share_) {
@@ -288,6 +351,10 @@ void Machine::Stop() {
   }
   booted_ = false;
   open_ = false;
+  if (cgroup_) {
+    cgroup_->Leave();
+    cgroup_.reset();
+  }
   // What is still recorded has ended by now; this removes the files, the record last.
   if (!record.paths.empty()) LogIfFailed(Cleanup(record, Deadline::After(seconds(5))));
 }

@@ -20,6 +20,8 @@
 #include "host/agent/agent_client.h"
 #include "host/config/load.h"
 #include "host/hypervisor/hypervisor.h"
+#include "host/sandbox/guest_network.h"
+#include "host/sandbox/host_cgroup.h"
 #include "host/sandbox/record.h"
 #include "host/sandbox/vm_plan.h"
 #include "host/storage/share.h"
@@ -31,13 +33,18 @@ namespace kata::sandbox {
 class Machine {
  public:
   // `on_end` is called once on the loop's thread when the machine has ended, whoever ended it,
-  // unless that was Stop().
+  // unless that was Stop(). `on_network` is called there when the network namespace has changed:
+  // SyncNetwork() is to follow, on another thread.
   // `owner` is the shim's socket: two containerd namespaces may use one id, but not at a time.
   Machine(std::string sandbox_id, std::string owner, sys::EventLoop& loop,
-          std::function<void()> on_end);
+          std::function<void()> on_end, std::function<void()> on_network);
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
   ~Machine();
+
+  // The host's cgroup for the next Boot, as HostCgroupPath gives it. Where it cannot be had, the
+  // machine runs where the shim was started.
+  void UseCgroup(std::string path) { cgroup_path_ = std::move(path); }
 
   // Writes the record and makes the shared directory, so that files can be mounted, and mistakes in
   // them found, before anything boots. Stop() undoes it. What is open already stays as it is.
@@ -46,9 +53,9 @@ class Machine {
   Result<void> Open(const config::Loaded& config);
   // Once open, starts everything and returns when the agent serves and the sandbox exists in the
   // guest. After a failure nothing is left, and Open and Boot may be tried again. The VMM lives in
-  // the network namespace `network`.
+  // the namespace of `network`, and the guest has its interfaces.
   Result<void> Boot(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
-                    sys::UniqueFd network);
+                    std::unique_ptr<GuestNetwork> network);
   bool is_open() const { return open_; }
   bool booted() const { return booted_; }
   // False once the machine has ended or is being stopped.
@@ -78,32 +85,40 @@ class Machine {
   void RecordContainer(const std::string& container_id);
   void ForgetContainer(const std::string& container_id);
 
+  // Makes the guest's network what the namespace has now. Does nothing when that has not changed.
+  Result<void> SyncNetwork();
+
   // Kills the VMM and no more: `on_end` follows. From any thread, does not block.
   void Kill();
   // Ends the machine and removes all that it made. Blocks; not on the loop's thread. Idempotent.
   void Stop();
 
  private:
-  Result<void> StartParts(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
-                          sys::UniqueFd network);
+  Result<void> StartParts(const MachineSize& size, const agent::CreateSandboxRequest& sandbox);
+  Result<void> AddNics(const MachineSize& size, hypervisor::VmSpec* spec);
   Result<void> ConnectAgent(Deadline deadline);
   void WatchVirtiofsd();
   void StopVirtiofsd();
   void OnVmExit(const hypervisor::VmExit& exit);
   Result<void> BeginRecord();
+  Result<void> EnterCgroup();
   Result<void> Save();
 
   const std::string id_;
   const std::string owner_;
   sys::EventLoop& loop_;
   const std::function<void()> on_end_;
+  const std::function<void()> on_network_;
 
+  std::string cgroup_path_;
+  std::optional<HostCgroup> cgroup_;
   config::Config config_;
   std::mutex share_mutex_;  // guards share_
   std::optional<storage::SharedDirectory> share_;
   std::unique_ptr<storage::Virtiofsd> virtiofsd_;
   std::unique_ptr<hypervisor::Hypervisor> vm_;
   std::unique_ptr<agent::AgentClient> agent_;  // set under mutex_
+  std::shared_ptr<GuestNetwork> network_;      // set under mutex_
   std::atomic<bool> open_ = false;
   std::atomic<bool> booted_ = false;
   std::atomic<bool> alive_ = false;

@@ -31,6 +31,8 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
                                  Deadline::After(kLineReady)));
     io->has_line_ = true;
     io->line_fd_ = std::move(streams.line);
+    io->mount_namespace_ = std::move(streams.mount_namespace);
+    io->proc_ = std::move(streams.proc);
     io->input_.reader = std::move(streams.in);
     io->out_ = std::move(streams.out);
     io->err_ = std::move(streams.err);
@@ -78,14 +80,23 @@ void ProcessIo::Start(agent::AgentClient& agent, const agent::ProcessName& proce
     const auto ended = [weak = self->weak_from_this()] {
       if (const auto io = weak.lock()) io->OnStreamEnd();
     };
+    // The caller's own pipe: a program that writes to one without readers gets SIGPIPE.
+    // containerd's clients come and go, and their fifos are not the program's.
+    const auto refuse = [&](void (agent::AgentClient::*close)(const agent::ProcessName&)) {
+      return self->has_line_
+                 ? std::function<void()>([&agent, process, close] { (agent.*close)(process); })
+                 : nullptr;
+    };
     auto out = std::make_shared<stdio::OutputPump>(
         self->loop_, std::move(self->out_),
-        [&agent, process](auto done) { agent.ReadStdout(process, std::move(done)); }, ended);
+        [&agent, process](auto done) { agent.ReadStdout(process, std::move(done)); }, ended,
+        refuse(&agent::AgentClient::CloseStdoutAsync));
     std::shared_ptr<stdio::OutputPump> err;
     if (!self->terminal_) {
       err = std::make_shared<stdio::OutputPump>(
           self->loop_, std::move(self->err_),
-          [&agent, process](auto done) { agent.ReadStderr(process, std::move(done)); }, ended);
+          [&agent, process](auto done) { agent.ReadStderr(process, std::move(done)); }, ended,
+          refuse(&agent::AgentClient::CloseStderrAsync));
     }
     {
       const std::lock_guard lock(self->mutex_);

@@ -70,6 +70,12 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   // ended as well, on the loop's thread.
   void EndLine(uint32_t status, std::function<void()> after);
 
+  // The mount namespace that the caller's paths are meant in; none where it is the shim's own.
+  // Once.
+  sys::UniqueFd TakeMountNamespace() { return std::move(mount_namespace_); }
+  // The device of the /proc that is shown at the stand-in, if there is one. Once.
+  sys::UniqueFd TakeProc() { return std::move(proc_); }
+
   // The process id of the logging program, or 0.
   int logger_pid() const { return logger_ ? logger_->pid() : 0; }
 
@@ -87,6 +93,8 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   bool terminal_ = false;
   bool has_line_ = false;
   sys::UniqueFd line_fd_;
+  sys::UniqueFd mount_namespace_;
+  sys::UniqueFd proc_;
 
   // Of the loop's thread alone.
   std::shared_ptr<stdio::InputPump> stdin_pump_;

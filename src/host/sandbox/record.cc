@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/sandbox/record.h"
 
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -79,6 +83,42 @@ Result<ProcessEntry> ParseProcess(const json& item) {
   return ProcessEntry{static_cast<pid_t>(number), start_time->get<uint64_t>(), *known_role};
 }
 
+json FormatNetwork(const NetworkEntry& entry) {
+  return {{"namespace", entry.namespace_path},
+          {"device", entry.namespace_id.device},
+          {"inode", entry.namespace_id.inode},
+          {"interface", entry.joint.interface},
+          {"link", entry.joint.link},
+          {"tap", entry.joint.tap},
+          {"model", network::ModelName(entry.joint.model)}};
+}
+
+Result<NetworkEntry> ParseNetwork(const json& item) {
+  if (!item.is_object()) return Broken("networks");
+  NetworkEntry entry;
+  const auto text = [&item](const char* key) -> Result<std::string> {
+    const auto found = item.find(key);
+    if (found == item.end() || !found->is_string()) return Broken("networks");
+    return found->get<std::string>();
+  };
+  const auto number = [&item](const char* key) -> Result<uint64_t> {
+    const auto found = item.find(key);
+    if (found == item.end() || !found->is_number_unsigned()) return Broken("networks");
+    return found->get<uint64_t>();
+  };
+  entry.namespace_path = KATA_TRY(text("namespace"));
+  entry.namespace_id = {.device = KATA_TRY(number("device")), .inode = KATA_TRY(number("inode"))};
+  entry.joint.interface = KATA_TRY(text("interface"));
+  const uint64_t link = KATA_TRY(number("link"));
+  if (link > std::numeric_limits<int>::max()) return Broken("networks");
+  entry.joint.link = static_cast<int>(link);
+  entry.joint.tap = KATA_TRY(text("tap"));
+  const auto model = network::ModelByName(KATA_TRY(text("model")));
+  if (!model) return Broken("networks");
+  entry.joint.model = *model;
+  return entry;
+}
+
 }  // namespace
 
 std::string RecordDir(const std::string& sandbox_id, const std::string& root) {
@@ -92,6 +132,8 @@ std::string FormatRecord(const SandboxRecord& record) {
                          {"start_time", process.start_time},
                          {"role", RoleName(process.role)}});
   }
+  json networks = json::array();
+  for (const NetworkEntry& entry : record.networks) networks.push_back(FormatNetwork(entry));
   const json object = {{"version", kVersion},
                        {"id", record.id},
                        {"owner", record.owner},
@@ -99,7 +141,8 @@ std::string FormatRecord(const SandboxRecord& record) {
                        {"processes", std::move(processes)},
                        {"paths", record.paths},
                        {"cgroups", record.cgroups},
-                       {"sockets", record.sockets}};
+                       {"sockets", record.sockets},
+                       {"networks", std::move(networks)}};
   return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
@@ -125,7 +168,21 @@ Result<SandboxRecord> ParseRecord(const std::string& text) {
     if (!processes->is_array() || processes->size() > kMaxEntries) return Broken("processes");
     for (const json& item : *processes) record.processes.push_back(KATA_TRY(ParseProcess(item)));
   }
+  if (const auto networks = object.find("networks"); networks != object.end()) {
+    if (!networks->is_array() || networks->size() > kMaxEntries) return Broken("networks");
+    for (const json& item : *networks) record.networks.push_back(KATA_TRY(ParseNetwork(item)));
+  }
   return record;
+}
+
+Result<sys::UniqueFd> LockRecords(const std::string& root) {
+  constexpr int kLockExclusive = 2;  // LOCK_EX; <sys/file.h> is shadowed by our own
+  KATA_TRY(sys::MakeDirs(root, 0700));
+  sys::UniqueFd fd = KATA_TRY(sys::Open(root, O_RDONLY | O_DIRECTORY));
+  if (sys::RetryOnEintr([&] { return ::syscall(SYS_flock, fd.get(), kLockExclusive); }) != 0) {
+    return FailErrno("lock", root);
+  }
+  return fd;
 }
 
 Result<void> SaveRecord(const SandboxRecord& record, const std::string& root) {

@@ -7,7 +7,9 @@
 // /run/vc/sbs/<sandbox id>/record.json:
 //   {"version":1,"id":"ab12","owner":"/run/containerd/s/00ff","containers":["ab12"],
 //    "processes":[{"pid":77,"start_time":123456,"role":"vmm"}],
-//    "paths":["/run/vc/vm/ab12"],"cgroups":[],"sockets":[]}
+//    "paths":["/run/vc/vm/ab12"],"cgroups":[],"sockets":[],
+//    "networks":[{"namespace":"/run/netns/x","device":4,"inode":4026532,"interface":"eth0",
+//                 "link":2,"tap":"tap0_kata","model":"tcfilter"}]}
 #pragma once
 
 #include <sys/types.h>
@@ -17,6 +19,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "host/network/connection.h"
+#include "sys/fd.h"
+#include "sys/netns.h"
 
 namespace kata::sandbox {
 
@@ -31,6 +36,16 @@ struct ProcessEntry {
   friend bool operator==(const ProcessEntry&, const ProcessEntry&) = default;
 };
 
+// A connection of the machine with an interface of its network namespace.
+struct NetworkEntry {
+  // Where the namespace is bound; empty for one that is gone with its processes.
+  std::string namespace_path;
+  sys::NamespaceId namespace_id;
+  network::Joint joint;
+
+  friend bool operator==(const NetworkEntry&, const NetworkEntry&) = default;
+};
+
 struct SandboxRecord {
   std::string id;
   // The socket of the shim that made the sandbox. Ids are unique within one of containerd's
@@ -41,6 +56,7 @@ struct SandboxRecord {
   std::vector<std::string> paths;    // files and directories of the sandbox alone
   std::vector<std::string> cgroups;  // directories of cgroups that the sandbox alone uses
   std::vector<std::string> sockets;  // unix sockets, paths without "unix://"
+  std::vector<NetworkEntry> networks;
 
   friend bool operator==(const SandboxRecord&, const SandboxRecord&) = default;
 };
@@ -49,6 +65,10 @@ inline constexpr char kRecordsRoot[] = "/run/vc/sbs";
 
 // <root>/<sandbox id>, the directory that holds the record.
 std::string RecordDir(const std::string& sandbox_id, const std::string& root = kRecordsRoot);
+
+// Waits for whoever holds it: two sandboxes that begin at once must see each other's records. Ends
+// with the descriptor.
+Result<sys::UniqueFd> LockRecords(const std::string& root = kRecordsRoot);
 
 // Makes the directory when it is missing and replaces the record at once: a reader sees the old or
 // the new one. Mode 0600. One writer at a time.

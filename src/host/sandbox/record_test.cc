@@ -32,7 +32,13 @@ SandboxRecord Example() {
           .processes = {{77, 123456, ProcessRole::kShim}, {78, 123460, ProcessRole::kVmm}},
           .paths = {"/run/vc/vm/ab12"},
           .cgroups = {"/sys/fs/cgroup/kata/ab12"},
-          .sockets = {"/run/containerd/s/00ff"}};
+          .sockets = {"/run/containerd/s/00ff"},
+          .networks = {{.namespace_path = "/run/netns/x",
+                        .namespace_id = {.device = 4, .inode = 4026532},
+                        .joint = {.interface = "eth0",
+                                  .link = 2,
+                                  .tap = "tap0_kata",
+                                  .model = network::Model::kMacvtap}}}};
 }
 
 TEST_F(RecordTest, ComesBackAsItWasSaved) {

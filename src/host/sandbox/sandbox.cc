@@ -32,7 +32,9 @@ Sandbox::Sandbox(std::string id, std::string owner, std::string container_namesp
       container_namespace_(std::move(container_namespace)),
       loop_(loop),
       observer_(std::move(observer)),
-      machine_(id_, std::move(owner), loop, [this] { OnMachineEnd(); }) {}
+      machine_(
+          id_, std::move(owner), loop, [this] { OnMachineEnd(); },
+          [this] { observer_.on_network(); }) {}
 
 Sandbox::~Sandbox() = default;
 
@@ -50,16 +52,13 @@ Result<std::shared_ptr<Process>> Sandbox::FindProcess(const std::string& contain
   return KATA_TRY(FindContainer(container_id))->Find(exec_id);
 }
 
-Result<std::shared_ptr<Process>> Sandbox::FindRunning(const std::string& container_id,
-                                                      const std::string& exec_id) const {
-  auto process = KATA_TRY(FindProcess(container_id, exec_id));
-  if (process->state() != ProcessState::kRunning) {
-    return Fail(Code::kFailedPrecondition, process->state() == ProcessState::kCreated
-                                               ? "process has not been started"
-                                               : "process already finished");
-  }
-  return process;
+Result<void> Sandbox::FindAlive(const std::string& container_id) const {
+  const auto process = KATA_TRY(FindProcess(container_id, ""));
+  if (process->state() != ProcessState::kStopped) return {};
+  return Fail(Code::kFailedPrecondition, "process already finished");
 }
+
+void Sandbox::FollowNetwork() { LogIfFailed(Explained(machine_.SyncNetwork())); }
 
 bool Sandbox::HasContainers() const {
   const std::lock_guard lock(mutex_);
@@ -92,7 +91,11 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
 
 Result<void> Sandbox::StartInGuest(const std::string& container_id, Process& process) {
   if (!machine_.alive()) return Fail(Code::kUnavailable, "the sandbox has ended");
-  if (process.exec_id().empty()) return machine_.agent().StartContainer(container_id);
+  if (process.exec_id().empty()) {
+    // Docker connects a container's network when it was created, before it is started.
+    KATA_TRY(machine_.SyncNetwork());
+    return machine_.agent().StartContainer(container_id);
+  }
   agent::ExecProcessRequest request;
   request.set_container_id(container_id);
   request.set_exec_id(process.exec_id());
@@ -142,7 +145,7 @@ Result<void> Sandbox::Kill(const std::string& container_id, const std::string& e
 
 Result<void> Sandbox::Pause(const std::string& container_id) {
   const auto container = KATA_TRY(FindContainer(container_id));
-  KATA_TRY(FindRunning(container_id, ""));
+  KATA_TRY(FindAlive(container_id));
   KATA_TRY(Explained(machine_.agent().PauseContainer(container_id)));
   container->SetPaused(true);
   return {};
@@ -218,7 +221,7 @@ void Sandbox::Grow(const std::string& container_id, const oci::LinuxResources& r
 }
 
 Result<agent::StatsContainerResponse> Sandbox::Stats(const std::string& container_id) {
-  KATA_TRY(FindRunning(container_id, ""));
+  KATA_TRY(FindAlive(container_id));
   return Explained(machine_.agent().StatsContainer(container_id));
 }
 

@@ -46,6 +46,8 @@ struct Observer {
   // An exec with a stand-in has ended and nobody will ask for it any more: to be given to
   // Sandbox::Delete() on another thread. May be empty.
   std::function<void(const std::string& container_id, const std::string& exec_id)> on_line_end;
+  // The network namespace has changed: Sandbox::FollowNetwork() is to be called on another thread.
+  std::function<void()> on_network;
 };
 
 struct ContainerRequest {
@@ -110,6 +112,9 @@ class Sandbox {
   void HandleLine(const std::string& container_id, const std::string& exec_id,
                   const stdio::LineEvent& event);
 
+  // Makes the guest's network what the namespace has now. Errors are logged.
+  void FollowNetwork();
+
   bool HasContainers() const;
   // Ends everything, whatever state it is in. Blocks until nothing is left.
   void Shutdown();
@@ -118,8 +123,8 @@ class Sandbox {
   Result<std::shared_ptr<Container>> FindContainer(const std::string& container_id) const;
   Result<std::shared_ptr<Process>> FindProcess(const std::string& container_id,
                                                const std::string& exec_id) const;
-  Result<std::shared_ptr<Process>> FindRunning(const std::string& container_id,
-                                               const std::string& exec_id) const;
+  // Whether the container's first process has not ended; it may not have been started.
+  Result<void> FindAlive(const std::string& container_id) const;
   Result<void> CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
                              Container& container);
   // Opens the machine for the first container, configured as that one's annotations say.
@@ -132,6 +137,8 @@ class Sandbox {
   void WaitForExit(const std::string& container_id, const std::shared_ptr<Process>& process);
   // Connects the process with its stand-in, if it has one.
   void FollowLine(const std::string& container_id, const std::shared_ptr<Process>& process);
+  // Serves the /proc that is shown at the container's stand-in, if it has one.
+  void ShowProcesses(const std::string& container_id, ProcessIo& io, Container& container);
   Result<void> StartInGuest(const std::string& container_id, Process& process);
   Result<ExitInfo> DeleteContainer(Container& container);
   Result<ExitInfo> DeleteExec(Container& container, const std::string& exec_id);

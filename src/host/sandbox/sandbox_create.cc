@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Making containers and execs.
-#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -19,8 +20,6 @@
 #include "oci/id.h"
 #include "oci/parse.h"
 #include "oci/validate.h"
-#include "sys/file.h"
-#include "sys/netns.h"
 
 namespace kata::sandbox {
 namespace {
@@ -68,12 +67,34 @@ void AddSharedDirectory(agent::CreateSandboxRequest& request) {
 // The VMM lives in the container's network namespace, or in an empty one of its own where the
 // container is to get a new one: programs of the host that find a container's network by its pid
 // must never find the host's.
-Result<sys::UniqueFd> OpenNetwork(const oci::Spec& spec) {
+Result<std::unique_ptr<GuestNetwork>> OpenNetwork(const oci::Spec& spec) {
   for (const oci::LinuxNamespace& wanted : spec.linux().namespaces()) {
-    if (wanted.type() != "network" || wanted.path().empty()) continue;
-    return KATA_TRY_WITHIN("network namespace", sys::Open(wanted.path(), O_RDONLY));
+    if (wanted.type() == "network") return GuestNetwork::Open(wanted.path());
   }
-  return sys::MakeNetworkNamespace();
+  return GuestNetwork::Open("");
+}
+
+// The annotation that Podman sets for --group-add keep-groups, as crun reads it: the groups of who
+// asks, which files shared by virtiofs may belong to.
+Result<void> KeepGroups(oci::Spec& spec) {
+  const auto wish = spec.annotations().find("run.oci.keep_original_groups");
+  if (wish == spec.annotations().end() || wish->second != "1") return {};
+  const int count = ::getgroups(0, nullptr);
+  if (count < 0) return FailErrno("getgroups");
+  std::vector<gid_t> groups(static_cast<size_t>(count));
+  if (::getgroups(count, groups.data()) != count) return FailErrno("getgroups");
+  for (const gid_t group : groups)
+    spec.mutable_process()->mutable_user()->add_additional_gids(group);
+  return {};
+}
+
+// Whether the caller names the namespaces that the container shares with others, as Podman and CRI
+// do. Those who only annotate (ctr) mean all that a sandbox shares.
+bool JoinsNamespaces(const oci::Spec& spec) {
+  return std::ranges::any_of(spec.linux().namespaces(), [](const oci::LinuxNamespace& wanted) {
+    return !wanted.path().empty() &&
+           (wanted.type() == "ipc" || wanted.type() == "uts" || wanted.type() == "network");
+  });
 }
 
 Result<oci::Spec> LoadSpec(const std::string& bundle) {
@@ -83,6 +104,7 @@ Result<oci::Spec> LoadSpec(const std::string& bundle) {
               {{"field", part.path}, {"reason", part.reason}});
   }
   KATA_TRY_WITHIN("config.json", oci::ValidateSpec(parsed.value));
+  KATA_TRY(KeepGroups(parsed.value));
   return std::move(parsed.value);
 }
 
@@ -114,18 +136,25 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
                                     Container& container) {
   Phases phases;
   const oci::Spec spec = KATA_TRY(LoadSpec(request.bundle));
-  const oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(spec));
-  GuestPlan plan =
-      KATA_TRY(PlanGuest(spec, {.container_id = request.id,
-                                .bundle = request.bundle,
-                                .container_kind = std::string(oci::ContainerKindName(role.kind)),
-                                .guest_seccomp = !config.config.runtime.disable_guest_seccomp}));
-  for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
-
+  oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(spec));
+  // Who comes into a machine that runs shares it, whatever the annotations say.
+  const bool by_namespaces = machine_.booted() && JoinsNamespaces(spec);
+  if (machine_.booted()) role.kind = oci::ContainerKind::kMember;
   std::unique_ptr<GuestContainer> guest;  // before `undo`, which uses it
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
   undo.Add([io] { io->Close(); });
+  const sys::UniqueFd look_in = io->TakeMountNamespace();
+  GuestPlan plan =
+      KATA_TRY(PlanGuest(spec, {.container_id = request.id,
+                                .bundle = request.bundle,
+                                .container_kind = std::string(oci::ContainerKindName(role.kind)),
+                                .by_namespaces = by_namespaces,
+                                .guest_seccomp = !config.config.runtime.disable_guest_seccomp,
+                                .classify = [&](const std::string& path) {
+                                  return ClassifySourceIn(look_in.get(), path);
+                                }}));
+  for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
   phases.End("plan");
   const bool share_pid_namespace = plan.share_pid_namespace;
   KATA_TRY(OpenFor(spec, config));
@@ -134,7 +163,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
 
   guest = std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
-      machine_, request.id, std::move(plan), request.rootfs, request.bundle)));
+      machine_, request.id, std::move(plan), request.rootfs, request.bundle, look_in.get())));
   undo.Add([this, &guest] { guest->Remove(machine_); });
   phases.End("mounts");
   KATA_TRY(BootFor(request.id, spec, share_pid_namespace));
@@ -146,6 +175,9 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   undo.Add([&container] { container.hooks().RunPoststop(); });
   KATA_TRY(container.hooks().RunCreate(machine_.pid()));
   phases.End("hooks");
+  // A hook may have made it, as Docker's does.
+  KATA_TRY(machine_.SyncNetwork());
+  phases.End("hook_network");
   KATA_TRY(machine_.agent().CreateContainer(
       guest->request(), seconds(machine_.config().runtime.create_container_timeout_s)));
   phases.End("create_container");
@@ -155,6 +187,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   const auto process = std::make_shared<Process>("", request.stdio, io);
   Report(request.id, *process);
   container.SetInit(process, std::move(guest));
+  ShowProcesses(request.id, *io, container);
   FollowLine(request.id, process);
   WaitForExit(request.id, process);
   return {};
@@ -192,7 +225,8 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
   AddSharedDirectory(request);
   AddSharedMemory(request);
   AddKernelModules(config.agent.kernel_modules, request);
-  sys::UniqueFd network = KATA_TRY(OpenNetwork(spec));
+  machine_.UseCgroup(KATA_TRY(HostCgroupPath(spec.linux().cgroups_path())));
+  auto network = KATA_TRY(OpenNetwork(spec));
   KATA_TRY(machine_.Boot(TotalSize(config.hypervisor, size), request, std::move(network)));
   WatchOom();
   return {};
@@ -201,14 +235,18 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
 Result<void> Sandbox::Exec(const std::string& container_id, const std::string& exec_id,
                            const oci::Process& process, const StdioRequest& stdio) {
   const auto container = KATA_TRY(FindContainer(container_id));
-  KATA_TRY(FindRunning(container_id, ""));
+  KATA_TRY(FindAlive(container_id));
   KATA_TRY(oci::ValidateId("exec id", exec_id));
   KATA_TRY_WITHIN("exec", oci::ValidateProcess(process));
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, stdio, container_namespace_, container_id));
   undo.Add([io] { io->Close(); });
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
-  const auto exec = std::make_shared<Process>(exec_id, stdio, io, process);
+  oci::Process guest_process = process;
+  std::vector<std::string> notes;
+  RemoveVainCapabilities(&guest_process, &notes);
+  for (const std::string& note : notes) log::Warn(note, {{"exec", exec_id}});
+  const auto exec = std::make_shared<Process>(exec_id, stdio, io, guest_process);
   KATA_TRY(container->AddExec(exec));
   Report(container_id, *exec);
   FollowLine(container_id, exec);

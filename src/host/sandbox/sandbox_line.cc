@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "host/sandbox/proc_tree.h"
 #include "host/sandbox/sandbox.h"
 
 namespace kata::sandbox {
@@ -22,6 +23,25 @@ void Sandbox::FollowLine(const std::string& container_id, const std::shared_ptr<
           if (!exec_id.empty()) observer_.on_line_end(container_id, exec_id);
         });
       });
+}
+
+void Sandbox::ShowProcesses(const std::string& container_id, ProcessIo& io, Container& container) {
+  sys::UniqueFd device = io.TakeProc();
+  if (!device) return;
+  const auto server =
+      std::make_shared<sys::FuseServer>(loop_, std::move(device), [this, container_id](auto done) {
+        if (!machine_.alive()) return done(nullptr);
+        machine_.agent().ListProcessFiles(
+            container_id,
+            [done = std::move(done)](Result<std::vector<guest::GuestProcess>> processes) mutable {
+              done(processes ? MakeProcTree(*processes) : nullptr);
+            });
+      });
+  // The loop's thread owns it, whoever lets go of the container.
+  container.SetProc({server.get(), [this, server](sys::FuseServer*) {
+                       loop_.Post([server] { server->Stop(); });
+                     }});
+  loop_.Post([server] { server->Start(); });
 }
 
 void Sandbox::HandleLine(const std::string& container_id, const std::string& exec_id,
