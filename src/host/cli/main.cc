@@ -24,6 +24,7 @@ namespace kata::cli {
 namespace {
 
 constexpr int kUsageError = 2;
+constexpr int kNoSuchCommand = 3;  // as runc
 
 constexpr const char* kFooter =
     "\n"
@@ -70,21 +71,27 @@ Result<void> OpenLog(const Globals& globals) {
   return {};
 }
 
+int Misused(const std::string& problem, int status) {
+  std::fputs(fmt::format("{0}: {1}\nTry: {0} --help\n", oci::ProgramName(), problem).c_str(),
+             stderr);
+  return status;
+}
+
 std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = app.remaining();
-  const bool no_command = app.get_subcommands().empty();
-  const std::string problem =
-      !unknown.empty() && no_command
-          ? fmt::format("unknown {} \"{}\"",
-                        unknown.front().starts_with('-') ? "option" : "command", unknown.front())
-          : std::string(error.what());
-  return fmt::format("kata-runtime: {}\nTry: kata-runtime --help\n", problem);
+  if (unknown.empty() || !app.get_subcommands().empty()) return error.what();
+  return fmt::format("unknown option \"{}\"", unknown.front());
 }
 
 int Main(int argc, char** argv) {
   Globals globals;
   int status = 0;
-  CLI::App app("Runs containers in virtual machines of their own.", "kata-runtime");
+  const std::string name(oci::ProgramName());
+  // Programs look for runc's first two lines.
+  CLI::App app(fmt::format("NAME:\n   {} - Open Container Initiative runtime; its containers have "
+                           "virtual machines of their own\n",
+                           name),
+               name);
   app.footer("OCI commands, as runc has them:\n" + oci::ListOfCommands() + kFooter);
   app.set_version_flag("-v,--version", VersionText());
   app.require_subcommand(1);
@@ -98,6 +105,12 @@ int Main(int argc, char** argv) {
   AddVersion(app, &status);
   AddCheck(app, globals, &status);
   AddEnv(app, globals, &status);
+  const auto word = oci::CommandWord({argv, static_cast<size_t>(argc)});
+  const auto is_meant = [&](const CLI::App* command) { return command->get_name() == *word; };
+  if (word && app.get_subcommands(is_meant).empty()) {
+    return Misused(fmt::format("No help topic for '{}': there is no such command", *word),
+                   kNoSuchCommand);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& error) {
@@ -105,7 +118,8 @@ int Main(int argc, char** argv) {
   } catch (const CLI::Success& asked_for_text) {
     return app.exit(asked_for_text);
   } catch (const CLI::ParseError& error) {
-    std::fputs((argc < 2 ? app.help() : WhatIsWrong(app, error)).c_str(), stderr);
+    if (argc >= 2) return Misused(WhatIsWrong(app, error), kUsageError);
+    std::fputs(app.help().c_str(), stderr);
     return kUsageError;
   }
   return status;

@@ -32,11 +32,12 @@ struct Outcome {
   std::string err;
 };
 
-Outcome RunProgram(std::vector<std::string> arguments, const std::string& conf_file = "") {
+Outcome RunProgram(std::vector<std::string> arguments, const std::string& conf_file = "",
+                   const std::string& program = KATA_RUNTIME) {
   sys::Pipe out = sys::MakePipe().value();
   sys::Pipe err = sys::MakePipe().value();
   sys::Command command;
-  command.argv = {KATA_RUNTIME};
+  command.argv = {program};
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   command.env = {"PATH=/usr/bin:/bin"};
   if (!conf_file.empty()) command.env->push_back("KATA_CONF_FILE=" + conf_file);
@@ -94,14 +95,33 @@ TEST_F(ProgramTest, HelpShowsExamples) {
 
 TEST_F(ProgramTest, WrongUsageEndsWithStatus2AndAHint) {
   for (const auto& arguments : std::vector<std::vector<std::string>>{
-           {"frobnicate"}, {"--frobnicate", "env"}, {"--log-level", "loud", "env"}}) {
+           {"--frobnicate", "env"}, {"--log-level", "loud", "env"}}) {
     const Outcome wrong = RunProgram(arguments);
     EXPECT_EQ(wrong.status, 2);
     EXPECT_THAT(wrong.out, IsEmpty());
     EXPECT_THAT(wrong.err, HasSubstr("kata-runtime --help"));
   }
-  EXPECT_THAT(RunProgram({"frobnicate"}).err, HasSubstr("unknown command \"frobnicate\""));
   EXPECT_THAT(RunProgram({}).err, HasSubstr("Usage:"));
+}
+
+TEST_F(ProgramTest, AnUnknownCommandEndsAsRuncsDoes) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"frobnicate"}, {"frobnicate", "-h"}, {"--root", "/x", "frobnicate", "--help"}}) {
+    const Outcome wrong = RunProgram(arguments);
+    EXPECT_EQ(wrong.status, 3);
+    EXPECT_THAT(wrong.out, IsEmpty());
+    EXPECT_THAT(wrong.err, HasSubstr("No help topic for 'frobnicate'"));
+  }
+}
+
+TEST_F(ProgramTest, IsCalledWhatTheLinkToItIsCalled) {
+  const std::string link = directory_ + "/runc";
+  std::filesystem::create_symlink(KATA_RUNTIME, link);
+  EXPECT_THAT(RunProgram({"-v"}, "", link).out, StartsWith("runc version "));
+  EXPECT_THAT(RunProgram({"-h"}, "", link).out,
+              StartsWith("NAME:\n   runc - Open Container Initiative runtime"));
+  EXPECT_THAT(RunProgram({"state", "-h"}, "", link).out, StartsWith("NAME:\n   runc state - "));
+  EXPECT_THAT(RunProgram({"state", "-h"}).out, StartsWith("NAME:\n   kata-runtime state - "));
 }
 
 TEST_F(ProgramTest, EnvShowsValuesWithTheirOrigin) {

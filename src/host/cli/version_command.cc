@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/cli/command.h"
+#include "host/cli/oci/command.h"
 
 namespace kata::cli {
 namespace {
@@ -17,8 +18,8 @@ std::string_view Version() { return KATA_VERSION; }
 std::string_view Revision() { return KATA_REVISION; }
 
 std::string VersionText() {
-  return fmt::format("kata-runtime version {}\ncommit: {}\nspec: {}", Version(), Revision(),
-                     kRuntimeSpec);
+  return fmt::format("{} version {}\ncommit: {}\nspec: {}", oci::ProgramName(), Version(),
+                     Revision(), kRuntimeSpec);
 }
 
 void AddVersion(CLI::App& app, int* status) {

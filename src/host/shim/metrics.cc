@@ -203,6 +203,7 @@ v1::Metrics ToV1(const agent::StatsContainerResponse& stats) {
   to.mutable_cpu()->mutable_throttling()->set_throttled_periods(throttling.throttled_periods());
   to.mutable_cpu()->mutable_throttling()->set_throttled_time(throttling.throttled_time());
   FillMemory(from.memory_stats(), to.mutable_memory());
+  to.mutable_memory_oom_control()->set_oom_kill(Detail(from.memory_stats().stats(), {"oom_kill"}));
   FillBlkio(from.blkio_stats(), to.mutable_blkio());
   FillNetwork(stats, to.mutable_network());
   return to;
@@ -276,6 +277,7 @@ v2::Metrics ToV2(const agent::StatsContainerResponse& stats) {
   cpu->set_throttled_usec(throttling.throttled_time() / kNanosPerMicro);
   FillMemory(from.memory_stats(), to.mutable_memory());
   to.mutable_memory_events()->set_max(from.memory_stats().usage().failcnt());
+  to.mutable_memory_events()->set_oom_kill(Detail(from.memory_stats().stats(), {"oom_kill"}));
   FillIo(from.blkio_stats(), to.mutable_io());
   for (const auto& [size, pages] : from.hugetlb_stats()) {
     v2::HugeTlbStat* entry = to.add_hugetlb();

@@ -49,6 +49,7 @@ agent::StatsContainerResponse Example() {
   (*memory->mutable_stats())["file_mapped"] = 20;
   (*memory->mutable_stats())["pgfault"] = 33;
   (*memory->mutable_stats())["slab"] = 44;
+  (*memory->mutable_stats())["oom_kill"] = 2;
   (*memory->mutable_stats())["workingset_refault_anon"] = 1;
   (*memory->mutable_stats())["workingset_refault_file"] = 2;
   cgroup->mutable_pids_stats()->set_current(5);
@@ -157,6 +158,7 @@ TEST(Metrics, VersionTwoCountsMicrosecondsAndSwapAlone) {
   EXPECT_EQ(metrics.memory().swap_usage(), 100U);
   EXPECT_EQ(metrics.memory().swap_limit(), 1000U);
   EXPECT_EQ(metrics.memory_events().max(), 6U);
+  EXPECT_EQ(metrics.memory_events().oom_kill(), 2U);
   EXPECT_EQ(metrics.pids().limit(), 100U);
   ASSERT_EQ(metrics.io().usage_size(), 2);
   EXPECT_EQ(metrics.io().usage(0).rbytes(), 11U);

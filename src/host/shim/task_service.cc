@@ -19,12 +19,13 @@ namespace kata::shim {
 namespace {
 
 constexpr size_t kMaxShownCommand = 1024;
+constexpr size_t kMaxShownWord = 64;
 constexpr const char* kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
 
 task::Status StatusOf(const sandbox::ProcessView& view) {
   switch (view.state) {
     case sandbox::ProcessState::kCreated:
-      return task::CREATED;
+      return view.paused ? task::PAUSED : task::CREATED;
     case sandbox::ProcessState::kRunning:
       return view.paused ? task::PAUSED : task::RUNNING;
     case sandbox::ProcessState::kStopped:
@@ -115,7 +116,8 @@ sandbox::Observer TaskService::MakeObserver() {
                   request.set_exec_id(exec_id);
                   (void)Delete(request);
                 });
-              }};
+              },
+          .on_network = [this] { pool_.Run([this] { sandbox_.FollowNetwork(); }); }};
 }
 
 template <class Request, class Response>
@@ -238,13 +240,19 @@ Result<task::PidsResponse> TaskService::Pids(const task::PidsRequest& request) {
   task::PidsResponse response;
   for (const guest::GuestProcess& process : KATA_TRY(sandbox_.Pids(request.id()))) {
     task::ProcessInfo& info = *response.add_processes();
-    info.set_pid(process.pid());
+    // Callers look the number up on the host, as `docker top` does: one of the guest's would show
+    // them a stranger.
+    info.set_pid(pid());
     task::ProcessLook& look = *info.mutable_look();
+    look.set_pid(process.pid());
     look.set_parent(process.parent());
     look.set_uid(process.uid());
     look.set_started(process.started());
     look.set_cpu_seconds(process.cpu_seconds());
     look.set_command(process.command().substr(0, kMaxShownCommand));
+    look.set_name(process.name().substr(0, kMaxShownWord));
+    look.set_status(process.status().substr(0, kMaxShownWord));
+    look.set_terminal(process.terminal().substr(0, kMaxShownWord));
     if (process.exec_id().empty()) continue;
     ProcessDetails details;
     details.set_exec_id(process.exec_id());
@@ -276,8 +284,9 @@ Result<wellknown::Empty> TaskService::Kill(const task::KillRequest& request) {
 }
 
 Result<wellknown::Empty> TaskService::Exec(const task::ExecProcessRequest& request) {
-  const auto process = KATA_TRY(oci::ParseProcess(request.spec().value()));
+  auto process = KATA_TRY(oci::ParseProcess(request.spec().value()));
   LogUnsupported(process.unsupported);
+  process.value.set_cgroup(request.cgroup());
   KATA_TRY(sandbox_.Exec(request.id(), request.exec_id(), process.value, StdioOf(request)));
   events_.TaskExecAdded(request.id(), request.exec_id());
   return wellknown::Empty();

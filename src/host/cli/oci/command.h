@@ -36,10 +36,13 @@ struct Command {
   size_t max_words = 1;
   bool only_leading_flags = false;
   int error_status = 1;
+  // Of a command that is known by its name only: why it is not carried out.
+  std::string_view refusal = {};
   // Returns the exit status. Errors are reported by the caller.
-  Result<int> (*run)(const Globals& globals, const Arguments& arguments);
+  Result<int> (*run)(const Globals& globals, const Arguments& arguments) = nullptr;
 };
 
+extern const Command kCheckpoint;
 extern const Command kCreate;
 extern const Command kDelete;
 extern const Command kEvents;
@@ -49,6 +52,7 @@ extern const Command kKill;
 extern const Command kList;
 extern const Command kPause;
 extern const Command kPs;
+extern const Command kRestore;
 extern const Command kResume;
 extern const Command kRun;
 extern const Command kSpec;
@@ -59,14 +63,23 @@ extern const Command kUpdate;
 // Runs the OCI command that the command line asks for; nothing when it asks for another one.
 std::optional<int> RunOciCommand(std::span<const char* const> line);
 
+// The word of the command line that is to be a command; nothing where there is none, or where an
+// option in front of it is not known here.
+std::optional<std::string> CommandWord(std::span<const char* const> line);
+
 // The commands with their summaries, a line each.
 std::string ListOfCommands();
+
+// What this program was called as: "runc" where a link of that name leads here.
+std::string_view ProgramName();
 
 // An error as runc tells it: a log line on standard error, or in the log file and the message alone
 // on standard error.
 void Report(const Globals& globals, std::string_view message);
 // A warning: a log line in the log file, or on standard error.
 void Warn(const Globals& globals, std::string_view message);
+// With --debug, a log line about a step; tools look for runc's words in them.
+void Debug(const Globals& globals, std::string_view message);
 
 // Writes to standard output.
 Result<void> Print(std::string_view text);

@@ -6,6 +6,8 @@
 #include <array>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "host/cli/oci/command.h"
 #include "host/cli/oci/launch.h"
 #include "host/cli/oci/terminal.h"
@@ -47,7 +49,7 @@ LaunchRequest ReadRequest(const Globals& globals, const Arguments& arguments) {
 }
 
 Result<int> Create(const Globals& globals, const Arguments& arguments) {
-  Launched launched = KATA_TRY_WITHIN("kata-runtime create failed",
+  Launched launched = KATA_TRY_WITHIN(fmt::format("{} create failed", ProgramName()),
                                       Launch(globals, ReadRequest(globals, arguments)));
   launched.stand_in.Leave();
   return 0;
@@ -68,7 +70,7 @@ Result<int> RunContainer(const Globals& globals, const Arguments& arguments) {
   // The host's stand-in shares the caller's terminal.
   std::optional<RawMode> raw;
   if (launched.terminal && !request.detach) raw.emplace(STDIN_FILENO);
-  if (auto started = StartContainer(launched.state); !started) {
+  if (auto started = StartContainer(globals, launched.state); !started) {
     raw.reset();
     (void)Destroy(globals, launched.state);
     return std::unexpected(std::move(started).error());
@@ -84,7 +86,8 @@ Result<int> RunContainer(const Globals& globals, const Arguments& arguments) {
 }
 
 Result<int> Run(const Globals& globals, const Arguments& arguments) {
-  return KATA_TRY_WITHIN("kata-runtime run failed", RunContainer(globals, arguments));
+  return KATA_TRY_WITHIN(fmt::format("{} run failed", ProgramName()),
+                         RunContainer(globals, arguments));
 }
 
 }  // namespace

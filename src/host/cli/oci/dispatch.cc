@@ -17,9 +17,9 @@
 namespace kata::cli::oci {
 namespace {
 
-constexpr std::array kCommands = {&kCreate, &kDelete, &kEvents, &kExec,  &kFeatures,
-                                  &kKill,   &kList,   &kPause,  &kPs,    &kResume,
-                                  &kRun,    &kSpec,   &kStart,  &kState, &kUpdate};
+constexpr std::array kCommands = {&kCheckpoint, &kCreate, &kDelete, &kEvents, &kExec,    &kFeatures,
+                                  &kKill,       &kList,   &kPause,  &kPs,     &kRestore, &kResume,
+                                  &kRun,        &kSpec,   &kStart,  &kState,  &kUpdate};
 
 constexpr std::array kGlobalFlags = {
     Flag{"root", '\0', true, "directory for the state of containers"},
@@ -42,9 +42,12 @@ const Command* FindCommand(std::string_view name) {
 }
 
 std::string Help(const Command& command) {
-  std::string text = fmt::format("Usage: kata-runtime [global options] {} [options] {}\n\n{}\n",
-                                 command.name, command.words, command.summary);
-  if (!command.flags.empty()) text += "\nOptions:\n";
+  // Programs look for runc's first two lines.
+  std::string text =
+      fmt::format("NAME:\n   {0} {1} - {2}\n\nUSAGE:\n   {0} [global options] {1} [options] {3}\n",
+                  ProgramName(), command.name, command.summary, command.words);
+  if (!command.refusal.empty()) text += fmt::format("\n{}\n", command.refusal);
+  if (!command.flags.empty()) text += "\nOPTIONS:\n";
   for (const Flag& flag : command.flags) {
     const std::string letter = flag.letter != '\0' ? fmt::format(", -{}", flag.letter) : "";
     text += fmt::format(
@@ -95,12 +98,15 @@ std::string WordCount(const Command& command) {
 
 Result<int> Run(const Command& command, const Globals& globals,
                 std::span<const char* const> words) {
+  if (!command.refusal.empty()) {
+    return Fail(Code::kUnimplemented, fmt::format("{}: {}", command.name, command.refusal));
+  }
   const Arguments arguments =
       KATA_TRY(Arguments::Parse(command.flags, words, command.only_leading_flags));
   const size_t count = arguments.words().size();
   if (count < command.min_words || count > command.max_words) {
-    return Fail(Code::kInvalidArgument,
-                fmt::format("kata-runtime: \"{}\" requires {}", command.name, WordCount(command)));
+    return Fail(Code::kInvalidArgument, fmt::format("{}: \"{}\" requires {}", ProgramName(),
+                                                    command.name, WordCount(command)));
   }
   return command.run(globals, arguments);
 }
@@ -141,10 +147,17 @@ std::optional<int> RunOciCommand(std::span<const char* const> line) {
   return command->error_status;
 }
 
+std::optional<std::string> CommandWord(std::span<const char* const> line) {
+  const auto global =
+      Arguments::Parse(kGlobalFlags, line.subspan(std::min<size_t>(1, line.size())), true);
+  if (!global || global->words().empty()) return std::nullopt;
+  return global->words().front();
+}
+
 std::string ListOfCommands() {
   std::string text;
   for (const Command* command : kCommands) {
-    text += fmt::format("  {:<9} {}\n", command->name, command->summary);
+    text += fmt::format("  {:<10} {}\n", command->name, command->summary);
   }
   return text;
 }

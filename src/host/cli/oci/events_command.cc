@@ -14,6 +14,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// How late an out-of-memory event may be.
+constexpr auto kOomDelay = milliseconds(500);
+
 constexpr std::array kEventsFlags = {
     Flag{"interval", '\0', true, "time between two statistics (default: 5s)"},
     Flag{"stats", '\0', false, "print the statistics once and end"},
@@ -65,15 +68,19 @@ Result<int> Events(const Globals& globals, const Arguments& arguments) {
     KATA_TRY(PrintEvent(state.id, "stats", stats.data));
     return 0;
   }
-  // The container's end ends the wait between two statistics.
   uint64_t oom_kills = stats.oom_kills;
+  Deadline next_statistics = Deadline::After(interval);
   for (;;) {
-    const auto ended = shim->Wait(state.id, Deadline::After(interval));
+    // The container's end ends the wait. An out-of-memory event does not wait for statistics.
+    const Deadline soon = Deadline::After(kOomDelay).Earlier(next_statistics);
+    const auto ended = shim->Wait(state.id, soon);
     if (ended || ended.error().code() != Code::kDeadlineExceeded) return 0;
     auto next = Ask(*shim, state.id);
     if (!next) return 0;
     for (; oom_kills < next->oom_kills; ++oom_kills) KATA_TRY(PrintEvent(state.id, "oom", {}));
+    if (!next_statistics.Passed()) continue;
     KATA_TRY(PrintEvent(state.id, "stats", next->data));
+    next_statistics = Deadline::After(interval);
   }
 }
 

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <future>
 #include <optional>
 #include <random>
@@ -43,8 +45,8 @@ constexpr std::array kExecFlags = {
     Flag{"no-new-privs", '\0', false, "set the no_new_privs bit"},
     Flag{"cap", 'c', true, "capability to add; may be repeated"},
     Flag{"preserve-fds", '\0', true, "without meaning here"},
-    Flag{"cgroup", '\0', true, "without meaning here"},
-    Flag{"ignore-paused", '\0', false, "a paused container is no error"},
+    Flag{"cgroup", '\0', true, "cgroup to run in, a path below the container's own"},
+    Flag{"ignore-paused", '\0', false, "wait until a paused container is resumed"},
 };
 
 std::string NewExecId() {
@@ -52,42 +54,36 @@ std::string NewExecId() {
   return fmt::format("exec-{:08x}{:08x}", random(), random());
 }
 
-// Makes the process and starts it; on failure the shim forgets it.
-Result<void> StartInShim(const State& state, const std::string& exec_id, bool terminal,
-                         const std::string& process, const std::string& line) {
-  const auto shim = KATA_TRY(Shim::Connect(state.shim));
-  task::ExecProcessRequest exec;
-  exec.set_id(state.id);
-  exec.set_exec_id(exec_id);
-  exec.set_terminal(terminal);
-  exec.set_stdin(line);
-  exec.set_stdout(line);
-  exec.set_stderr(line);
-  exec.mutable_spec()->set_type_url("types.containerd.io/opencontainers/runtime-spec/1/Process");
-  exec.mutable_spec()->set_value(process);
-  KATA_TRY(shim->Call<wellknown::Empty>("Exec", exec));
-  task::StartRequest start;
-  start.set_id(state.id);
-  start.set_exec_id(exec_id);
-  auto started = shim->Call<task::StartResponse>("Start", start);
-  if (started) return {};
-  task::DeleteRequest forget;
-  forget.set_id(state.id);
-  forget.set_exec_id(exec_id);
-  (void)shim->Call<task::DeleteResponse>("Delete", forget);
-  return std::unexpected(std::move(started).error());
+// Where in the container's cgroup the process is to be: "/" is the container's own, which is not
+// the same as nothing said (then the one of the first process serves where its own may hold none).
+Result<std::string> ReadCgroup(const Arguments& arguments) {
+  const std::vector<std::string> all = arguments.All("cgroup");
+  if (all.empty()) return "";
+  // In front of a colon are controllers, which have trees of their own in version 1 only.
+  const size_t colon = all.back().find(':');
+  if (all.size() > 1 || colon != std::string::npos) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("unknown controller {}: cgroups in the guest are of version 2, whose "
+                            "controllers have one tree",
+                            all.back().substr(0, std::min(colon, all.back().size()))));
+  }
+  return all.back().empty() ? "/" : all.back();
 }
 
 Result<void> CheckRunning(const State& state, bool ignore_paused) {
-  const std::string status = KATA_TRY(StatusOf(state));
-  if (status == "stopped") {
-    return Fail(Code::kFailedPrecondition, "cannot exec in a stopped container");
+  constexpr auto kPause = std::chrono::milliseconds(100);
+  for (;; std::this_thread::sleep_for(kPause)) {
+    const std::string status = KATA_TRY(StatusOf(state));
+    if (status == "stopped") {
+      return Fail(Code::kFailedPrecondition, "cannot exec in a stopped container");
+    }
+    if (status != "paused") return {};
+    if (!ignore_paused) {
+      return Fail(Code::kFailedPrecondition,
+                  "cannot exec in a paused container (use --ignore-paused to override)");
+    }
+    // A process in there would not begin before the container is resumed.
   }
-  if (status == "paused" && !ignore_paused) {
-    return Fail(Code::kFailedPrecondition,
-                "cannot exec in a paused container (use --ignore-paused to override)");
-  }
-  return {};
 }
 
 struct ExecRequest {
@@ -95,10 +91,43 @@ struct ExecRequest {
   const Arguments& arguments;
   const State& state;
   const ExecProcess& process;
+  std::string cgroup;
   std::string exec_id;
   std::string socket;
   std::string line;
 };
+
+// Makes the process and starts it; on failure the shim forgets it.
+Result<void> StartInShim(const ExecRequest& request) {
+  const State& state = request.state;
+  const auto shim = KATA_TRY(Shim::Connect(state.shim));
+  task::ExecProcessRequest exec;
+  exec.set_id(state.id);
+  exec.set_exec_id(request.exec_id);
+  exec.set_terminal(request.process.terminal);
+  exec.set_stdin(request.line);
+  exec.set_stdout(request.line);
+  exec.set_stderr(request.line);
+  exec.mutable_spec()->set_type_url("types.containerd.io/opencontainers/runtime-spec/1/Process");
+  exec.mutable_spec()->set_value(request.process.json);
+  exec.set_cgroup(request.cgroup);
+  KATA_TRY(shim->Call<wellknown::Empty>("Exec", exec));
+  Debug(request.globals, "nsexec container setup in the guest");
+  task::StartRequest start;
+  start.set_id(state.id);
+  start.set_exec_id(request.exec_id);
+  auto started = shim->Call<task::StartResponse>("Start", start);
+  if (started) {
+    Debug(request.globals, "child process in init()");
+    Debug(request.globals, "setns_init: about to exec");
+    return {};
+  }
+  task::DeleteRequest forget;
+  forget.set_id(state.id);
+  forget.set_exec_id(request.exec_id);
+  (void)shim->Call<task::DeleteResponse>("Delete", forget);
+  return std::unexpected(std::move(started).error().Within(kCannotStart));
+}
 
 Result<int> ExecDetached(const ExecRequest& request) {
   StandInRequest stand_in{.root = request.globals.root,
@@ -113,8 +142,7 @@ Result<int> ExecDetached(const ExecRequest& request) {
   }
   StandIn child = KATA_TRY(StandIn::Start(stand_in, request.socket));
   console.Reset();
-  KATA_TRY(StartInShim(request.state, request.exec_id, request.process.terminal,
-                       request.process.json, request.line));
+  KATA_TRY(StartInShim(request));
   if (const std::string file = request.arguments.Get("pid-file"); !file.empty()) {
     KATA_TRY(WritePidFile(file, child.pid()));
   }
@@ -135,8 +163,7 @@ Result<int> ExecInForeground(const ExecRequest& request) {
   });
   std::optional<RawMode> raw;
   if (terminal) raw.emplace(STDIN_FILENO);
-  auto started =
-      StartInShim(request.state, request.exec_id, terminal, request.process.json, request.line);
+  auto started = StartInShim(request);
   cancel.write.Reset();
   handover.join();
   if (!started) return std::unexpected(std::move(started).error());
@@ -152,6 +179,7 @@ Result<int> RunExec(const Globals& globals, const Arguments& arguments) {
   const State state = KATA_TRY(LoadState(globals.root, arguments.words().front()));
   const ExecProcess process =
       KATA_TRY(ReadExecProcess(StatePath(globals.root, state.id), arguments));
+  const std::string cgroup = KATA_TRY(ReadCgroup(arguments));
   const bool detach = arguments.On("detach");
   KATA_TRY(CheckTerminal(process.terminal, detach, arguments.Get("console-socket")));
   KATA_TRY(CheckRunning(state, arguments.On("ignore-paused")));
@@ -159,6 +187,7 @@ Result<int> RunExec(const Globals& globals, const Arguments& arguments) {
                       .arguments = arguments,
                       .state = state,
                       .process = process,
+                      .cgroup = cgroup,
                       .exec_id = NewExecId(),
                       .socket = {},
                       .line = {}};

@@ -2,11 +2,13 @@
 #include "host/cli/oci/launch.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -15,13 +17,19 @@
 #include <fmt/format.h>
 
 #include "base/rollback.h"
+#include "host/cli/oci/peer.h"
+#include "host/cli/oci/root_view.h"
 #include "host/cli/oci/shim.h"
 #include "host/cli/oci/terminal.h"
 #include "host/stdio/line.h"
+#include "oci/annotations.h"
 #include "oci/parse.h"
 #include "oci/validate.h"
 #include "proto/wellknown.pb.h"
+#include "sys/cgroups.h"
 #include "sys/file.h"
+#include "sys/fuse_tree.h"
+#include "sys/process.h"
 
 namespace kata::cli::oci {
 namespace {
@@ -96,10 +104,12 @@ State MakeState(const LaunchRequest& request, const Bundle& bundle) {
   state.created = Now();
   state.annotations = {bundle.spec.annotations().begin(), bundle.spec.annotations().end()};
   state.owner = ::geteuid();
+  state.sandbox = request.id;
   return state;
 }
 
-Result<void> CreateTask(const State& state, bool terminal, const std::string& line) {
+// The pid of the VMM.
+Result<pid_t> CreateTask(const State& state, bool terminal, const std::string& line) {
   const auto shim = KATA_TRY(Shim::Connect(state.shim));
   task::CreateTaskRequest create;
   create.set_id(state.id);
@@ -108,13 +118,51 @@ Result<void> CreateTask(const State& state, bool terminal, const std::string& li
   create.set_stdin(line);
   create.set_stdout(line);
   create.set_stderr(line);
-  KATA_TRY(shim->Call<task::CreateTaskResponse>("Create", create));
+  const auto created = KATA_TRY(shim->Call<task::CreateTaskResponse>("Create", create));
+  return static_cast<pid_t>(created.pid());
+}
+
+bool JoinsAProcess(const ::kata::oci::Spec& spec) {
+  return std::ranges::any_of(spec.linux().namespaces(),
+                             [](const auto& wanted) { return NamespaceOwner(wanted.path()) != 0; });
+}
+
+// The text of the bundle's config.json as the shim is to see it, and the container's sandbox.
+Result<std::string> PlaceInSandbox(const Globals& globals, const Bundle& bundle, State& state) {
+  using ::kata::oci::ContainerKind;
+  const auto role = KATA_TRY(::kata::oci::RoleFromAnnotations(bundle.spec));
+  if (!role.sandbox_id.empty()) state.sandbox = role.sandbox_id;
+  state.first = role.kind != ContainerKind::kMember;
+  if (role.kind == ContainerKind::kSandbox) return bundle.text;
+  if (role.kind == ContainerKind::kMember && SandboxLives(globals.root, role.sandbox_id)) {
+    return bundle.text;
+  }
+  const auto peer = KATA_TRY(FindPeer(globals.root, bundle.spec));
+  if (peer) {
+    state.sandbox = peer->sandbox;
+    state.first = false;
+    return AsMember(bundle.text, peer->sandbox);
+  }
+  if (role.kind == ContainerKind::kMember && JoinsAProcess(bundle.spec)) return bundle.text;
+  state.sandbox = state.id;
+  state.first = true;
+  // A pod of Podman's without an infra container is a group of containers that share nothing.
+  return role.kind == ContainerKind::kMember ? AsSandbox(bundle.text, state.id) : bundle.text;
+}
+
+// Engines read what a container uses from the cgroup of its process.
+Result<void> JoinCgroupsOf(pid_t vmm, pid_t stand_in) {
+  for (const std::string& directory : KATA_TRY(sys::ReadCgroupDirs(vmm))) {
+    KATA_TRY(sys::JoinCgroup(directory, stand_in));
+  }
   return {};
 }
 
 Result<StandIn> StartStandIn(const Globals& globals, const LaunchRequest& request,
-                             const ::kata::oci::Process& process, const std::string& socket) {
-  StandInRequest stand_in{.root = globals.root, .id = request.id, .terminal = process.terminal()};
+                             const ::kata::oci::Process& process, const std::string& socket,
+                             int proc) {
+  StandInRequest stand_in{
+      .root = globals.root, .id = request.id, .terminal = process.terminal(), .proc = proc};
   sys::UniqueFd console;
   if (!request.console_socket.empty()) {
     console = KATA_TRY(OpenConsole(request.console_socket, process.console_size().height(),
@@ -138,32 +186,44 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   }));
   Rollback undo;
   undo.Add([&dir] { (void)dir.Remove(); });
-  KATA_TRY(sys::WriteFile(dir.path() + "/config.json", bundle.text, 0600));
-  KATA_TRY(sys::WriteFile(dir.path() + "/log", "", 0600));
-
   Launched launched{
       .state = MakeState(request, bundle), .stand_in = {}, .terminal = process.terminal()};
   State& state = launched.state;
+  const std::string config = KATA_TRY(PlaceInSandbox(globals, bundle, state));
+  KATA_TRY(sys::WriteFile(dir.path() + "/config.json", config, 0600));
+  KATA_TRY(sys::WriteFile(dir.path() + "/log", "", 0600));
+
   const std::string socket = dir.path() + "/init.sock";
-  launched.stand_in = KATA_TRY(StartStandIn(globals, request, process, socket));
+  // Without it, what is shown at the stand-in has an empty /proc.
+  auto proc = sys::MakeFuseMount("kata-proc");
+  launched.stand_in =
+      KATA_TRY(StartStandIn(globals, request, process, socket, proc ? proc->device.get() : -1));
+  if (proc) proc->device.Reset();
   state.pid = launched.stand_in.pid();
 
   undo.Add([&] { (void)EndShim(globals, request.id, dir.path(), state.shim); });
   state.shim = KATA_TRY(StartShim(globals, request.id, dir.path()));
-  KATA_TRY(CreateTask(state, process.terminal(), fmt::format("{}{}", stdio::kLineScheme, socket)));
+  Debug(globals, "nsexec container setup in the guest");
+  const pid_t vmm = KATA_TRY_WITHIN(
+      kCannotStart,
+      CreateTask(state, process.terminal(), fmt::format("{}{}", stdio::kLineScheme, socket)));
+  Debug(globals, "child process in init()");
   KATA_TRY(sys::RemoveFile(socket));
+  KATA_TRY_WITHIN("cgroup", JoinCgroupsOf(vmm, state.pid));
   if (!request.pid_file.empty()) KATA_TRY(WritePidFile(request.pid_file, state.pid));
   KATA_TRY(SaveState(globals.root, state));
-  KATA_TRY(launched.stand_in.Release());
+  KATA_TRY(ShowRootAt(state.pid, bundle.spec, bundle.rootfs, proc ? proc->mount.get() : -1));
+  KATA_TRY(launched.stand_in.Release(vmm));
   undo.Release();
   return launched;
 }
 
-Result<void> StartContainer(const State& state) {
+Result<void> StartContainer(const Globals& globals, const State& state) {
   const auto shim = KATA_TRY(Shim::Connect(state.shim));
   task::StartRequest request;
   request.set_id(state.id);
   KATA_TRY(shim->Call<task::StartResponse>("Start", request));
+  Debug(globals, "init: closing the pipe to signal completion");
   return {};
 }
 
@@ -177,6 +237,17 @@ Result<void> EndShim(const Globals& globals, const std::string& id, const std::s
   return CleanUpAfterShim(globals, id, directory);
 }
 
+namespace {
+
+// It tells its parent the container's status, and what is left in the container's cgroup is killed.
+void WaitForStandIn(pid_t pid) {
+  const auto pidfd = sys::OpenPidFd(pid);
+  if (pidfd && IsStandIn(pid))
+    (void)sys::WaitFor(pidfd->get(), POLLIN, Deadline::After(seconds(3)));
+}
+
+}  // namespace
+
 Result<void> DestroyContainer(const Globals& globals, StateDir& dir, const State& state) {
   if (const auto shim = Shim::Connect(state.shim)) {
     const auto view = (*shim)->State(state.id);
@@ -184,6 +255,7 @@ Result<void> DestroyContainer(const Globals& globals, StateDir& dir, const State
       (void)(*shim)->Kill(state.id, SIGKILL, false);
       (void)(*shim)->Wait(state.id, Deadline::After(seconds(20)));
     }
+    WaitForStandIn(state.pid);
     task::DeleteRequest request;
     request.set_id(state.id);
     (void)(*shim)->Call<task::DeleteResponse>("Delete", request);

@@ -12,6 +12,10 @@
 
 namespace kata::cli::oci {
 
+// What runc says in front of every reason for which a process could not be made; callers look for
+// it.
+inline constexpr char kCannotStart[] = "unable to start container process";
+
 struct LaunchRequest {
   std::string id;
   std::string bundle;  // empty: the working directory
@@ -35,7 +39,7 @@ struct Launched {
 Result<Launched> Launch(const Globals& globals, const LaunchRequest& request);
 
 // Starts the created container.
-Result<void> StartContainer(const State& state);
+Result<void> StartContainer(const Globals& globals, const State& state);
 
 // Removes the container, whatever state it is in, and all that is known of it.
 Result<void> DestroyContainer(const Globals& globals, StateDir& dir, const State& state);

@@ -2,6 +2,8 @@
 //
 // kata-runtime start, pause, resume and delete.
 #include <array>
+#include <regex>
+#include <string>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -16,6 +18,7 @@ namespace {
 
 constexpr std::array kDeleteFlags = {
     Flag{"force", 'f', false, "end a container that still runs; one that is gone is no error"},
+    Flag{"regex", '\0', false, "CONTAINER is an extended regular expression: all that match"},
 };
 
 Result<int> Start(const Globals& globals, const Arguments& arguments) {
@@ -31,7 +34,7 @@ Result<int> Start(const Globals& globals, const Arguments& arguments) {
     return Fail(Code::kFailedPrecondition,
                 fmt::format("cannot start a container in the {} state", status));
   }
-  KATA_TRY(StartContainer(state));
+  KATA_TRY(StartContainer(globals, state));
   return 0;
 }
 
@@ -82,7 +85,30 @@ Result<void> DeleteLocked(const Globals& globals, const std::string& id, bool fo
   return DestroyContainer(globals, dir, *state);
 }
 
+// As crun has it.
+Result<int> DeleteMatching(const Globals& globals, const std::string& expression, bool force) {
+  std::regex matcher;
+  try {
+    matcher.assign(expression, std::regex::extended);
+  } catch (const std::regex_error& error) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("invalid regular expression \"{}\": {}", expression, error.what()));
+  }
+  Result<int> outcome = 0;
+  for (const State& state : ListStates(globals.root)) {
+    if (!std::regex_search(state.id, matcher)) continue;
+    const auto deleted = DeleteLocked(globals, state.id, force);
+    if (!deleted && deleted.error().code() != Code::kNotFound && outcome) {
+      outcome = std::unexpected(deleted.error().Within(state.id));
+    }
+  }
+  return outcome;
+}
+
 Result<int> Delete(const Globals& globals, const Arguments& arguments) {
+  if (arguments.On("regex")) {
+    return DeleteMatching(globals, arguments.words().front(), arguments.On("force"));
+  }
   const bool force = arguments.On("force");
   const auto deleted = DeleteLocked(globals, arguments.words().front(), force);
   if (deleted || (force && deleted.error().code() == Code::kNotFound)) return 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,6 +53,15 @@ void Report(const Globals& globals, std::string_view message) {
 }
 
 void Warn(const Globals& globals, std::string_view message) { Log(globals, "warning", message); }
+
+void Debug(const Globals& globals, std::string_view message) {
+  if (globals.debug) Log(globals, "debug", message);
+}
+
+std::string_view ProgramName() {
+  const std::string_view name = program_invocation_short_name;
+  return name.empty() ? "kata-runtime" : name;
+}
 
 Result<void> Print(std::string_view text) {
   KATA_TRY_WITHIN("standard output", sys::WriteAll(STDOUT_FILENO, text));

@@ -5,7 +5,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -32,6 +34,8 @@ extern "C" char etext;
 
 constexpr int kListenFd = 3;
 constexpr int kGoFd = 4;
+constexpr int kProcFd = 5;  // open if there is one
+constexpr size_t kMaxHandedOver = 5;
 
 sigset_t ForwardedSignals() {
   sigset_t set;
@@ -82,6 +86,18 @@ void LeaveStreams(bool keep_terminal) {
   if (null > 2) ::close(null);
 }
 
+// Without success where the creator has no right to it, whose networks then are not to be had
+// either.
+void JoinNetworkOf(pid_t process, int proc) {
+  if (process <= 0) return;
+  char path[32];
+  ::snprintf(path, sizeof path, "%d/ns/net", static_cast<int>(process));
+  const int network = ::openat(proc, path, O_RDONLY | O_CLOEXEC);
+  if (network < 0) return;
+  (void)::setns(network, CLONE_NEWNET);
+  ::close(network);
+}
+
 // From here on a few pages of code are enough: the kernel maps those again as they are used.
 void ForgetCode() {
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
@@ -106,8 +122,9 @@ Result<sys::UniqueFd> HandOver(int listener, std::span<const int> streams, int c
   if (peer.uid != ::geteuid()) {
     return Fail(Code::kPermissionDenied, "a stranger connected instead of the shim");
   }
+  if (streams.size() > kMaxHandedOver) return Fail(Code::kInternal, "too many descriptors");
   auto count = static_cast<uint8_t>(streams.size());
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 3)] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxHandedOver)] = {};
   iovec part{.iov_base = &count, .iov_len = 1};
   msghdr message{};
   message.msg_iov = &part;
@@ -156,20 +173,41 @@ int RunStandIn(std::span<char* const> line) {
   BlockForwardedSignals();
   ::prctl(PR_SET_NAME, "kata-stand-in");
   if (own_terminal) ::ioctl(0, TIOCSCTTY, 0);
-  constexpr int kStreams[] = {0, 1, 2};
-  auto connection = HandOver(kListenFd, std::span(kStreams, terminal ? 2 : 3), kGoFd);
+  int handed[kMaxHandedOver] = {0, 1, 2};
+  size_t count = terminal ? 2 : 3;
+  const bool has_proc = ::fcntl(kProcFd, F_GETFD) >= 0;
+  // Now: the creator may change what this process sees at /proc.
+  sys::UniqueFd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!is_exec) {
+    // Its creator shows the container's files there (root_view.h), and fails if this did.
+    (void)::unshare(CLONE_NEWNS);
+    const int own = ::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    if (own < 0) return kLostStatus;
+    handed[count++] = own;
+    if (has_proc) handed[count++] = kProcFd;
+  }
+  auto connection = HandOver(kListenFd, std::span(handed, count), kGoFd);
   ::close(kListenFd);
+  for (const int fd : std::span(handed, count)) {
+    if (fd > kGoFd) ::close(fd);
+  }
   if (!connection) GiveUp(line[6], line[2], line[3], is_exec);
   LeaveStreams(terminal);
 
   // The creator's word, or its end.
-  const sys::UniqueFd go(kGoFd);
+  sys::UniqueFd go(kGoFd);
   pollfd ready[2] = {{go.get(), POLLIN, 0}, {connection->get(), POLLIN, 0}};
   (void)sys::RetryOnEintr([&] { return ::poll(ready, 2, -1); });
-  char word = 0;
-  if (ready[0].revents != 0 && sys::RetryOnEintr([&] { return ::read(go.get(), &word, 1); }) != 1) {
-    GiveUp(line[6], line[2], line[3], is_exec);
+  char word[kGoBytes] = {};
+  if (ready[0].revents != 0) {
+    if (sys::RetryOnEintr([&] { return ::read(go.get(), word, sizeof word); }) != sizeof word) {
+      GiveUp(line[6], line[2], line[3], is_exec);
+    }
+    word[sizeof word - 1] = 0;
+    JoinNetworkOf(::atoi(word), proc.get());
   }
+  proc.Reset();
+  go.Reset();
   ForgetCode();
   return Attend(*std::move(connection), terminal ? 0 : -1);
 }

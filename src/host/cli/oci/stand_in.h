@@ -24,6 +24,9 @@ inline constexpr char kStandInWord[] = "--stand-in";
 // A program that is nothing but a stand-in, a tenth in memory of what this one would be.
 inline constexpr char kStandInProgram[] = "kata-stand-in";
 
+// What Release() writes: the decimal number of a process, or 0, padded with zero bytes.
+inline constexpr size_t kGoBytes = 16;
+
 // The exit status when the shim has gone without telling one.
 inline constexpr int kLostStatus = 128 + 9;
 
@@ -34,6 +37,7 @@ struct StandInRequest {
   int streams[3] = {0, 1, 2};
   bool terminal = false;      // of streams, the first two are used
   bool own_terminal = false;  // the terminal becomes its controlling one
+  int proc = -1;              // the device of the /proc to be shown at it, for the shim
 };
 
 // A stand-in that has been started and listens at `socket`, a path. Until Release() it goes away,
@@ -42,8 +46,11 @@ class StandIn {
  public:
   static Result<StandIn> Start(const StandInRequest& request, const std::string& socket);
   pid_t pid() const { return process_.pid(); }
-  // The creation has succeeded: nothing is removed any more.
-  Result<void> Release();
+  // The creation has succeeded: nothing is removed any more. When this returns, the stand-in is in
+  // the network namespace of process `network`, if that is not 0: callers that find a container's
+  // network by the pid they got must not find the host's. A stand-in that has ended already, with
+  // its process, is no error.
+  Result<void> Release(pid_t network = 0);
   // After Release(): this process no longer waits for it and does not end it.
   void Leave() { (void)process_.Detach(); }
   // Waits for its end as its parent, passing on to it every signal that comes meanwhile.
@@ -61,7 +68,8 @@ int RunStandIn(std::span<char* const> line);
 // Blocks the signals that a stand-in passes on, in this thread and those made later.
 void BlockForwardedSignals();
 
-// Waits on `listener` for the shim, hands it `streams`, and returns the line.
+// Waits on `listener` for the shim, hands it the descriptors (host/stdio/line.h), and returns the
+// line.
 // Errors  kCancelled  `cancel` became readable first
 Result<sys::UniqueFd> HandOver(int listener, std::span<const int> streams, int cancel);
 

@@ -6,6 +6,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <utility>
 
@@ -38,6 +40,7 @@ Result<StandIn> StandIn::Start(const StandInRequest& request, const std::string&
   command.stdout_fd = request.streams[1];
   command.stderr_fd = request.streams[2];
   command.fds = {{listener.get(), 3}, {go.read.get(), 4}};
+  if (request.proc >= 0) command.fds.push_back({request.proc, 5});
   command.new_session = true;
   StandIn result;
   result.process_ = KATA_TRY(sys::ChildProcess::Spawn(command));
@@ -45,8 +48,17 @@ Result<StandIn> StandIn::Start(const StandInRequest& request, const std::string&
   return result;
 }
 
-Result<void> StandIn::Release() {
-  KATA_TRY(sys::WriteAll(go_.get(), "g"));
+Result<void> StandIn::Release(pid_t network) {
+  char word[kGoBytes] = {};
+  std::to_chars(word, word + sizeof word, network);
+  if (auto written = sys::WriteAll(go_.get(), {word, sizeof word}); !written) {
+    // A process that has ended already has taken its stand-in with it.
+    if (written.error().error_number() == EPIPE) return {};
+    return written;
+  }
+  // It closes its end when it has done as told.
+  pollfd closed{.fd = go_.get(), .events = 0, .revents = 0};
+  if (sys::RetryOnEintr([&] { return ::poll(&closed, 1, -1); }) < 0) return FailErrno("poll");
   go_.Reset();
   return {};
 }

@@ -10,12 +10,18 @@
 #include <nlohmann/json.hpp>
 
 #include "host/cli/oci/command.h"
+#include "host/cli/oci/network_report.h"
 #include "host/cli/oci/shim.h"
 
 namespace kata::cli::oci {
 namespace {
 
 using nlohmann::ordered_json;
+
+constexpr std::array kStateFlags = {
+    Flag{"network", '\0', false, "how the sandbox is connected, instead of the state"},
+    Flag{"json", '\0', false, "with --network: as JSON"},
+};
 
 constexpr std::array kListFlags = {
     Flag{"format", 'f', true, "table or json"},
@@ -40,6 +46,13 @@ std::string Dump(const ordered_json& json, int indent) {
 }
 
 Result<int> PrintState(const Globals& globals, const Arguments& arguments) {
+  if (arguments.On("network")) {
+    // Of every sandbox of this host, containerd's as well.
+    const auto endpoints = KATA_TRY(ReportNetwork(arguments.words().front()));
+    KATA_TRY(
+        Print(arguments.On("json") ? FormatNetworkJson(endpoints) : FormatNetworkTable(endpoints)));
+    return 0;
+  }
   const State state = KATA_TRY(LoadState(globals.root, arguments.words().front()));
   const std::string status = KATA_TRY(StatusOf(state));
   KATA_TRY(Print(Dump(Describe(state, status, ""), 2) + "\n"));
@@ -101,8 +114,10 @@ Result<int> List(const Globals& globals, const Arguments& arguments) {
 
 }  // namespace
 
-const Command kState{
-    .name = "state", .summary = "print a container's state as JSON", .run = PrintState};
+const Command kState{.name = "state",
+                     .summary = "print a container's state as JSON, or its network",
+                     .flags = kStateFlags,
+                     .run = PrintState};
 const Command kList{.name = "list",
                     .words = "",
                     .summary = "list containers",

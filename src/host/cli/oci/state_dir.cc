@@ -59,6 +59,8 @@ Result<State> ParseState(const std::string& text) try {
   state.rootfs = parsed.value("rootfs", "");
   state.created = parsed.value("created", "");
   state.shim = parsed.value("shim", "");
+  state.sandbox = parsed.value("sandbox", state.id);
+  state.first = parsed.value("first", true);
   state.pid = parsed.value("pid", 0);
   state.owner = parsed.value("owner", 0U);
   state.annotations = parsed.value("annotations", std::map<std::string, std::string>());
@@ -135,7 +137,8 @@ Result<void> SaveState(const std::string& root, const State& state) {
                      {"bundle", state.bundle},   {"rootfs", state.rootfs},
                      {"created", state.created}, {"annotations", state.annotations},
                      {"shim", state.shim},       {"pid", state.pid},
-                     {"owner", state.owner}};
+                     {"owner", state.owner},     {"sandbox", state.sandbox},
+                     {"first", state.first}};
   return sys::ReplaceFile(StateFile(StatePath(root, state.id)),
                           text.dump(1, ' ', false, json::error_handler_t::replace), 0600);
 }

@@ -31,8 +31,10 @@ struct State {
   std::string rootfs;
   std::string created;  // RFC 3339
   std::map<std::string, std::string> annotations;
-  std::string shim;  // path of the shim's socket
-  pid_t pid = 0;     // of the stand-in
+  std::string shim;     // path of the shim's socket
+  std::string sandbox;  // id of the one it is in
+  bool first = true;    // it has booted the sandbox's machine
+  pid_t pid = 0;        // of the stand-in
   uid_t owner = 0;
 };
 

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/cli/oci/network_report.h"
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "sys/netns.h"
+
+namespace kata::cli::oci {
+namespace {
+
+using nlohmann::ordered_json;
+
+Result<sandbox::SandboxRecord> FindRecord(const std::string& id, const std::string& records) {
+  if (auto record = sandbox::LoadRecord(id, records)) return record;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(records.c_str()), ::closedir);
+  while (const dirent* entry = dir ? ::readdir(dir.get()) : nullptr) {
+    if (entry->d_name[0] == '.') continue;
+    auto record = sandbox::LoadRecord(entry->d_name, records);
+    if (record && std::ranges::find(record->containers, id) != record->containers.end()) {
+      return record;
+    }
+  }
+  return Fail(Code::kNotFound, fmt::format("container \"{}\" does not exist", id));
+}
+
+// By its path, or as the one in which the VMM lives.
+Result<sys::UniqueFd> OpenNamespaceOf(const sandbox::NetworkEntry& entry,
+                                      const sandbox::SandboxRecord& record) {
+  std::string path = entry.namespace_path;
+  for (const sandbox::ProcessEntry& process : record.processes) {
+    if (!path.empty()) break;
+    if (process.role == sandbox::ProcessRole::kVmm && sandbox::IsAlive(process)) {
+      path = fmt::format("/proc/{}/ns/net", process.pid);
+    }
+  }
+  if (path.empty()) return Fail(Code::kUnavailable, "the sandbox has ended");
+  return sys::OpenNetworkNamespace(path);
+}
+
+struct Found {
+  std::vector<sys::Link> links;
+  std::vector<sys::LinkAddress> addresses;
+};
+
+Result<Found> LookInside() {
+  sys::NetlinkSocket socket = KATA_TRY(sys::NetlinkSocket::Open());
+  auto links = KATA_TRY(sys::ListLinks(socket));
+  return Found{std::move(links), KATA_TRY(sys::ListAddresses(socket))};
+}
+
+}  // namespace
+
+Result<std::vector<EndpointReport>> ReportNetwork(const std::string& id,
+                                                  const std::string& records) {
+  const sandbox::SandboxRecord record = KATA_TRY(FindRecord(id, records));
+  std::vector<EndpointReport> endpoints;
+  for (const sandbox::NetworkEntry& entry : record.networks) {
+    const sys::UniqueFd ns = KATA_TRY(OpenNamespaceOf(entry, record));
+    const Found found = KATA_TRY(sys::RunInNetns(ns.get(), &LookInside));
+    const auto link = std::ranges::find(found.links, entry.joint.link, &sys::Link::index);
+    if (link == found.links.end()) continue;  // it has just gone
+    EndpointReport endpoint{.joint = entry.joint, .link = *link, .addresses = {}};
+    for (const sys::LinkAddress& address : found.addresses) {
+      if (address.link == link->index) endpoint.addresses.push_back(address.prefix.Text());
+    }
+    endpoints.push_back(std::move(endpoint));
+  }
+  return endpoints;
+}
+
+std::string FormatNetworkTable(const std::vector<EndpointReport>& endpoints) {
+  constexpr size_t kColumns = 8;
+  std::vector<std::array<std::string, kColumns>> rows = {
+      {"INTERFACE", "KIND", "MODEL", "TAP", "MTU", "RECEIVED", "SENT", "ADDRESSES"}};
+  for (const EndpointReport& each : endpoints) {
+    const sys::LinkCounters& count = each.link.counters;
+    rows.push_back({each.link.name, each.link.kind.empty() ? "hardware" : each.link.kind,
+                    std::string(network::ModelName(each.joint.model)), each.joint.tap,
+                    std::to_string(each.link.mtu),
+                    fmt::format("{} in {}", count.rx_bytes, count.rx_packets),
+                    fmt::format("{} in {}", count.tx_bytes, count.tx_packets),
+                    fmt::format("{}", fmt::join(each.addresses, " "))});
+  }
+  std::array<size_t, kColumns> widths{};
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < kColumns; ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    for (size_t i = 0; i + 1 < kColumns; ++i) text += fmt::format("{:<{}}  ", row[i], widths[i]);
+    text += row.back() + "\n";
+  }
+  return text;
+}
+
+std::string FormatNetworkJson(const std::vector<EndpointReport>& endpoints) {
+  ordered_json array = ordered_json::array();
+  for (const EndpointReport& each : endpoints) {
+    const sys::LinkCounters& count = each.link.counters;
+    array.push_back({{"interface", each.link.name},
+                     {"kind", each.link.kind},
+                     {"mac", sys::MacText(each.link.mac)},
+                     {"mtu", each.link.mtu},
+                     {"addresses", each.addresses},
+                     {"model", network::ModelName(each.joint.model)},
+                     {"tap", each.joint.tap},
+                     {"received",
+                      {{"bytes", count.rx_bytes},
+                       {"packets", count.rx_packets},
+                       {"errors", count.rx_errors},
+                       {"dropped", count.rx_dropped}}},
+                     {"sent",
+                      {{"bytes", count.tx_bytes},
+                       {"packets", count.tx_packets},
+                       {"errors", count.tx_errors},
+                       {"dropped", count.tx_dropped}}}});
+  }
+  return array.dump(2) + "\n";
+}
+
+}  // namespace kata::cli::oci
