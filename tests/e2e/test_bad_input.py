@@ -45,7 +45,6 @@ SPECIFICATIONS = {
     "process.env[0]": process(env=["NOTHING"]),
     "RLIMIT_FUN": process(rlimits=[{"type": "RLIMIT_FUN", "soft": 1, "hard": 1}]),
     "oomScoreAdj": process(oomScoreAdj=-5000),
-    "mounts[": mount("relative"),
     'source "/no/such/source": no such file or directory': mount(
         "/x", "/no/such/source", "bind", ["rbind"]),
     '"/dev/no-such-disk": no such block device': linux(

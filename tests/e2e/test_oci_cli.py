@@ -51,6 +51,14 @@ class Run(OciCase):
         done = self.cli("run", "--bundle", self.bundle("sh", "-c", "seq 1 100000"), self.name)
         self.assert_output(done, "".join(f"{i}\n" for i in range(1, 100001)))
 
+    def test_a_program_ends_when_nobody_reads_its_output(self):
+        folder = self.bundle("sh", "-c", "yes; echo yes-ended-with-$? >&2")
+        with self.popen("run", "--bundle", folder, self.name) as child:
+            self.assertEqual(child.stdout.readline(), b"y\n")
+            child.stdout.close()
+            self.assertEqual(child.wait(60), 0)
+            self.assertIn("yes-ended-with-141", child.stderr.read().decode())
+
     def test_output_to_a_file_is_appended_where_the_caller_stood(self):
         path = f"{self.base}/file"
         with open(path, "wb") as file:

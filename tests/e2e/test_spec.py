@@ -218,7 +218,7 @@ class Files(SpecCase):
             done = self.specs.run(self.name, spec, timeout=90)
             self.assertNotEqual(done.code, 0, place)
             self.assertNotIn("never", done.out)
-            self.assertIn("must be an ordinary directory", done.err)
+            self.assertIn("must be mounted on ordinary directory", done.err)
             self.assertEqual(os.listdir(f"{tree}/tmp"), [], place)
 
     def test_an_empty_root_file_system_has_no_program(self):

@@ -15,6 +15,7 @@ class Settings:
     root = bin_dir = series = version = ""
     runtime = None
     isolated = False
+    core_only = False
 
 
 def core(item):

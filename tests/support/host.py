@@ -6,6 +6,7 @@ others use too, give the bed a PID and mount namespace of its own (`run --isolat
 new counts. Without, foreign programs are told apart by name.
 """
 
+import contextlib
 import glob
 import os
 import re
@@ -136,11 +137,13 @@ class HostSnapshot:
     exact      everything new counts, not only what carries a name of ours
     allowed    a compiled pattern of leftovers that are known and do not count
     cgroup     how the bed's namespaces begin: cgroups of that name are parents that may stay
+    loops      only loop devices on files of such a name count: they belong to the whole machine
     """
 
-    def __init__(self, ignored=(), exact=False, cgroup="kata", allowed=re.compile(r"(?!)")):
+    def __init__(self, ignored=(), exact=False, cgroup="kata", allowed=re.compile(r"(?!)"),
+                 loops=""):
         self._ignored, self._exact, self._cgroup = tuple(ignored), exact, cgroup
-        self._allowed = allowed
+        self._allowed, self._loop_file = allowed, loops
         self._processes = _process_table()
         self._namespaces, self._mounts = _mount_table()
         self._files = _file_table(self._ignored)
@@ -176,7 +179,7 @@ class HostSnapshot:
         for line in sorted(_network_table() - self._network):
             if self._exact or line.startswith("network link"):
                 found.append(line)
-        found += sorted(_loop_table() - self._loops)
+        found += sorted(line for line in _loop_table() - self._loops if self._loop_file in line)
         return [line for line in found if not self._allowed.match(line)]
 
     def compare(self, known_pids=(), seconds=10):
@@ -210,3 +213,15 @@ class HostSnapshot:
                     os.rmdir(path) if "folder" in kind else os.unlink(path)
                 except OSError:
                     pass
+
+
+@contextlib.contextmanager
+def loop_disk(file, size):
+    """A loop device over a new file of zeros: its path."""
+    with open(file, "wb") as out:
+        out.truncate(size)
+    path = subprocess.check_output(["losetup", "--find", "--show", file], text=True).strip()
+    try:
+        yield path
+    finally:
+        subprocess.run(["losetup", "--detach", path], check=True)

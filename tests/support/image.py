@@ -29,10 +29,8 @@ FILES = {
     # For ctr commands that would take the -c of "sh -c" for an option of their own.
     "bin/script": "#!/bin/sh\nexec sh -c \"$@\"\n",
 }
-
-
-def _mode(name):
-    return 0o755 if name.startswith("bin/") else 0o644
+# How contents begin that are to be executable.
+PROGRAMS = (b"#!", b"\x7fELF")
 
 
 def busybox():
@@ -49,17 +47,21 @@ def _applets(path):
     return sorted(set(subprocess.check_output([path, "--list"], text=True).split()) - {"busybox"})
 
 
-def _layer():
+def _layer(folders, files, links, mtime):
     path, out = busybox(), io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         def add(name, kind, mode, data=b"", target=""):
             info = tarfile.TarInfo(name)
             info.type, info.mode, info.size, info.linkname = kind, mode, len(data), target
+            info.mtime = mtime
             tar.addfile(info, io.BytesIO(data))
-        for name, mode in FOLDERS.items():
+        for name, mode in {**FOLDERS, **folders}.items():
             add(name, tarfile.DIRTYPE, mode)
-        for name, content in FILES.items():
-            add(name, tarfile.REGTYPE, _mode(name), content.encode())
+        for name, content in {**FILES, **files}.items():
+            data = content if isinstance(content, bytes) else content.encode()
+            add(name, tarfile.REGTYPE, 0o755 if data.startswith(PROGRAMS) else 0o644, data)
+        for name, target in links.items():
+            add(name, tarfile.SYMTYPE, 0o777, target=target)
         with open(path, "rb") as file:
             add("bin/busybox", tarfile.REGTYPE, 0o755, file.read())
         for applet in _applets(path):
@@ -67,35 +69,54 @@ def _layer():
     return out.getvalue()
 
 
-def write_tar(path):
-    """Writes the image as an OCI layout in a tar file at `path`; importing it gives image NAME."""
-    blobs = {}
+def _descriptor(blobs, media_type, data, **extra):
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    blobs[digest] = data
+    return {"mediaType": media_type, "digest": digest, "size": len(data), **extra}
 
-    def descriptor(media_type, data, **extra):
-        digest = hashlib.sha256(data).hexdigest()
-        blobs[digest] = data
-        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data), **extra}
 
-    layer = descriptor("application/vnd.oci.image.layer.v1.tar", _layer())
-    config = {"architecture": ARCHITECTURE, "os": "linux",
+def make(folders=None, files=None, links=None, settings=None, created=None, mtime=0):
+    """An image: ({digest: bytes}, descriptor of its manifest).
+
+    folders, files    what it has besides busybox's own: {path: mode}, {path: content};
+    links             {path: target}
+    settings          what its configuration says besides the path and the shell
+    created           its date, RFC 3339
+    mtime             of every file
+    """
+    blobs, date = {}, {"created": created} if created else {}
+    layer = _descriptor(blobs, "application/vnd.oci.image.layer.v1.tar",
+                        _layer(folders or {}, files or {}, links or {}, mtime))
+    config = {**date, "architecture": ARCHITECTURE, "os": "linux",
               "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-                         "Cmd": ["/bin/sh"], "WorkingDir": "/"},
-              "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}
+                         "Cmd": ["/bin/sh"], "WorkingDir": "/", **(settings or {})},
+              "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+              "history": [{**date, "created_by": "tests/support/image.py"}]}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "config": descriptor("application/vnd.oci.image.config.v1+json",
-                                     json.dumps(config).encode()),
+                "config": _descriptor(blobs, "application/vnd.oci.image.config.v1+json",
+                                      json.dumps(config).encode()),
                 "layers": [layer]}
+    return blobs, _descriptor(blobs, manifest["mediaType"], json.dumps(manifest).encode())
+
+
+def write_tar(path, name=NAME, **options):
+    """Writes an image as an OCI layout in a tar file at `path`; importing it gives image `name`.
+
+    options    see make()
+    """
+    blobs, manifest = make(**options)
+    # containerd wants the tag alone, Podman takes the whole name.
+    ref = NAME.rsplit(":", 1)[1] if name == NAME else name
     index = {"schemaVersion": 2, "manifests": [
-        descriptor("application/vnd.oci.image.manifest.v1+json", json.dumps(manifest).encode(),
-                   platform={"architecture": ARCHITECTURE, "os": "linux"},
-                   annotations={"io.containerd.image.name": NAME,
-                                "org.opencontainers.image.ref.name": NAME.rsplit(":", 1)[1]})]}
+        {**manifest, "platform": {"architecture": ARCHITECTURE, "os": "linux"},
+         "annotations": {"io.containerd.image.name": name,
+                         "org.opencontainers.image.ref.name": ref}}]}
     members = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
                "index.json": json.dumps(index).encode()}
-    members.update({f"blobs/sha256/{digest}": data for digest, data in blobs.items()})
+    members.update({f"blobs/{digest.replace(':', '/')}": data for digest, data in blobs.items()})
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
+        for member, data in members.items():
+            info = tarfile.TarInfo(member)
             info.size, info.mode = len(data), 0o644
             tar.addfile(info, io.BytesIO(data))
     return path
@@ -110,7 +131,7 @@ def write_tree(path):
     for name, content in FILES.items():
         with open(f"{path}/{name}", "w") as file:
             file.write(content)
-        os.chmod(f"{path}/{name}", _mode(name))
+        os.chmod(f"{path}/{name}", 0o755 if content.startswith("#!") else 0o644)
     shutil.copy(busybox(), f"{path}/bin/busybox")
     for applet in _applets(f"{path}/bin/busybox"):
         if not os.path.lexists(f"{path}/bin/{applet}"):
