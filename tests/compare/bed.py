@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 
-from support import image
+from support import debs, image
 from support.process import BedError, Terminal, run
 from table import apply
 
@@ -39,9 +39,7 @@ class Bed:
         runtime.prepare(self.base)
         if runtime.is_vm:
             runtime.be_patient()
-        self.program = f"{runtime.bin_dir}/kata-runtime" if runtime.is_vm else shutil.which("runc")
-        if not self.program:
-            raise BedError("no runc: apt-get install runc")
+        self.program = f"{runtime.bin_dir}/kata-runtime" if runtime.is_vm else debs.runc()
         self.env = {**os.environ, **runtime.environment()}
         with open(f"{HERE}/base.json") as file:
             self._spec = file.read()

@@ -15,21 +15,42 @@ from support import image
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE, TOOLS = "runc", ["bats"]
+QUICK = ()
+OWN_NETWORK = False
+# Its tests look into the cgroups that they make.
+READS_CGROUPS = True
 
-LINE = re.compile(r"^(ok|not ok) \d+ (.*?)(?: in \d+(?:ms|sec))?(?: # (skip|timeout)(.*))?$")
+LINE = re.compile(r"^(ok|not ok) \d+ (.*?)(?: in \d+(?:ms|sec))?(?: # (skip)(.*))?$")
+
+
+def files(source):
+    """{name: how long it is against others}"""
+    return {os.path.basename(path): len(read_titles(path))
+            for path in sorted(glob.glob(f"{source}/tests/integration/*.bats"))}
+
+
+def read_titles(path):
+    with open(path) as file:
+        return re.findall(r'^@test "(.*)" \{', file.read(), re.M)
 
 
 class Suite:
-    def __init__(self, source, tools, work, program, env, seconds):
+    def __init__(self, source, tools, work, program, env, seconds, is_vm):
         """source, tools: unpacked packages; work: a folder of this run; program: the runtime.
 
         seconds    for one test
+        is_vm      cgroups of containers are to be looked at inside
         """
         self.work, self.seconds, self.bats = work, seconds, f"{tools['bats']}/usr/bin/bats"
         self.tests = f"{work}/tests/integration"
         shutil.copytree(f"{source}/tests/integration", self.tests)
+        if is_vm:
+            with open(f"{HERE}/stand-ins/inside.bash") as extra, \
+                    open(f"{self.tests}/helpers.bash", "a") as file:
+                file.write("\n" + extra.read())
         os.makedirs(f"{work}/contrib/cmd/recvtty")
-        os.symlink(f"{HERE}/stand-ins/recvtty", f"{work}/contrib/cmd/recvtty/recvtty")
+        subprocess.run(["g++", "-O1", "-o", f"{work}/contrib/cmd/recvtty/recvtty",
+                        f"{HERE}/stand-ins/recvtty.cc"], check=True)
         self._make_images()
         # helpers.bash looks for the hierarchies with gawk; busybox's awk knows the same patterns.
         os.makedirs(f"{work}/bin")
@@ -38,7 +59,7 @@ class Suite:
                 file.write(f"#!/bin/sh\nexec {image.busybox()} awk \"$@\"\n")
             os.chmod(f"{work}/bin/gawk", 0o755)
         self.env = {**env, "RUNC": program, "PATH": f"{env['PATH']}:{work}/bin", "TERM": "xterm",
-                    "BATS_TEST_TIMEOUT": str(seconds), "TMPDIR": f"{work}/tmp"}
+                    "TMPDIR": f"{work}/tmp"}
         os.mkdir(f"{work}/tmp")
         os.chmod(f"{work}/tmp", 0o1777)
 
@@ -64,22 +85,29 @@ class Suite:
         os.link(path, f"{self.tests}/testdata/debian-{arch}.tar.xz")
         shutil.rmtree(tree)
 
-    def files(self):
-        return sorted(os.path.basename(path) for path in glob.glob(f"{self.tests}/*.bats"))
-
     def run(self, name):
         """{test: Outcome} of one file."""
-        with open(f"{self.tests}/{name}") as file:
-            titles = re.findall(r'^@test "(.*)" \{', file.read(), re.M)
+        titles = read_titles(f"{self.tests}/{name}")
         out = f"{self.work}/{name}.tap"
         code = on_terminal([self.bats, "--tap", "--timing", f"{self.tests}/{name}"], self.env,
-                           self.tests, 60 + self.seconds * len(titles), out)
+                           self.tests, self.seconds, out)
+        if code is None:
+            self._delete_containers()
         with open(out, errors="replace") as file:
             found = parse(file.read())
         for title in titles:
             title = title.replace('\\"', '"').replace("\\$", "$")
             found.setdefault(title, Outcome("fail", f"no verdict; bats ended with {code}"))
         return {f"{name}: {title}": outcome for title, outcome in found.items()}
+
+    def _delete_containers(self):
+        """Those of a file that was killed, whose names the next one may use again."""
+        for root in glob.glob(f"{self.work}/tmp/**/state", recursive=True):
+            words = [self.env["RUNC"], "--root", root]
+            names = subprocess.run([*words, "list", "-q"], env=self.env, text=True,
+                                   stdout=subprocess.PIPE).stdout.split()
+            for name in names:
+                subprocess.run([*words, "delete", "--force", name], env=self.env)
 
     @staticmethod
     def clean():
@@ -100,8 +128,7 @@ def parse(text):
             verdict = "skip" if match[3] == "skip" else "pass" if match[1] == "ok" else "fail"
             while title in found:
                 title += " (again)"
-            detail = match[4].strip() if verdict == "skip" else \
-                "timeout\n" if match[3] == "timeout" else ""
+            detail = match[4].strip() if verdict == "skip" else ""
             current = Outcome(verdict, detail, int(seconds[1]) / 1000 if seconds else 0.0)
             found[title] = current
         elif line.startswith("#") and current and current.verdict == "fail":
