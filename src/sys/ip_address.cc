@@ -70,7 +70,7 @@ std::string MacText(const MacAddress& mac) { return fmt::format("{:02x}", fmt::j
 MacAddress RandomMac() {
   MacAddress mac{};
   // A few bytes come at once, without a failure, once the kernel has booted.
-  (void)::getrandom(mac.data(), mac.size(), 0);
+  [[maybe_unused]] const ssize_t size = ::getrandom(mac.data(), mac.size(), 0);
   mac[0] = static_cast<uint8_t>((mac[0] & 0xfe) | 0x02);
   return mac;
 }
