@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/sandbox/guest_mounts.h"
 #include "sys/file.h"
 
 namespace kata::sandbox {

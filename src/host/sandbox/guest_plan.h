@@ -14,24 +14,11 @@
 #include <vector>
 
 #include "base/result.h"
-#include "host/storage/root_check.h"
+#include "host/sandbox/guest_limits.h"
+#include "host/sandbox/source.h"
 #include "proto/oci.pb.h"
 
 namespace kata::sandbox {
-
-// What a path on the host is, as far as the plan cares.
-enum class SourceKind { kMissing, kFile, kDirectory, kBlockDevice, kCharacterDevice };
-
-// Follows symbolic links.
-SourceKind ClassifySource(const std::string& path);
-
-// The same for a path of another mount namespace, a descriptor; -1: this process's.
-SourceKind ClassifySourceIn(int mount_namespace, const std::string& path);
-
-// Of the device at `path`; 0 where there is none.
-dev_t DeviceNumber(const std::string& path);
-// The node below /dev of the block device with this number; empty: none.
-std::string FindBlockDevice(dev_t number);
 
 struct PlanInput {
   std::string container_id;
@@ -55,13 +42,6 @@ struct SharedVolume {
   bool overlay = false;  // of directories that the options name; there is nothing at `source`
 };
 
-// A block device of the host that the guest gets as a disk.
-struct GuestDisk {
-  std::string source;          // on the host
-  std::string container_path;  // the device node inside the container
-  bool read_only = false;
-};
-
 struct GuestPlan {
   oci::Spec spec;
   std::vector<SharedVolume> volumes;
@@ -75,18 +55,5 @@ struct GuestPlan {
 // Errors  kNotFound       a bind mount's source or a block device does not exist
 //         kUnimplemented  the host's network namespace, or a namespace of a stranger, is asked for
 Result<GuestPlan> PlanGuest(const oci::Spec& spec, const PlanInput& input);
-
-// How a container with the guest's specification `spec` will use its root file system.
-storage::RootUse PlanRootUse(const oci::Spec& spec, bool host_hooks);
-
-// Takes out ambient capabilities that are not permitted and inheritable as well, which no kernel
-// raises, and says so in `notes`. runc leaves them out, too.
-void RemoveVainCapabilities(oci::Process* process, std::vector<std::string>* notes);
-
-// Takes out of `resources` what a guest cannot honour and says so in `notes`. `disks` are those of
-// the container.
-void RemoveHostResources(oci::LinuxResources* resources, const std::vector<GuestDisk>& disks,
-                         const std::function<dev_t(const std::string&)>& device_number,
-                         std::vector<std::string>* notes);
 
 }  // namespace kata::sandbox

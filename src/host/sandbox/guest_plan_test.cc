@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "host/sandbox/guest_mounts.h"
+
 namespace kata::sandbox {
 namespace {
 

@@ -28,6 +28,9 @@ using std::chrono::seconds;
 
 constexpr auto kStopGrace = milliseconds(500);
 constexpr size_t kConsoleLines = 12;
+// What a VMM that is about to end gets to do so and to say why.
+constexpr auto kLastWords = milliseconds(1000);
+constexpr char kHasEnded[] = "the machine has ended";
 
 std::string VmDirectory(const std::string& sandbox_id) { return "/run/vc/vm/" + sandbox_id; }
 
@@ -235,7 +238,9 @@ Result<void> Machine::ConnectAgent(Deadline deadline) {
       [this](Error reason) {
         if (stopping_ || !alive_) return;
         log::Error("the guest's agent has gone", {{"reason", reason.message()}});
-        Kill();
+        loop_.RunAfter(kLastWords, [this, pid = pid_.load()] {
+          if (pid == pid_) Kill();
+        });
       }));
   const std::lock_guard lock(mutex_);
   agent_ = std::move(agent);
@@ -248,6 +253,7 @@ void Machine::OnVmExit(const hypervisor::VmExit& exit) {
   {
     const std::lock_guard lock(mutex_);
     end_reason_ = virtiofsd_obituary_.empty() ? exit.message : virtiofsd_obituary_;
+    ended_.notify_all();
     if (agent_) agent_->Close(Error(Code::kUnavailable, exit.message));
   }
   // Before the boot has ended, its caller gets the error.
@@ -260,14 +266,18 @@ void Machine::OnVmExit(const hypervisor::VmExit& exit) {
 Error Machine::Explain(Error error) const {
   const Code code = error.code();
   if ((code != Code::kUnavailable && code != Code::kDeadlineExceeded) || !vm_) return error;
+  std::string message = error.message();
+  if (message.find(kHasEnded) != std::string::npos) return error;
   std::string reason;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    if (code == Code::kUnavailable) {
+      ended_.wait_for(lock, 2 * kLastWords, [this] { return !end_reason_.empty(); });
+    }
     reason = end_reason_;
   }
-  std::string message = error.message();
   if (!reason.empty() && message.find(reason) == std::string::npos) {
-    message += fmt::format("; the machine has ended: {}", reason);
+    message += fmt::format("; {}: {}", kHasEnded, reason);
   }
   const std::string console = vm_->ConsoleTail(kConsoleLines);
   if (message.find("console") == std::string::npos) {

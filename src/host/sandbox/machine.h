@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -77,7 +78,8 @@ class Machine {
   int pid() const { return pid_; }
 
   // An error of a call to the guest, completed by what the machine knows: how it ended, or the last
-  // lines of its console when the guest did not answer.
+  // lines of its console when the guest did not answer. Connections break a moment before the end
+  // is known, which is waited for; not on the loop's thread.
   Error Explain(Error error) const;
 
   // Adds a process or path to the record.
@@ -127,7 +129,8 @@ class Machine {
 
   std::mutex stop_mutex_;  // one Stop at a time
 
-  mutable std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;               // guards what follows
+  mutable std::condition_variable ended_;  // end_reason_ is set
   SandboxRecord record_;
   std::string end_reason_;
   std::string virtiofsd_obituary_;
