@@ -225,7 +225,7 @@ void Machine::WatchVirtiofsd() {
         const std::lock_guard lock(mutex_);
         virtiofsd_obituary_ = virtiofsd_->Obituary();
       }
-      Kill();
+      KillSoon();
     });
     LogIfFailed(added);
   });
@@ -238,9 +238,7 @@ Result<void> Machine::ConnectAgent(Deadline deadline) {
       [this](Error reason) {
         if (stopping_ || !alive_) return;
         log::Error("the guest's agent has gone", {{"reason", reason.message()}});
-        loop_.RunAfter(kLastWords, [this, pid = pid_.load()] {
-          if (pid == pid_) Kill();
-        });
+        KillSoon();
       }));
   const std::lock_guard lock(mutex_);
   agent_ = std::move(agent);
@@ -321,6 +319,12 @@ Result<void> Machine::Save() {
 void Machine::Kill() {
   const int pid = pid_;
   if (alive_ && pid > 0) ::kill(pid, SIGKILL);
+}
+
+void Machine::KillSoon() {
+  loop_.RunAfter(kLastWords, [this, pid = pid_.load()] {
+    if (pid == pid_) Kill();
+  });
 }
 
 void Machine::StopVirtiofsd() {

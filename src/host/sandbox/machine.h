@@ -101,6 +101,9 @@ class Machine {
   Result<void> ConnectAgent(Deadline deadline);
   void WatchVirtiofsd();
   void StopVirtiofsd();
+  // On the loop's thread: what serves the VMM has gone, perhaps because the VMM has. It gets a
+  // moment to say why before it is killed.
+  void KillSoon();
   void OnVmExit(const hypervisor::VmExit& exit);
   Result<void> BeginRecord();
   Result<void> EnterCgroup();

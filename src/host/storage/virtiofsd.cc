@@ -77,7 +77,7 @@ Result<std::unique_ptr<Virtiofsd>> Virtiofsd::Start(const VirtiofsdSpec& spec, D
 
 std::string Virtiofsd::Obituary() {
   const auto status = process_.Wait(Deadline::After({}));
-  if (!status) return {};
+  if (!status || status->Success()) return {};
   std::string words(2048, '\0');
   const ssize_t n = ::read(errors_.get(), words.data(), words.size());
   words.resize(n > 0 ? static_cast<size_t>(n) : 0);

@@ -57,7 +57,8 @@ class Virtiofsd {
   pid_t pid() const { return process_.pid(); }
   // Readable once the daemon has ended.
   int pidfd() const { return process_.pidfd(); }
-  // How the daemon ended, with what it said last: empty while it runs. For error messages.
+  // How the daemon ended, with what it said last. Empty while it runs, and where it ended as it
+  // should, because the VMM had gone. For error messages.
   std::string Obituary();
 
  private:

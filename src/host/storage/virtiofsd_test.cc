@@ -67,7 +67,7 @@ TEST_F(VirtiofsdTest, RunsUntilTheVmmGoes) {
     const sys::UniqueFd vmm = (*daemon)->TakeConnection();
   }
   EXPECT_TRUE(sys::WaitFor((*daemon)->pidfd(), POLLIN, Deadline::After(seconds(20))));
-  EXPECT_THAT((*daemon)->Obituary(), HasSubstr("virtiofsd ended with"));
+  EXPECT_EQ((*daemon)->Obituary(), "");
 }
 
 TEST_F(VirtiofsdTest, ItsLastWordsExplainAFailure) {
