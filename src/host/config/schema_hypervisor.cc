@@ -53,7 +53,8 @@ const Key kKeys[] = {
      .name = "accelerator",
      .field = KATA_FIELD(accelerator),
      .help = "`auto` takes KVM when a timed probe runs guest code at full speed, and emulation "
-             "(TCG) otherwise; `kata-runtime env` shows the decision and its reason.",
+             "(TCG) otherwise; `kata-runtime env` shows the decision and its reason. Emulated "
+             "processors take turns on one of the host's.",
      .words = "auto|kvm|tcg",
      .annotation = "accelerator"},
     {.table = Table::kHypervisor,

@@ -227,12 +227,7 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
   AddKernelModules(config.agent.kernel_modules, request);
   machine_.UseCgroup(KATA_TRY(HostCgroupPath(spec.linux().cgroups_path())));
   auto network = KATA_TRY(OpenNetwork(spec));
-  // Processors for the container's limit are plugged afterwards: guests that QEMU emulates now and
-  // then reset themselves while they boot several.
-  MachineSize boot = TotalSize(config.hypervisor, size);
-  boot.vcpus = TotalSize(config.hypervisor, {}).vcpus;
-  KATA_TRY(machine_.Boot(boot, request, std::move(network)));
-  if (size.vcpus > 0) Grow(container_id, spec.linux().resources());
+  KATA_TRY(machine_.Boot(TotalSize(config.hypervisor, size), request, std::move(network)));
   WatchOom();
   return {};
 }

@@ -114,6 +114,15 @@ TEST(BuildCommandLine, HidesVirtualizationUnlessAskedFor) {
   EXPECT_THAT(Render(BuildCommandLine(spec, {})), Not(HasSubstr("vmx=off")));
 }
 
+TEST(BuildCommandLine, EmulatedProcessorsTakeTurnsOnOneThread) {
+  VmSpec spec = MinimalSpec();
+  EXPECT_THAT(Render(BuildCommandLine(spec, {})), Not(HasSubstr("thread=")));
+  spec.cpus.max = 2;
+  EXPECT_THAT(Render(BuildCommandLine(spec, {})), HasSubstr("tcg,thread=single"));
+  spec.accelerator = AcceleratorKind::kKvm;
+  EXPECT_THAT(Render(BuildCommandLine(spec, {})), Not(HasSubstr("thread=")));
+}
+
 TEST(ValidateSpec, RefusesWhatNoQemuCouldRun) {
   struct Case {
     std::function<void(VmSpec&)> change;
