@@ -48,7 +48,8 @@ class Suite:
         os.symlink(f"{work}/init", f"{work}/tests/init")
         if os.path.basename(program) != "crun":
             with open(f"{work}/runtime", "w") as file:
-                file.write(f"#!/bin/sh\nexec {HERE}/stand-ins/crun-words {program} \"$@\"\n")
+                words = f"--own-network {program}" if is_vm else program
+                file.write(f"#!/bin/sh\nexec {HERE}/stand-ins/crun-words {words} \"$@\"\n")
             os.chmod(f"{work}/runtime", 0o755)
             program = f"{work}/runtime"
         self.env = {**env, "OCI_RUNTIME": program, "INIT": f"{work}/init",
