@@ -26,18 +26,48 @@ constexpr std::array kPropagations = {""sv,       "private"sv,    "rprivate"sv,
                                       "shared"sv, "rshared"sv,    "slave"sv,
                                       "rslave"sv, "unbindable"sv, "runbindable"sv};
 
+Result<void> ValidateMappings(std::string_view where,
+                              const google::protobuf::RepeatedPtrField<LinuxIDMapping>& mappings) {
+  if (mappings.size() > kMaxMappings) {
+    return Refuse(where, fmt::format("has more than {} entries", kMaxMappings));
+  }
+  for (int i = 0; i < mappings.size(); ++i) {
+    const LinuxIDMapping& mapping = mappings[i];
+    const uint64_t size = mapping.size();
+    if (size == 0 || mapping.host_id() + size > uint64_t{1} << 32 ||
+        mapping.container_id() + size > uint64_t{1} << 32) {
+      return Refuse(fmt::format("{}[{}]", where, i), "is not a range of 32-bit ids");
+    }
+  }
+  return {};
+}
+
+Result<void> ValidateIdMapping(const std::string& where, const Mount& mount, const Linux& section) {
+  KATA_TRY(ValidateMappings(where + ".uidMappings", mount.uid_mappings()));
+  KATA_TRY(ValidateMappings(where + ".gidMappings", mount.gid_mappings()));
+  if (mount.uid_mappings().empty() != mount.gid_mappings().empty()) {
+    return Refuse(where, "has one of uidMappings and gidMappings; it needs both or none");
+  }
+  const bool mapped = !mount.uid_mappings().empty();
+  for (const std::string& word : mount.options()) {
+    if (word.starts_with("idmap=") || word.starts_with("ridmap=")) {
+      return Refuse(where, fmt::format("option \"{}\": use uidMappings and gidMappings", word));
+    }
+    if (mapped || (word != "idmap" && word != "ridmap")) continue;
+    if (section.uid_mappings().empty() || section.gid_mappings().empty()) {
+      return Refuse(where, fmt::format("option \"{}\" without uidMappings and gidMappings, of the "
+                                       "mount or of the container",
+                                       word));
+    }
+  }
+  return {};
+}
+
 Result<void> ValidateMounts(const Spec& spec) {
   for (int i = 0; i < spec.mounts_size(); ++i) {
     KATA_TRY(
         RequireAbsolute(fmt::format("mounts[{}].destination", i), spec.mounts(i).destination()));
-    const Mount& mount = spec.mounts(i);
-    const bool mapped =
-        std::any_of(mount.options().begin(), mount.options().end(),
-                    [](const std::string& word) { return word == "idmap" || word == "ridmap"; });
-    if (mapped || mount.uid_mappings_size() > 0 || mount.gid_mappings_size() > 0) {
-      return Refuse(fmt::format("mounts[{}]", i),
-                    "id-mapped mounts are not supported; change the owner of the files instead");
-    }
+    KATA_TRY(ValidateIdMapping(fmt::format("mounts[{}]", i), spec.mounts(i), spec.linux()));
   }
   return {};
 }
@@ -72,22 +102,6 @@ Result<void> ValidateNamespaces(const Linux& section) {
       return RefuseValue(where + ".type", space.type(), "is there twice");
     }
     if (!space.path().empty()) KATA_TRY(RequireAbsolute(where + ".path", space.path()));
-  }
-  return {};
-}
-
-Result<void> ValidateMappings(std::string_view where,
-                              const google::protobuf::RepeatedPtrField<LinuxIDMapping>& mappings) {
-  if (mappings.size() > kMaxMappings) {
-    return Refuse(where, fmt::format("has more than {} entries", kMaxMappings));
-  }
-  for (int i = 0; i < mappings.size(); ++i) {
-    const LinuxIDMapping& mapping = mappings[i];
-    const uint64_t size = mapping.size();
-    if (size == 0 || mapping.host_id() + size > uint64_t{1} << 32 ||
-        mapping.container_id() + size > uint64_t{1} << 32) {
-      return Refuse(fmt::format("{}[{}]", where, i), "is not a range of 32-bit ids");
-    }
   }
   return {};
 }

@@ -3,6 +3,8 @@
 
 #include <sys/mount.h>
 
+#include <algorithm>
+
 namespace kata::sys {
 namespace {
 
@@ -142,6 +144,15 @@ void MountOptions::Add(std::string_view word) {
   }
   if (!data.empty()) data += ',';
   data += word;
+}
+
+std::vector<std::string_view> MountOptionWords() {
+  std::vector<std::string_view> words{"defaults", "idmap", "ridmap", "tmpcopyup"};
+  for (const FlagWord& entry : kFlagWords) words.push_back(entry.word);
+  for (const AttributeWord& entry : kRecursiveWords) words.push_back(entry.word);
+  for (const PropagationWord& entry : kPropagationWords) words.push_back(entry.word);
+  std::ranges::sort(words);
+  return words;
 }
 
 unsigned long PropagationFlag(std::string_view word) {

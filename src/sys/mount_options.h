@@ -48,6 +48,9 @@ struct MountAttributes {
 };
 MountAttributes AttributesOf(const MountOptions& options);
 
+// Every word that means something here, in alphabetical order; all others are a file system's.
+std::vector<std::string_view> MountOptionWords();
+
 // MS_* of a word such as "rshared"; 0 for any other word.
 unsigned long PropagationFlag(std::string_view word);
 

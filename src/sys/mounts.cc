@@ -117,6 +117,17 @@ Result<void> SetMountReadOnly(int mount_fd, bool recursive) {
   return SetAttributes(mount_fd, {.attr_set = MOUNT_ATTR_RDONLY}, recursive);
 }
 
+Result<void> MapMountIds(int mount_fd, int user_namespace_fd, bool recursive) {
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_IDMAP;
+  attributes.userns_fd = static_cast<uint64_t>(user_namespace_fd);
+  auto mapped = SetAttributes(mount_fd, attributes, recursive);
+  if (!mapped && mapped.error().error_number() == EINVAL) {
+    return Fail(Code::kUnimplemented, "the file system cannot have its ids mapped");
+  }
+  return mapped;
+}
+
 Result<void> SetMountPropagation(int mount_fd, unsigned long flag) {
   return SetAttributes(mount_fd, {.propagation = flag & ~static_cast<unsigned long>(MS_REC)},
                        (flag & MS_REC) != 0);

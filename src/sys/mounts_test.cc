@@ -24,6 +24,12 @@ TEST(MountOptions, UnknownWordsAreForTheFileSystem) {
   EXPECT_EQ(options.flags, static_cast<unsigned long>(MS_NODEV));
 }
 
+TEST(MountOptions, NoListedWordIsForTheFileSystem) {
+  for (const std::string_view word : MountOptionWords()) {
+    EXPECT_EQ(ParseMountOptions(Words{std::string(word)}).data, "") << word;
+  }
+}
+
 TEST(MountOptions, AccessTimeModesExcludeEachOther) {
   const MountOptions options = ParseMountOptions(Words{"noatime", "strictatime", "relatime"});
   EXPECT_EQ(options.flags, static_cast<unsigned long>(MS_RELATIME));

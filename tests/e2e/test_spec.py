@@ -71,11 +71,7 @@ class Process(SpecCase):
 
     @core
     def test_a_user_namespace_maps_ids_inside_and_on_the_host(self):
-        tree = self.specs.tree(self.name)
-        for top, folders, files in os.walk(tree):
-            for name in [*folders, *files]:
-                os.lchown(f"{top}/{name}", 100000, 100000)
-        os.chown(tree, 100000, 100000)
+        tree = self.tree_of(100000)
         spec = self.specs.new(self.name, "id -u; read -r a b c < /proc/self/uid_map; echo $a $b $c; "
                               "touch /mine; stat -c %u /mine /dev/null /", tree)
         spec["linux"]["namespaces"].append({"type": "user"})
@@ -84,6 +80,40 @@ class Process(SpecCase):
         # A sysfs needs a network namespace of the same user.
         self.assertEqual(self.outcome(spec), ["0", "0 100000 65536", "0", "0", "0"])
         self.assertEqual(os.stat(f"{tree}/mine").st_uid, 100000)
+
+    def tree_of(self, owner):
+        tree = self.specs.tree(self.name)
+        for top, folders, files in os.walk(tree):
+            for name in [*folders, *files]:
+                os.lchown(f"{top}/{name}", owner, owner)
+        os.chown(tree, owner, owner)
+        return tree
+
+    @only("kata", NEWER_THAN_RUNC)
+    def test_owners_of_a_volume_are_mapped_and_stay_what_they_are_on_the_disk(self):
+        volume = f"{self.containerd.base}/{self.name}-volume"
+        os.mkdir(volume)
+        with open(f"{volume}/theirs", "w"):
+            pass
+        bind = {"type": "bind", "source": volume, "destination": "/ids"}
+        spec = self.specs.new(self.name, "stat -c %u:%g /ids/theirs; touch /ids/mine; stat -c %u /ids/mine",
+                              self.tree_of(100000))
+        spec["linux"]["namespaces"].append({"type": "user"})
+        spec["linux"]["uidMappings"] = spec["linux"]["gidMappings"] = [
+            {"containerID": 0, "hostID": 100000, "size": 65536}]
+        spec["mounts"].append({**bind, "options": ["rbind", "idmap"]})
+        self.assertEqual(self.outcome(spec), ["0:0", "0"])
+        self.assertEqual(os.stat(f"{volume}/mine").st_uid, 0)
+        self.containerd.remove(self.name)
+
+        self.name = self.containerd.new_id()
+        spec = self.spec("stat -c %u:%g /ids/mine; touch /ids/other 2>&1 || true")
+        spec["process"]["user"] = {"uid": 7, "gid": 7}
+        spec["mounts"].append({**bind, "options": ["bind", "ro"],
+                               "uidMappings": [{"containerID": 0, "hostID": 5000, "size": 10}],
+                               "gidMappings": [{"containerID": 0, "hostID": 6000, "size": 10}]})
+        self.assertEqual(self.outcome(spec),
+                         ["5000:6000", "touch: /ids/other: Read-only file system"])
 
 
 class Seccomp(SpecCase):

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "oci/id_map.h"
 #include "sys/root_dir.h"
 
 namespace kata::sandbox {
@@ -47,6 +48,28 @@ void PlanOverlay(GuestPlan& plan, oci::Mount mount) {
   }
   mount.mutable_options()->Swap(&kept);
   *plan.spec.add_mounts() = std::move(mount);
+}
+
+bool IsIdMapped(const oci::Mount& mount) {
+  return mount.uid_mappings_size() > 0 || HasOption(mount, "idmap") || HasOption(mount, "ridmap");
+}
+
+// Takes the mapping out of `mount`: ids are mapped on the host, where the file system is. Words
+// without a mapping mean the container's own.
+Result<storage::IdMapping> TakeIdMapping(const oci::Linux& container, oci::Mount* mount) {
+  const bool own = mount->uid_mappings_size() > 0;
+  storage::IdMapping ids;
+  ids.uids = KATA_TRY(oci::ToIdMap(own ? mount->uid_mappings() : container.uid_mappings()));
+  ids.gids = KATA_TRY(oci::ToIdMap(own ? mount->gid_mappings() : container.gid_mappings()));
+  ids.recursive = HasOption(*mount, "ridmap");
+  mount->clear_uid_mappings();
+  mount->clear_gid_mappings();
+  google::protobuf::RepeatedPtrField<std::string> kept;
+  for (std::string& word : *mount->mutable_options()) {
+    if (word != "idmap" && word != "ridmap") *kept.Add() = std::move(word);
+  }
+  mount->mutable_options()->Swap(&kept);
+  return ids;
 }
 
 // Adds `mount` to the plan, as itself or as something else.
@@ -104,6 +127,7 @@ Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input
                       .source = mount.source(),
                       .destination = mount.destination(),
                       .options = {}};
+  if (IsIdMapped(mount)) volume.ids = KATA_TRY(TakeIdMapping(plan.spec.linux(), &mount));
   volume.options.assign(mount.options().begin(), mount.options().end());
   if (mount.type() == "bind" && !HasOption(mount, "bind") && !HasOption(mount, "rbind")) {
     volume.options.push_back("bind");
@@ -134,7 +158,17 @@ void PlanDev(GuestPlan& plan, const oci::Spec& spec) {
 Result<void> PlanMounts(const oci::Spec& spec, const PlanInput& input, GuestPlan* plan) {
   plan->spec.clear_mounts();
   PlanDev(*plan, spec);
-  for (const oci::Mount& mount : spec.mounts()) KATA_TRY(PlanMount(*plan, mount, input));
+  for (const oci::Mount& mount : spec.mounts()) {
+    const size_t volumes = plan->volumes.size();
+    KATA_TRY(PlanMount(*plan, mount, input));
+    const bool mapped = plan->volumes.size() > volumes && plan->volumes.back().ids;
+    if (IsIdMapped(mount) && !mapped) {
+      return Fail(Code::kInvalidArgument,
+                  fmt::format("mount \"{}\": only files and directories of the host can have their "
+                              "ids mapped",
+                              mount.destination()));
+    }
+  }
   return {};
 }
 

@@ -10,12 +10,14 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "host/sandbox/guest_limits.h"
 #include "host/sandbox/source.h"
+#include "host/storage/share.h"
 #include "proto/oci.pb.h"
 
 namespace kata::sandbox {
@@ -39,6 +41,7 @@ struct SharedVolume {
   std::string source;
   std::string destination;
   std::vector<std::string> options;
+  std::optional<storage::IdMapping> ids = std::nullopt;
   bool overlay = false;  // of directories that the options name; there is nothing at `source`
 };
 

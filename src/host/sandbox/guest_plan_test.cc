@@ -146,6 +146,38 @@ TEST_F(GuestPlanTest, SharesBindMountsAndKeepsTheirPlace) {
   EXPECT_EQ(plan.spec.mounts(0).type(), "proc");
 }
 
+TEST_F(GuestPlanTest, MapsIdsOnTheHost) {
+  host_["/srv"] = SourceKind::kDirectory;
+  AddMount("/own", "/srv", "bind", {"bind"});
+  const auto range = [](oci::LinuxIDMapping* mapping, uint32_t to) {
+    mapping->set_host_id(to);
+    mapping->set_size(10);
+  };
+  range(spec_.mutable_mounts(0)->add_uid_mappings(), 1000);
+  range(spec_.mutable_mounts(0)->add_gid_mappings(), 2000);
+  AddMount("/containers", "/srv", "bind", {"rbind", "ridmap"});
+  range(spec_.mutable_linux()->add_uid_mappings(), 3000);
+  range(spec_.mutable_linux()->add_gid_mappings(), 4000);
+  const GuestPlan plan = Plan();
+  ASSERT_THAT(plan.volumes, SizeIs(2));
+  EXPECT_EQ(plan.volumes[0].ids->uids.Text(), "0 1000 10\n");
+  EXPECT_EQ(plan.volumes[0].ids->gids.Text(), "0 2000 10\n");
+  EXPECT_FALSE(plan.volumes[0].ids->recursive);
+  EXPECT_EQ(plan.volumes[1].ids->uids.Text(), "0 3000 10\n");
+  EXPECT_TRUE(plan.volumes[1].ids->recursive);
+  // The guest has nothing left to map.
+  EXPECT_EQ(plan.spec.mounts(0).uid_mappings_size(), 0);
+  EXPECT_THAT(plan.spec.mounts(1).options(), ElementsAre("rbind"));
+}
+
+TEST_F(GuestPlanTest, RefusesToMapTheIdsOfWhatIsTheGuests) {
+  AddMount("/x", "/proc/sys", "bind", {"bind", "idmap"});
+  const auto plan = PlanGuest(spec_, input_);
+  EXPECT_EQ(plan.error().code(), Code::kInvalidArgument);
+  EXPECT_THAT(plan.error().message(),
+              HasSubstr("mount \"/x\": only files and directories of the host"));
+}
+
 TEST_F(GuestPlanTest, NamesAMissingMountSource) {
   AddMount("/data", "/nowhere", "bind", {"rbind"});
   const auto plan = PlanGuest(spec_, input_);

@@ -50,6 +50,11 @@ Result<sys::UniqueFd> CloneSource(const std::string& path, bool recursive, int l
   return tree;
 }
 
+Result<void> MapIds(int tree, const IdMapping& ids) {
+  const sys::UniqueFd map = KATA_TRY(sys::MakeUserNamespace(ids.uids, ids.gids));
+  return sys::MapMountIds(tree, map.get(), ids.recursive);
+}
+
 void RemoveMountPoint(const std::string& path) {
   if (::unlink(path.c_str()) != 0) ::rmdir(path.c_str());
 }
@@ -149,21 +154,19 @@ Result<std::string> SharedDirectory::AddOverlay(const std::string& container_id,
 }
 
 Result<std::string> SharedDirectory::AddVolume(const std::string& container_id, size_t index,
-                                               const std::string& source,
-                                               const std::string& destination,
-                                               const std::vector<std::string>& options,
-                                               int look_in) {
-  const sys::MountOptions bind = sys::ParseMountOptions(options);
-  sys::UniqueFd tree =
-      KATA_TRY_WITHIN("mount source", CloneSource(source, (bind.flags & MS_REC) != 0, look_in));
+                                               const Volume& volume, int look_in) {
+  const sys::MountOptions bind = sys::ParseMountOptions(volume.options);
+  sys::UniqueFd tree = KATA_TRY_WITHIN(
+      "mount source", CloneSource(volume.source, (bind.flags & MS_REC) != 0, look_in));
   struct stat status{};
-  if (::fstat(tree.get(), &status) != 0) return FailErrno("mount source", source);
-  const std::string name = VolumeName(container_id, index, destination);
+  if (::fstat(tree.get(), &status) != 0) return FailErrno("mount source", volume.source);
+  if (volume.ids) KATA_TRY_WITHIN("map ids", MapIds(tree.get(), *volume.ids));
+  const std::string name = VolumeName(container_id, index, volume.destination);
   const std::string target = fmt::format("{}/{}", Mounts(), name);
   KATA_TRY(MakeMountPoint(target, status));
   if (auto bound = sys::BindMount(std::move(tree), target, bind); !bound) {
     RemoveMountPoint(target);
-    return std::unexpected(std::move(bound).error().Within(fmt::format("bind \"{}\"", source)));
+    return std::unexpected(std::move(bound).error().Within(fmt::format("bind \"{}\"", volume.source)));
   }
   entries_.push_back({container_id, target});
   return kGuestDirectory + name;

@@ -12,14 +12,31 @@
 // Basis: Kata Containers' layout of shared directories.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "host/storage/mount_points.h"
 #include "host/storage/rootfs.h"
+#include "sys/user_namespace.h"
 
 namespace kata::storage {
+
+// What the owners of a volume's files are in the mount.
+struct IdMapping {
+  sys::IdMap uids;  // inside: on the disk, outside: in the mount
+  sys::IdMap gids;
+  bool recursive = false;  // what is mounted below likewise
+};
+
+// A file or directory of the host for a container.
+struct Volume {
+  std::string source;
+  std::string destination;  // in the container; gives the share's entry its name
+  std::vector<std::string> options;
+  std::optional<IdMapping> ids = std::nullopt;
+};
 
 class SharedDirectory {
  public:
@@ -50,11 +67,12 @@ class SharedDirectory {
   std::string RootfsOf(const std::string& container_id) const;
 
   // Shows a host file or directory to the guest under a name made from `container_id`, `index` and
-  // the last part of `destination`; returns its path in the guest. `read_only` holds on this side,
-  // whatever the guest does.
-  Result<std::string> AddVolume(const std::string& container_id, size_t index,
-                                const std::string& source, const std::string& destination,
-                                const std::vector<std::string>& options, int look_in = -1);
+  // the last part of its destination; returns its path in the guest. Read-only and mapped ids hold
+  // on this side, whatever the guest does.
+  // Errors  kNotFound       there is nothing at `source`
+  //         kUnimplemented  ids are to be mapped, which its file system cannot
+  Result<std::string> AddVolume(const std::string& container_id, size_t index, const Volume& volume,
+                                int look_in = -1);
 
   // The same for an overlay of directories of the host, mounted on this side; `options` name them.
   Result<std::string> AddOverlay(const std::string& container_id, size_t index,

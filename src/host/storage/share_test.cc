@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -60,8 +61,29 @@ TEST_F(ShareTest, ReadOnlyHoldsOnTheHostSide) {
   const std::string rootfs = Served(share_->AddRootfs("c1", {}, dir_ + "/rootfs", true).value());
   EXPECT_EQ(sys::WriteFile(rootfs + "/file", "x").error().error_number(), EROFS);
   const std::string volume =
-      Served(share_->AddVolume("c1", 0, dir_, "/data", {"rbind", "ro"}).value());
+      Served(share_->AddVolume("c1", 0, {dir_, "/data", {"rbind", "ro"}}).value());
   EXPECT_EQ(sys::WriteFile(volume + "/file", "x").error().error_number(), EROFS);
+}
+
+TEST_F(ShareTest, IdsAreMappedInTheMountAlone) {
+  const std::string source = dir_ + "/mapped";
+  ASSERT_TRUE(sys::MakeDirs(source));
+  ASSERT_TRUE(sys::WriteFile(source + "/file", "x"));
+  Volume volume{source, "/data", {"bind"}};
+  volume.ids.emplace();
+  ASSERT_TRUE(volume.ids->uids.Add({.inside = 0, .outside = 1000, .size = 10}));
+  ASSERT_TRUE(volume.ids->gids.Add({.inside = 0, .outside = 2000, .size = 10}));
+  const auto added = share_->AddVolume("c1", 0, volume);
+  if (!added && added.error().code() == Code::kUnimplemented) {
+    GTEST_SKIP() << added.error().message();
+  }
+  ASSERT_TRUE(added) << added.error().message();
+  struct stat status{};
+  ASSERT_EQ(::stat((Served(*added) + "/file").c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, 1000u);
+  EXPECT_EQ(status.st_gid, 2000u);
+  ASSERT_EQ(::stat((source + "/file").c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, 0u);
 }
 
 TEST_F(ShareTest, AnOverlayIsMountedOnTheHostAndGoesWithItsContainer) {
@@ -101,9 +123,9 @@ TEST_F(ShareTest, SourcesAreLookedUpInTheCallersMountNamespace) {
 TEST_F(ShareTest, AFileAndADirectoryOfTheSameNameDoNotCollide) {
   ASSERT_TRUE(sys::WriteFile(dir_ + "/hosts", "127.0.0.1"));
   const std::string file =
-      Served(share_->AddVolume("c1", 0, dir_ + "/hosts", "/etc/hosts", {"bind"}).value());
+      Served(share_->AddVolume("c1", 0, {dir_ + "/hosts", "/etc/hosts", {"bind"}}).value());
   const std::string other =
-      Served(share_->AddVolume("c1", 1, dir_, "/srv/hosts", {"bind"}).value());
+      Served(share_->AddVolume("c1", 1, {dir_, "/srv/hosts", {"bind"}}).value());
   EXPECT_EQ(sys::ReadFile(file).value(), "127.0.0.1");
   EXPECT_EQ(sys::ReadFile(other + "/hosts").value(), "127.0.0.1");
 }
@@ -132,7 +154,7 @@ TEST_F(ShareTest, NamesWhatIsMissing) {
   const auto rootfs = share_->AddRootfs("c1", {}, dir_ + "/nowhere", false);
   EXPECT_EQ(rootfs.error().code(), Code::kNotFound);
   EXPECT_THAT(rootfs.error().message(), HasSubstr(dir_ + "/nowhere"));
-  EXPECT_EQ(share_->AddVolume("c1", 0, dir_ + "/nowhere", "/x", {"bind"}).error().code(),
+  EXPECT_EQ(share_->AddVolume("c1", 0, {dir_ + "/nowhere", "/x", {"bind"}}).error().code(),
             Code::kNotFound);
   EXPECT_EQ(share_->AddRootfs("c1", {{"nosuchfs", "none", {}}}, "", false).error().error_number(),
             ENODEV);

@@ -14,7 +14,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "guest/agent/container/user_namespace.h"
 
 namespace kata::guest {
 namespace {
@@ -149,28 +148,6 @@ TEST(Seccomp, RefusesWhatItDoesNotKnow) {
   profile = Profile("SCMP_ACT_ALLOW");
   profile.add_flags("FLAG");
   EXPECT_THAT(error_of(profile), HasSubstr("unknown flag"));
-}
-
-TEST(IdMap, FindsTheIdOutside) {
-  oci::Linux spec;
-  const auto add = [&](uint32_t inside, uint32_t outside, uint32_t size) {
-    oci::LinuxIDMapping* range = spec.add_uid_mappings();
-    range->set_container_id(inside);
-    range->set_host_id(outside);
-    range->set_size(size);
-  };
-  add(0, 100000, 1000);
-  add(1000, 5, 1);
-  const auto map = IdMap::From(spec.uid_mappings());
-  ASSERT_TRUE(map);
-  EXPECT_EQ(map->Outside(0), 100000u);
-  EXPECT_EQ(map->Outside(999), 100999u);
-  EXPECT_EQ(map->Outside(1000), 5u);
-  EXPECT_EQ(map->Outside(2000), 65534u);
-  EXPECT_EQ(map->Text(), "0 100000 1000\n1000 5 1\n");
-  EXPECT_EQ(IdMap().Outside(7), 7u);
-  add(0, 4294967295U, 2);
-  EXPECT_FALSE(IdMap::From(spec.uid_mappings()));
 }
 
 }  // namespace

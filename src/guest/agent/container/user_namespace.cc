@@ -1,81 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/agent/container/user_namespace.h"
 
-#include <fcntl.h>
 #include <linux/securebits.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 
-#include <fmt/format.h>
-
-#include "sys/file.h"
+#include "oci/id_map.h"
 
 namespace kata::guest {
-namespace {
-
-constexpr uint32_t kNobody = 65534;
-
-// Waits in a new user namespace until it is killed.
-[[noreturn]] void HoldNamespace(int report) {
-  const char outcome = ::unshare(CLONE_NEWUSER) == 0 ? 0 : static_cast<char>(errno);
-  (void)sys::RetryOnEintr([&] { return ::write(report, &outcome, 1); });
-  for (;;) ::pause();
-}
-
-Result<sys::UniqueFd> MapAndOpen(pid_t holder, int report, const UserNamespace& user) {
-  char outcome = 0;
-  if (sys::RetryOnEintr([&] { return ::read(report, &outcome, 1); }) != 1) {
-    return Fail(Code::kInternal, "make a user namespace: its first process ended");
-  }
-  if (outcome != 0) {
-    return std::unexpected(Error::FromErrno("make a user namespace", "", outcome));
-  }
-  KATA_TRY_WITHIN("uidMappings",
-                  sys::WriteControl(fmt::format("/proc/{}/uid_map", holder), user.uids.Text()));
-  KATA_TRY_WITHIN("gidMappings",
-                  sys::WriteControl(fmt::format("/proc/{}/gid_map", holder), user.gids.Text()));
-  return sys::Open(fmt::format("/proc/{}/ns/user", holder), O_RDONLY);
-}
-
-}  // namespace
-
-Result<IdMap> IdMap::From(const google::protobuf::RepeatedPtrField<oci::LinuxIDMapping>& ranges) {
-  IdMap map;
-  for (const oci::LinuxIDMapping& range : ranges) {
-    const uint64_t size = range.size();
-    constexpr uint64_t kEnd = uint64_t{1} << 32;
-    if (size == 0 || range.host_id() + size > kEnd || range.container_id() + size > kEnd) {
-      return Fail(Code::kInvalidArgument, fmt::format("id mapping {} {} {}: not a range",
-                                                      range.container_id(), range.host_id(), size));
-    }
-    map.ranges_.push_back({range.container_id(), range.host_id(), range.size()});
-  }
-  return map;
-}
-
-uint32_t IdMap::Outside(uint32_t inside) const {
-  if (ranges_.empty()) return inside;
-  for (const Range& range : ranges_) {
-    if (inside >= range.inside && inside - range.inside < range.size) {
-      return range.outside + (inside - range.inside);
-    }
-  }
-  return kNobody;
-}
-
-std::string IdMap::Text() const {
-  std::string text;
-  for (const Range& range : ranges_) {
-    text += fmt::format("{} {} {}\n", range.inside, range.outside, range.size);
-  }
-  return text;
-}
 
 Result<UserNamespace> MakeUserNamespace(const oci::Linux& spec) {
   UserNamespace user;
@@ -88,17 +23,9 @@ Result<UserNamespace> MakeUserNamespace(const oci::Linux& spec) {
     return Fail(Code::kInvalidArgument,
                 "a user namespace needs linux.uidMappings and linux.gidMappings");
   }
-  user.uids = KATA_TRY_WITHIN("uidMappings", IdMap::From(spec.uid_mappings()));
-  user.gids = KATA_TRY_WITHIN("gidMappings", IdMap::From(spec.gid_mappings()));
-  sys::Pipe report = KATA_TRY(sys::MakePipe());
-  const pid_t holder = ::fork();
-  if (holder < 0) return FailErrno("fork");
-  if (holder == 0) HoldNamespace(report.write.get());
-  report.write.Reset();
-  auto fd = MapAndOpen(holder, report.read.get(), user);
-  ::kill(holder, SIGKILL);
-  (void)sys::RetryOnEintr([&] { return ::waitpid(holder, nullptr, 0); });
-  user.fd = KATA_TRY(std::move(fd));
+  user.uids = KATA_TRY_WITHIN("uidMappings", oci::ToIdMap(spec.uid_mappings()));
+  user.gids = KATA_TRY_WITHIN("gidMappings", oci::ToIdMap(spec.gid_mappings()));
+  user.fd = KATA_TRY(sys::MakeUserNamespace(user.uids, user.gids));
   return user;
 }
 

@@ -9,43 +9,17 @@
 // Basis: user_namespaces(7); OCI runtime-spec config-linux.md "User namespace mappings".
 #pragma once
 
-#include <sys/types.h>
-
-#include <vector>
-
 #include "base/result.h"
 #include "proto/oci.pb.h"
 #include "sys/fd.h"
+#include "sys/user_namespace.h"
 
 namespace kata::guest {
 
-// Which ids of the guest a container's ids are. Without ranges every id is itself.
-class IdMap {
- public:
-  struct Range {
-    uint32_t inside;
-    uint32_t outside;
-    uint32_t size;
-  };
-
-  IdMap() = default;
-  // Errors  kInvalidArgument  an empty range, or one that exceeds 32 bits
-  static Result<IdMap> From(const google::protobuf::RepeatedPtrField<oci::LinuxIDMapping>& ranges);
-
-  // Ids that no range has belong to nobody: 65534.
-  uint32_t Outside(uint32_t inside) const;
-  // As /proc/<pid>/uid_map takes it.
-  std::string Text() const;
-  bool empty() const { return ranges_.empty(); }
-
- private:
-  std::vector<Range> ranges_;
-};
-
 // A container's user namespace; without `fd` it has none.
 struct UserNamespace {
-  IdMap uids;
-  IdMap gids;
+  sys::IdMap uids;
+  sys::IdMap gids;
   sys::UniqueFd fd;
 
   bool valid() const { return fd.valid(); }

@@ -9,6 +9,7 @@
 #include "host/cli/command.h"
 #include "host/cli/oci/command.h"
 #include "sys/file.h"
+#include "sys/mount_options.h"
 
 namespace kata::cli::oci {
 namespace {
@@ -93,21 +94,15 @@ Result<int> Features(const Globals&, const Arguments&) {
       {"ociVersionMax", "1.2.0"},
       {"hooks",
        {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}},
-      {"mountOptions", {"async",         "atime",      "bind",       "defaults",  "dev",
-                        "diratime",      "dirsync",    "exec",       "iversion",  "lazytime",
-                        "loud",          "mand",       "noatime",    "nodev",     "nodiratime",
-                        "noexec",        "noiversion", "nolazytime", "nomand",    "norelatime",
-                        "nostrictatime", "nosuid",     "private",    "rbind",     "relatime",
-                        "remount",       "ro",         "rprivate",   "rshared",   "rslave",
-                        "runbindable",   "rw",         "shared",     "silent",    "slave",
-                        "strictatime",   "suid",       "sync",       "tmpcopyup", "unbindable"}},
+      {"mountOptions", sys::MountOptionWords()},
       {"linux",
-       {{"namespaces", {"cgroup", "ipc", "mount", "network", "pid", "user", "uts"}},
+       {{"namespaces", {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}},
         {"cgroup", {{"v1", true}, {"v2", true}, {"systemd", false}, {"systemdUser", false}}},
         {"seccomp", {{"enabled", true}}},
         {"apparmor", {{"enabled", false}}},
         {"selinux", {{"enabled", false}}},
-        {"intelRdt", {{"enabled", false}}}}},
+        {"intelRdt", {{"enabled", false}}},
+        {"mountExtensions", {{"idmap", {{"enabled", true}}}}}}},
       {"annotations",
        {{"org.katacontainers.cpp.version", std::string(Version())},
         {"org.katacontainers.cpp.commit", std::string(Revision())}}}};
