@@ -87,6 +87,13 @@ class NetlinkRequest {
   }
   // Attributes put between the two calls are inside of an attribute of this type.
   size_t Begin(uint16_t type);
+  // The same behind a header that is no attribute's, but begins with a length of 16 bits, too.
+  template <class Value>
+  size_t BeginWith(const Value& header) {
+    const size_t begin = bytes_.size();
+    Header(header);
+    return begin;
+  }
   void End(size_t begin);
 
   // The message. It may be asked for again, with another sequence number.

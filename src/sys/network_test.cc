@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Real links in network namespaces that the tests make. Needs root.
+#include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -13,6 +14,7 @@
 #include <netpacket/packet.h>
 
 #include "sys/netns.h"
+#include "sys/routing_rule.h"
 #include "sys/rtnetlink.h"
 #include "sys/tap.h"
 #include "sys/traffic_control.h"
@@ -108,7 +110,7 @@ TEST_F(Network, AddressesRoutesAndNeighborsComeBackAsTheyWere) {
   }
   EXPECT_EQ(addresses, (std::vector<std::string>{"10.5.0.2/24", "10.6.0.2/16", "2001:db8::2/64"}));
 
-  const std::vector<Route> wanted = {
+  std::vector<Route> wanted = {
       {.destination = *IpPrefix::Parse("0.0.0.0/0"),
        .gateway = IpAddress::Parse("10.5.0.1"),
        .link = link.index,
@@ -139,6 +141,23 @@ TEST_F(Network, AddressesRoutesAndNeighborsComeBackAsTheyWere) {
        .protocol = RTPROT_BOOT,
        .metric = 1024},
   };
+  const NextHop near = {.gateway = IpAddress::Parse("10.5.0.1"), .link = link.index, .weight = 2};
+  const NextHop far = {
+      .gateway = IpAddress::Parse("192.0.2.77"), .link = link.index, .flags = RTNH_F_ONLINK};
+  const NextHop near6 = {.gateway = IpAddress::Parse("2001:db8::1"), .link = link.index};
+  const NextHop far6 = {
+      .gateway = IpAddress::Parse("2001:db8::7"), .link = link.index, .weight = 9};
+  wanted.push_back({.destination = *IpPrefix::Parse("10.7.0.0/16"),
+                    .table = 300,
+                    .type = RTN_UNICAST,
+                    .protocol = RTPROT_BOOT,
+                    .next_hops = {near, far}});
+  wanted.push_back({.destination = *IpPrefix::Parse("2001:db8:2::/48"),
+                    .table = RT_TABLE_MAIN,
+                    .type = RTN_UNICAST,
+                    .protocol = RTPROT_BOOT,
+                    .metric = 1024,
+                    .next_hops = {near6, far6}});
   for (const Route& route : wanted) {
     const auto added = AddRoute(*socket_, route);
     ASSERT_TRUE(added) << route.destination.Text() << ": " << added.error().message();
@@ -164,6 +183,54 @@ TEST_F(Network, AddressesRoutesAndNeighborsComeBackAsTheyWere) {
   const auto neighbors = ListNeighbors(*socket_);
   ASSERT_TRUE(neighbors);
   EXPECT_NE(std::ranges::find(*neighbors, neighbor), neighbors->end());
+}
+
+TEST_F(Network, RulesComeBackAsTheyWereMade) {
+  const std::vector<RoutingRule> before = *ListRules(*socket_);
+  EXPECT_EQ(before.size(), 5U) << "three of IPv4, two of IPv6";
+  RoutingRule lookup;
+  lookup.family = AF_INET;
+  lookup.priority = 100;
+  lookup.action = FR_ACT_TO_TBL;
+  lookup.table = 300;
+  lookup.protocol = RTPROT_BOOT;
+  lookup.from = IpPrefix::Parse("10.5.0.0/24");
+  lookup.in = "eth0";
+  lookup.tos = 16;
+  lookup.mark = 7;
+  lookup.mark_mask = 0xff;
+  lookup.ip_protocol = 6;
+  lookup.source_ports = {1, 1023};
+  lookup.destination_ports = {80, 80};
+  lookup.users = {5, 9};
+  lookup.suppressed_length = 0;
+  RoutingRule jump;
+  jump.family = AF_INET6;
+  jump.priority = 50;
+  jump.action = FR_ACT_GOTO;
+  jump.target = 60;
+  jump.inverted = true;
+  jump.to = IpPrefix::Parse("2001:db8::/32");
+  jump.out = "eth1";
+  jump.suppressed_group = 3;
+  RoutingRule prohibit;
+  prohibit.family = AF_INET6;
+  prohibit.priority = 60;
+  prohibit.action = FR_ACT_PROHIBIT;
+  const std::vector<RoutingRule> wanted = {lookup, prohibit, jump};
+  for (const RoutingRule& rule : wanted) {
+    const auto added = AddRule(*socket_, rule);
+    ASSERT_TRUE(added) << rule.priority << ": " << added.error().message();
+    EXPECT_TRUE(AddRule(*socket_, rule)) << "one that is there already is success";
+  }
+  auto rules = *ListRules(*socket_);
+  for (const RoutingRule& rule : wanted) {
+    EXPECT_EQ(std::ranges::count(rules, rule), 1) << rule.priority;
+    const auto deleted = DeleteRule(*socket_, rule);
+    EXPECT_TRUE(deleted) << rule.priority << ": " << deleted.error().message();
+  }
+  EXPECT_EQ(*ListRules(*socket_), before);
+  EXPECT_EQ(DeleteRule(*socket_, lookup).error().code(), Code::kNotFound);
 }
 
 TEST_F(Network, ATapLivesAsLongAsItsDescriptors) {

@@ -99,6 +99,55 @@ NetlinkRequest AddressRequest(uint16_t type, uint16_t flags, const LinkAddress& 
   return request;
 }
 
+void PutGateway(NetlinkRequest& request, const IpAddress& gateway, int family) {
+  // IPv4 through an IPv6 router has an attribute of its own.
+  if (gateway.family == family) {
+    request.Put(RTA_GATEWAY, gateway.Bytes());
+    return;
+  }
+  const auto its_family = static_cast<uint16_t>(gateway.family);
+  request.Put(RTA_VIA, std::string(reinterpret_cast<const char*>(&its_family), sizeof its_family) +
+                           std::string(gateway.Bytes()));
+}
+
+std::optional<IpAddress> GatewayIn(const Attributes& attributes) {
+  const auto via = attributes.Find(RTA_VIA);
+  if (via && via->size() > sizeof(uint16_t)) {
+    return IpAddress::FromBytes(via->substr(sizeof(uint16_t)));
+  }
+  return AddressIn(attributes, RTA_GATEWAY);
+}
+
+void PutNextHops(NetlinkRequest& request, const Route& route) {
+  const size_t hops = request.Begin(RTA_MULTIPATH);
+  for (const NextHop& hop : route.next_hops) {
+    rtnexthop header{};
+    header.rtnh_flags = static_cast<uint8_t>(hop.flags);
+    header.rtnh_hops = static_cast<uint8_t>(hop.weight - 1);
+    header.rtnh_ifindex = hop.link;
+    const size_t begin = request.BeginWith(header);
+    if (hop.gateway) PutGateway(request, *hop.gateway, route.destination.address.family);
+    request.End(begin);
+  }
+  request.End(hops);
+}
+
+// A broken one ends the list.
+std::vector<NextHop> NextHopsIn(std::string_view bytes) {
+  std::vector<NextHop> hops;
+  while (bytes.size() >= sizeof(rtnexthop)) {
+    const auto header = FamilyHeader<rtnexthop>(bytes);
+    if (header.rtnh_len < sizeof header || header.rtnh_len > bytes.size()) break;
+    hops.push_back(
+        {.gateway = GatewayIn(Attributes::After<rtnexthop>(bytes.substr(0, header.rtnh_len))),
+         .link = header.rtnh_ifindex,
+         .flags = header.rtnh_flags & uint32_t{RTNH_F_ONLINK},
+         .weight = header.rtnh_hops + 1U});
+    bytes.remove_prefix(std::min<size_t>(RTNH_ALIGN(header.rtnh_len), bytes.size()));
+  }
+  return hops;
+}
+
 NetlinkRequest RouteRequest(uint16_t type, uint16_t flags, const Route& route) {
   rtmsg header{};
   header.rtm_family = static_cast<uint8_t>(route.destination.address.family);
@@ -113,16 +162,8 @@ NetlinkRequest RouteRequest(uint16_t type, uint16_t flags, const Route& route) {
   request.PutU32(RTA_TABLE, route.table);
   if (route.destination.length > 0) request.Put(RTA_DST, route.destination.address.Bytes());
   if (route.link > 0) request.PutU32(RTA_OIF, static_cast<uint32_t>(route.link));
-  if (route.gateway) {
-    // IPv4 through an IPv6 router has an attribute of its own.
-    if (route.gateway->family == route.destination.address.family) {
-      request.Put(RTA_GATEWAY, route.gateway->Bytes());
-    } else {
-      const auto family = static_cast<uint16_t>(route.gateway->family);
-      request.Put(RTA_VIA, std::string(reinterpret_cast<const char*>(&family), sizeof family) +
-                               std::string(route.gateway->Bytes()));
-    }
-  }
+  if (route.gateway) PutGateway(request, *route.gateway, route.destination.address.family);
+  if (!route.next_hops.empty()) PutNextHops(request, route);
   if (route.source) request.Put(RTA_PREFSRC, route.source->Bytes());
   if (route.metric > 0) request.PutU32(RTA_PRIORITY, route.metric);
   if (route.mtu > 0) {
@@ -185,10 +226,7 @@ std::optional<Route> ParseRoute(const NetlinkMessage& message) {
   if (const auto destination = AddressIn(attributes, RTA_DST)) {
     route.destination.address = *destination;
   }
-  route.gateway = AddressIn(attributes, RTA_GATEWAY);
-  if (const auto via = attributes.Find(RTA_VIA); via && via->size() > sizeof(uint16_t)) {
-    route.gateway = IpAddress::FromBytes(via->substr(sizeof(uint16_t)));
-  }
+  route.gateway = GatewayIn(attributes);
   route.source = AddressIn(attributes, RTA_PREFSRC);
   route.link = static_cast<int>(attributes.U32(RTA_OIF).value_or(0));
   route.table = attributes.U32(RTA_TABLE).value_or(header.rtm_table);
@@ -198,7 +236,7 @@ std::optional<Route> ParseRoute(const NetlinkMessage& message) {
   route.flags = header.rtm_flags & RTNH_F_ONLINK;
   route.metric = attributes.U32(RTA_PRIORITY).value_or(0);
   route.mtu = attributes.Nested(RTA_METRICS).U32(RTAX_MTU).value_or(0);
-  route.multipath = attributes.Has(RTA_MULTIPATH);
+  route.next_hops = NextHopsIn(attributes.Find(RTA_MULTIPATH).value_or(std::string_view()));
   return route;
 }
 
@@ -235,8 +273,8 @@ Result<std::vector<LinkAddress>> ListAddresses(NetlinkSocket& socket) {
 Result<std::vector<Route>> ListRoutes(NetlinkSocket& socket) {
   std::vector<Route> routes = KATA_TRY(List(socket, RTM_GETROUTE, rtmsg{}, &ParseRoute));
   std::erase_if(routes, [](const Route& route) {
-    return route.table != RT_TABLE_MAIN || route.type == RTN_LOCAL || route.type == RTN_BROADCAST ||
-           route.type == RTN_MULTICAST || route.type == RTN_ANYCAST;
+    return route.table == RT_TABLE_LOCAL || route.type == RTN_LOCAL ||
+           route.type == RTN_BROADCAST || route.type == RTN_MULTICAST || route.type == RTN_ANYCAST;
   });
   return routes;
 }

@@ -61,11 +61,21 @@ struct LinkAddress {
   friend bool operator==(const LinkAddress&, const LinkAddress&) = default;
 };
 
+// One of several ways that a route's packets may take.
+struct NextHop {
+  std::optional<IpAddress> gateway;
+  int link = 0;
+  uint32_t flags = 0;   // RTNH_F_ONLINK
+  uint32_t weight = 1;  // 1 to 256, in proportion to the others'
+
+  friend auto operator<=>(const NextHop&, const NextHop&) = default;
+};
+
 struct Route {
   IpPrefix destination;  // length 0: the default route
   std::optional<IpAddress> gateway;
   std::optional<IpAddress> source;  // preferred
-  int link = 0;                     // 0: none, or several (see `multipath`)
+  int link = 0;                     // 0: none, or several (see `next_hops`)
   uint32_t table = 0;               // RT_TABLE_*
   uint8_t type = 0;                 // RTN_*
   uint8_t scope = 0;
@@ -73,7 +83,7 @@ struct Route {
   uint32_t flags = 0;    // RTNH_F_ONLINK
   uint32_t metric = 0;
   uint32_t mtu = 0;
-  bool multipath = false;
+  std::vector<NextHop> next_hops;  // of a route with several; then it has no gateway and link
 
   friend bool operator==(const Route&, const Route&) = default;
 };
@@ -98,7 +108,7 @@ Result<std::vector<Link>> ListLinks(NetlinkSocket& socket);
 // Errors  kNotFound
 Result<Link> FindLink(NetlinkSocket& socket, const std::string& name);
 Result<std::vector<LinkAddress>> ListAddresses(NetlinkSocket& socket);
-// Of the main table, without local, broadcast and multicast ones.
+// Of all tables but the local one, without local, broadcast and multicast ones.
 Result<std::vector<Route>> ListRoutes(NetlinkSocket& socket);
 Result<std::vector<Neighbor>> ListNeighbors(NetlinkSocket& socket);
 

@@ -9,20 +9,13 @@
 
 #include <gtest/gtest.h>
 
+#include "sys/testing/hex.h"
+
 namespace kata::sys {
 namespace {
 
-std::string FromHex(std::string_view hex) {
-  std::string bytes;
-  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
-    bytes += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
-  }
-  return bytes;
-}
-
-// The first message in `bytes`, which must outlive it.
-NetlinkMessage First(std::string_view bytes) { return **TakeMessage(&bytes); }
+using testing::First;
+using testing::FromHex;
 
 // eth1@eth0: <BROADCAST,MULTICAST,UP> mtu 1500, without IPv6; other attributes are left out.
 constexpr std::string_view kVeth =
@@ -57,6 +50,27 @@ constexpr std::string_view kRoute6 =
     "740000001800020001000000bd3d00000a400000fe0200010000000008000f00fe0000001400010020010db8"
     "0000000000000000000000000800060000010000080004000300000024000c00000000000000000000000000"
     "00000000000000000000000000000000000000000500140000000000";
+// 10.9.0.0/16
+//      nexthop via 10.5.0.1 dev w0 weight 2
+//      nexthop via 10.6.0.1 dev w1 weight 1 onlink
+constexpr std::string_view kMultipath =
+    "5000000018000200010000001b2e000002100000fe0300010000000008000f00fe000000080001000a090000"
+    "240009001000000103000000080005000a0500011000040002000000080005000a060001";
+// 10.10.0.0/16
+//      nexthop via inet6 2001:db8::1 dev w0 weight 1
+//      nexthop via 10.5.0.1 dev w0 weight 1
+constexpr std::string_view kMultipathVia =
+    "6000000018000200010000001b2e000002100000fe0300010000000008000f00fe000000080001000a0a0000"
+    "340009002000000003000000160012000a0020010db800000000000000000000000100001000000003000000"
+    "080005000a050001";
+// 2001:db8:9::/48 metric 1024
+//      nexthop via 2001:db8::1 dev w0 weight 1
+//      nexthop via 2001:db8::9 dev w0 weight 3
+constexpr std::string_view kMultipath6 =
+    "a800000018000200010000001b2e00000a300000fe0300010000000008000f00fe0000001400010020010db8"
+    "00090000000000000000000008000600000400003c0009001c000000030000001400050020010db800000000"
+    "00000000000000011c000002030000001400050020010db800000000000000000000000924000c0000000000"
+    "000000000000000000000000000000000000000000000000000000000500140000000000";
 // 172.17.0.9 dev eth0 lladdr 02:00:00:00:00:09 PERMANENT
 constexpr std::string_view kNeighbor =
     "4c0000001c00020001000000bd3d000002000000030000008000000108000100ac1100090a00020002000000"
@@ -121,6 +135,33 @@ TEST(RtNetlink, ReadsRoutes) {
   EXPECT_EQ(route->protocol, RTPROT_KERNEL);
 }
 
+TEST(RtNetlink, ReadsRoutesWithSeveralGateways) {
+  std::string bytes = FromHex(kMultipath);
+  auto route = ParseRoute(First(bytes));
+  ASSERT_TRUE(route);
+  EXPECT_FALSE(route->gateway);
+  EXPECT_EQ(route->link, 0);
+  const std::vector<NextHop> hops = {
+      {.gateway = IpAddress::Parse("10.5.0.1"), .link = 3, .flags = 0, .weight = 2},
+      {.gateway = IpAddress::Parse("10.6.0.1"), .link = 2, .flags = RTNH_F_ONLINK, .weight = 1}};
+  EXPECT_EQ(route->next_hops, hops);
+
+  bytes = FromHex(kMultipathVia);
+  route = ParseRoute(First(bytes));
+  ASSERT_TRUE(route);
+  ASSERT_EQ(route->next_hops.size(), 2U);
+  EXPECT_EQ(route->next_hops[0].gateway->Text(), "2001:db8::1");
+  EXPECT_EQ(route->next_hops[1].gateway->Text(), "10.5.0.1");
+
+  bytes = FromHex(kMultipath6);
+  route = ParseRoute(First(bytes));
+  ASSERT_TRUE(route);
+  ASSERT_EQ(route->next_hops.size(), 2U);
+  EXPECT_EQ(route->next_hops[1].gateway->Text(), "2001:db8::9");
+  EXPECT_EQ(route->next_hops[1].weight, 3U);
+  EXPECT_EQ(route->metric, 1024U);
+}
+
 TEST(RtNetlink, ReadsANeighbor) {
   const std::string bytes = FromHex(kNeighbor);
   const auto neighbor = ParseNeighbor(First(bytes));
@@ -141,6 +182,15 @@ TEST(RtNetlink, NothingComesOutOfOtherOrBrokenMessages) {
     cut.body = link.body.substr(0, size);
     const auto parsed = ParseLink(cut);
     EXPECT_EQ(parsed.has_value(), size >= sizeof(ifinfomsg));
+  }
+  const std::string routes = FromHex(kMultipath);
+  cut = First(routes);
+  for (const std::string_view body = cut.body; !cut.body.empty();
+       cut.body = body.substr(0, cut.body.size() - 1)) {
+    const auto parsed = ParseRoute(cut);
+    EXPECT_EQ(parsed.has_value(), cut.body.size() >= sizeof(rtmsg));
+    const size_t most = cut.body.size() < body.size() ? 1 : 2;
+    EXPECT_LE(parsed ? parsed->next_hops.size() : 0, most);
   }
 }
 

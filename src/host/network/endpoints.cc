@@ -8,6 +8,7 @@
 #include <net/if_arp.h>
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -44,6 +45,39 @@ bool BelongsToGuest(const sys::Neighbor& neighbor) {
   return (neighbor.state & NUD_PERMANENT) != 0 && neighbor.mac != sys::MacAddress{};
 }
 
+// The ways that a route takes.
+std::vector<int> LinksOf(const sys::Route& route) {
+  if (route.next_hops.empty()) return {route.link};
+  std::vector<int> links;
+  for (const sys::NextHop& hop : route.next_hops) links.push_back(hop.link);
+  return links;
+}
+
+bool IsEndpoint(const NamespaceView& view, int link) {
+  return std::ranges::any_of(view.endpoints,
+                             [&](const Endpoint& each) { return each.link.index == link; });
+}
+
+void TakeRoutes(const NamespaceContents& contents, NamespaceView* view) {
+  view->rules = contents.rules;
+  std::set<uint32_t> tables = {RT_TABLE_MAIN};
+  for (const sys::RoutingRule& rule : contents.rules) tables.insert(rule.table);
+  for (const sys::Route& route : contents.routes) {
+    if (route.protocol == RTPROT_RA || !tables.contains(route.table)) continue;
+    const std::vector<int> links = LinksOf(route);
+    const auto ours = std::ranges::count_if(
+        links, [&](int link) { return link == 0 || IsEndpoint(*view, link); });
+    if (ours == std::ssize(links)) {
+      view->routes.push_back(route);
+    } else if (ours > 0) {
+      view->notes.push_back(
+          fmt::format("the route to {} also goes through an interface that is not connected, and "
+                      "is left out",
+                      route.destination.Text()));
+    }
+  }
+}
+
 }  // namespace
 
 std::string TapName(int number) { return fmt::format("{}{}{}", kPrefix, number, kSuffix); }
@@ -55,12 +89,9 @@ bool IsTapName(const std::string& name) {
   return !number.empty() && number.find_first_not_of("0123456789") == std::string::npos;
 }
 
-NamespaceView ViewOf(const std::vector<sys::Link>& links,
-                     const std::vector<sys::LinkAddress>& addresses,
-                     const std::vector<sys::Route>& routes,
-                     const std::vector<sys::Neighbor>& neighbors) {
+NamespaceView ViewOf(const NamespaceContents& contents) {
   NamespaceView view;
-  for (const sys::Link& link : links) {
+  for (const sys::Link& link : contents.links) {
     view.names.push_back(link.name);
     view.links.push_back(link.index);
     const bool skipped = (link.flags & IFF_LOOPBACK) != 0 || IsTapName(link.name) ||
@@ -71,38 +102,30 @@ NamespaceView ViewOf(const std::vector<sys::Link>& links,
       continue;
     }
     Endpoint endpoint{.link = link, .addresses = {}, .neighbors = {}};
-    for (const sys::LinkAddress& address : addresses) {
+    for (const sys::LinkAddress& address : contents.addresses) {
       if (address.link == link.index && BelongsToGuest(address)) {
         endpoint.addresses.push_back(address);
       }
     }
-    for (const sys::Neighbor& neighbor : neighbors) {
+    for (const sys::Neighbor& neighbor : contents.neighbors) {
       if (neighbor.link == link.index && BelongsToGuest(neighbor)) {
         endpoint.neighbors.push_back(neighbor);
       }
     }
     view.endpoints.push_back(std::move(endpoint));
   }
-  for (const sys::Route& route : routes) {
-    if (route.protocol == RTPROT_RA) continue;
-    if (route.multipath) {
-      view.notes.push_back(fmt::format("the route to {} has several gateways and is left out",
-                                       route.destination.Text()));
-      continue;
-    }
-    const bool ours = route.link == 0 || std::ranges::any_of(view.endpoints, [&](const auto& each) {
-                        return each.link.index == route.link;
-                      });
-    if (ours) view.routes.push_back(route);
-  }
+  TakeRoutes(contents, &view);
   return view;
 }
 
 Result<NamespaceView> Discover(sys::NetlinkSocket& socket) {
-  const auto links = KATA_TRY(sys::ListLinks(socket));
-  const auto addresses = KATA_TRY(sys::ListAddresses(socket));
-  const auto routes = KATA_TRY(sys::ListRoutes(socket));
-  return ViewOf(links, addresses, routes, KATA_TRY(sys::ListNeighbors(socket)));
+  NamespaceContents contents;
+  contents.links = KATA_TRY(sys::ListLinks(socket));
+  contents.addresses = KATA_TRY(sys::ListAddresses(socket));
+  contents.routes = KATA_TRY(sys::ListRoutes(socket));
+  contents.rules = KATA_TRY(sys::ListRules(socket));
+  contents.neighbors = KATA_TRY(sys::ListNeighbors(socket));
+  return ViewOf(contents);
 }
 
 }  // namespace kata::network

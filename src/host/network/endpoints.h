@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "sys/netlink_socket.h"
+#include "sys/routing_rule.h"
 #include "sys/rtnetlink.h"
 
 namespace kata::network {
@@ -27,19 +28,27 @@ struct Endpoint {
 
 struct NamespaceView {
   std::vector<Endpoint> endpoints;  // in the order of the kernel's numbers
-  std::vector<sys::Route> routes;   // of endpoints, or of none
-  std::vector<std::string> names;   // of all interfaces, ours included
-  std::vector<int> links;           // their indices
+  // Of endpoints, or of none, in the main table and in those that rules point to.
+  std::vector<sys::Route> routes;
+  std::vector<sys::RoutingRule> rules;  // the kernel's own included
+  std::vector<std::string> names;       // of all interfaces, ours included
+  std::vector<int> links;               // their indices
   // Interfaces that are left alone, with the reason, in words for the log.
   std::vector<std::string> notes;
 };
 
+// What a namespace has.
+struct NamespaceContents {
+  std::vector<sys::Link> links;
+  std::vector<sys::LinkAddress> addresses;
+  std::vector<sys::Route> routes;
+  std::vector<sys::RoutingRule> rules;
+  std::vector<sys::Neighbor> neighbors;
+};
+
 // Which of these are endpoints: Ethernet interfaces that are up, but those that are ours or part of
 // another one. Pure.
-NamespaceView ViewOf(const std::vector<sys::Link>& links,
-                     const std::vector<sys::LinkAddress>& addresses,
-                     const std::vector<sys::Route>& routes,
-                     const std::vector<sys::Neighbor>& neighbors);
+NamespaceView ViewOf(const NamespaceContents& contents);
 
 // The same of the namespace of `socket`, as it is now.
 Result<NamespaceView> Discover(sys::NetlinkSocket& socket);

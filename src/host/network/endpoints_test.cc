@@ -37,7 +37,9 @@ std::vector<std::string> NamesOf(const NamespaceView& view) {
   return names;
 }
 
-NamespaceView OfLinks(const std::vector<sys::Link>& links) { return ViewOf(links, {}, {}, {}); }
+NamespaceView OfLinks(const std::vector<sys::Link>& links) {
+  return ViewOf({.links = links, .addresses = {}, .routes = {}, .rules = {}, .neighbors = {}});
+}
 
 TEST(Endpoints, EveryEthernetInterfaceIsOne) {
   const auto view = OfLinks({Loopback(), Ethernet(2, "eth0", "veth"), Ethernet(3, "m0", "macvlan"),
@@ -85,34 +87,50 @@ TEST(Endpoints, AddressesThatTheGuestMakesItselfStayOut) {
   };
   sys::LinkAddress other = address("10.0.0.9/24", IFA_F_PERMANENT);
   other.link = 3;
-  const auto view =
-      ViewOf({Ethernet(2, "eth0", "veth")},
-             {address("10.0.0.2/24", IFA_F_PERMANENT), address("10.0.0.3/24", 0),  // with a lease
-              address("fe80::1/64", IFA_F_PERMANENT), address("2001:db8::2/64", IFA_F_PERMANENT),
-              address("2001:db8::ff/64", IFA_F_MANAGETEMPADDR), other},
-             {}, {});
+  const auto view = ViewOf({.links = {Ethernet(2, "eth0", "veth")},
+                            .addresses = {address("10.0.0.2/24", IFA_F_PERMANENT),
+                                          address("10.0.0.3/24", 0),  // with a lease
+                                          address("fe80::1/64", IFA_F_PERMANENT),
+                                          address("2001:db8::2/64", IFA_F_PERMANENT),
+                                          address("2001:db8::ff/64", IFA_F_MANAGETEMPADDR), other},
+                            .routes = {},
+                            .rules = {},
+                            .neighbors = {}});
   std::vector<std::string> texts;
   for (const auto& each : view.endpoints[0].addresses) texts.push_back(each.prefix.Text());
   EXPECT_THAT(texts, ElementsAre("10.0.0.2/24", "10.0.0.3/24", "2001:db8::2/64"));
 }
 
 TEST(Endpoints, RoutesOfEndpointsAndOfNoInterfaceAreTaken) {
-  const auto route = [](const char* text, int link, uint8_t protocol) {
-    return sys::Route{
-        .destination = *sys::IpPrefix::Parse(text), .link = link, .protocol = protocol};
+  const auto route = [](const char* text, int link, uint8_t protocol,
+                        uint32_t table = RT_TABLE_MAIN) {
+    return sys::Route{.destination = *sys::IpPrefix::Parse(text),
+                      .link = link,
+                      .table = table,
+                      .protocol = protocol};
   };
-  sys::Route multipath = route("10.9.0.0/16", 0, RTPROT_BOOT);
-  multipath.multipath = true;
+  sys::Route both = route("10.9.0.0/16", 0, RTPROT_BOOT);
+  both.next_hops = {{.link = 2}, {.link = 3}};
+  sys::Route half = route("10.8.0.0/16", 0, RTPROT_BOOT);
+  half.next_hops = {{.link = 2}, {.link = 1}};
+  sys::RoutingRule rule;
+  rule.table = 300;
   const auto view =
-      ViewOf({Loopback(), Ethernet(2, "eth0", "veth")}, {},
-             {route("0.0.0.0/0", 2, RTPROT_BOOT), route("10.0.0.0/24", 2, RTPROT_KERNEL),
-              route("10.1.0.0/16", 0, RTPROT_STATIC), route("::/0", 2, RTPROT_RA),
-              route("10.2.0.0/16", 1, RTPROT_BOOT), multipath},
-             {});
+      ViewOf({.links = {Loopback(), Ethernet(2, "eth0", "veth"), Ethernet(3, "eth1", "veth")},
+              .addresses = {},
+              .routes = {route("0.0.0.0/0", 2, RTPROT_BOOT), route("10.0.0.0/24", 2, RTPROT_KERNEL),
+                         route("10.1.0.0/16", 0, RTPROT_STATIC), route("::/0", 2, RTPROT_RA),
+                         route("10.2.0.0/16", 1, RTPROT_BOOT), both, half,
+                         route("10.3.0.0/16", 2, RTPROT_BOOT, 300),
+                         route("10.4.0.0/16", 2, RTPROT_BOOT, 400)},
+              .rules = {rule},
+              .neighbors = {}});
   std::vector<std::string> texts;
   for (const auto& each : view.routes) texts.push_back(each.destination.Text());
-  EXPECT_THAT(texts, ElementsAre("0.0.0.0/0", "10.0.0.0/24", "10.1.0.0/16"));
-  EXPECT_THAT(view.notes, ElementsAre(HasSubstr("10.9.0.0/16")));
+  EXPECT_THAT(texts,
+              ElementsAre("0.0.0.0/0", "10.0.0.0/24", "10.1.0.0/16", "10.9.0.0/16", "10.3.0.0/16"));
+  EXPECT_THAT(view.notes, ElementsAre(HasSubstr("10.8.0.0/16")));
+  EXPECT_EQ(view.rules.size(), 1U);
 }
 
 TEST(Endpoints, OnlyNeighborsThatSomebodyEnteredAreTaken) {
@@ -124,10 +142,13 @@ TEST(Endpoints, OnlyNeighborsThatSomebodyEnteredAreTaken) {
   };
   sys::Neighbor empty = neighbor("10.0.0.8", NUD_PERMANENT);
   empty.mac = {};
-  const auto view =
-      ViewOf({Ethernet(2, "eth0", "veth")}, {}, {},
-             {neighbor("10.0.0.7", NUD_PERMANENT), neighbor("10.0.0.1", NUD_REACHABLE), empty,
-              neighbor("ff02::16", NUD_NOARP)});
+  const auto view = ViewOf(
+      {.links = {Ethernet(2, "eth0", "veth")},
+       .addresses = {},
+       .routes = {},
+       .rules = {},
+       .neighbors = {neighbor("10.0.0.7", NUD_PERMANENT), neighbor("10.0.0.1", NUD_REACHABLE),
+                     empty, neighbor("ff02::16", NUD_NOARP)}});
   ASSERT_EQ(view.endpoints[0].neighbors.size(), 1U);
   EXPECT_EQ(view.endpoints[0].neighbors[0].address.Text(), "10.0.0.7");
 }

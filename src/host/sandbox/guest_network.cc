@@ -29,8 +29,10 @@ constexpr auto kPlugTimeout = seconds(20);
 constexpr auto kSettle = milliseconds(30);
 constexpr size_t kMostNicsAtBoot = 4;
 constexpr const char* kVhostDevice = "/dev/vhost-net";
-constexpr uint32_t kGroups =
-    RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+// linux/rtnetlink.h has no such name for rules of IPv6.
+constexpr uint32_t kIpv6Rule = 1U << (RTNLGRP_IPV6_RULE - 1);
+constexpr uint32_t kGroups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+                             RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE | kIpv6Rule;
 
 struct Sockets {
   sys::NetlinkSocket calls;
@@ -212,7 +214,7 @@ Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
 
 Result<void> GuestNetwork::Configure(const network::NamespaceView& view,
                                      agent::AgentClient& agent) {
-  std::map<int, std::string> names;
+  routes::NamesByLink names;
   bool any = false;
   for (const network::Endpoint& endpoint : view.endpoints) {
     const auto card = std::ranges::find_if(cards_, [&](const Card& each) {
@@ -227,7 +229,7 @@ Result<void> GuestNetwork::Configure(const network::NamespaceView& view,
       any = true;
     }
   }
-  const agent::Routes routes = RoutesFor(view.routes, names);
+  const agent::Routes routes = RoutesFor(view, names);
   // An interface that is configured anew loses its routes.
   if (std::string text = routes.SerializeAsString();
       (any || text != routes_) && (!names.empty() || !routes_.empty())) {

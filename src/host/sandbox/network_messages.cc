@@ -6,12 +6,12 @@
 
 #include <fmt/format.h>
 
+#include "routes/rule_messages.h"
+
 namespace kata::sandbox {
 namespace {
 
-types::IPFamily FamilyOf(const sys::IpAddress& address) {
-  return address.family == AF_INET6 ? types::v6 : types::v4;
-}
+using routes::FamilyOf;
 
 }  // namespace
 
@@ -39,26 +39,15 @@ types::Interface InterfaceFor(const network::Endpoint& endpoint,
   return interface;
 }
 
-agent::Routes RoutesFor(const std::vector<sys::Route>& routes,
-                        const std::map<int, std::string>& names) {
+agent::Routes RoutesFor(const network::NamespaceView& view, const routes::NamesByLink& names) {
   agent::Routes all;
   all.set_complete(true);
-  for (const sys::Route& route : routes) {
-    const auto name = names.find(route.link);
-    if (route.link != 0 && name == names.end()) continue;
-    types::Route& message = *all.add_routes();
-    if (route.destination.length > 0) message.set_dest(route.destination.Text());
-    if (route.gateway) message.set_gateway(route.gateway->Text());
-    if (route.source) message.set_source(route.source->Text());
-    if (route.link != 0) message.set_device(name->second);
-    message.set_family(FamilyOf(route.destination.address));
-    message.set_scope(route.scope);
-    message.set_flags(route.flags);
-    message.set_mtu(route.mtu);
-    message.set_metric(route.metric);
-    message.set_protocol(route.protocol);
-    message.set_type(route.type == RTN_UNICAST ? 0U : route.type);
+  for (const sys::Route& route : view.routes) {
+    if (!routes::HasNames(route, names)) continue;
+    const bool main = route.table == RT_TABLE_MAIN;
+    routes::FillRoute(route, names, main ? all.add_routes() : all.add_table_routes());
   }
+  for (const sys::RoutingRule& rule : view.rules) routes::FillRule(rule, all.add_rules());
   return all;
 }
 

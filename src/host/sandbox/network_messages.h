@@ -5,11 +5,11 @@
 // Translating only.
 #pragma once
 
-#include <map>
 #include <string>
 
 #include "host/network/endpoints.h"
 #include "proto/agent.pb.h"
+#include "routes/route_messages.h"
 
 namespace kata::sandbox {
 
@@ -18,9 +18,8 @@ namespace kata::sandbox {
 types::Interface InterfaceFor(const network::Endpoint& endpoint,
                               const sys::MacAddress& hardware_mac, const std::string& pci_path);
 
-// Those of the endpoints in `names` (index to name), and those of no interface.
-agent::Routes RoutesFor(const std::vector<sys::Route>& routes,
-                        const std::map<int, std::string>& names);
+// The routes of the endpoints in `names`, and those of no interface; and the rules.
+agent::Routes RoutesFor(const network::NamespaceView& view, const routes::NamesByLink& names);
 
 agent::ARPNeighbors NeighborsFor(const network::NamespaceView& view);
 

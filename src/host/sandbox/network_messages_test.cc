@@ -47,7 +47,8 @@ TEST(NetworkMessages, AnInterfaceIsNamedByItsHardwareAndGetsTheEndpointsAddress)
 }
 
 TEST(NetworkMessages, RoutesOfInterfacesThatAreNotConnectedAreLeftOut) {
-  const std::vector<sys::Route> routes = {
+  network::NamespaceView view;
+  view.routes = {
       {.destination = *sys::IpPrefix::Parse("0.0.0.0/0"),
        .gateway = sys::IpAddress::Parse("172.17.0.1"),
        .link = 5,
@@ -56,7 +57,8 @@ TEST(NetworkMessages, RoutesOfInterfacesThatAreNotConnectedAreLeftOut) {
        .metric = 7},
       {.destination = *sys::IpPrefix::Parse("10.0.0.0/8"), .link = 6, .type = RTN_UNICAST},
       {.destination = *sys::IpPrefix::Parse("10.1.0.0/16"), .type = RTN_BLACKHOLE}};
-  const agent::Routes all = RoutesFor(routes, {{5, "eth0"}});
+  for (sys::Route& route : view.routes) route.table = RT_TABLE_MAIN;
+  const agent::Routes all = RoutesFor(view, {{5, "eth0"}});
   EXPECT_TRUE(all.complete());
   ASSERT_EQ(all.routes_size(), 2);
   EXPECT_EQ(all.routes(0).dest(), "");
@@ -66,6 +68,24 @@ TEST(NetworkMessages, RoutesOfInterfacesThatAreNotConnectedAreLeftOut) {
   EXPECT_EQ(all.routes(0).type(), 0U);
   EXPECT_EQ(all.routes(1).dest(), "10.1.0.0/16");
   EXPECT_EQ(all.routes(1).type(), static_cast<uint32_t>(RTN_BLACKHOLE));
+}
+
+TEST(NetworkMessages, RoutesOfOtherTablesAreApartFromTheMainOnes) {
+  network::NamespaceView view;
+  view.routes = {{.destination = *sys::IpPrefix::Parse("10.0.0.0/8"),
+                  .table = 300,
+                  .next_hops = {{.link = 5}, {.link = 6}}},
+                 {.destination = *sys::IpPrefix::Parse("10.1.0.0/16"),
+                  .table = 300,
+                  .next_hops = {{.link = 5}, {.link = 7}}}};
+  view.rules.emplace_back().priority = 100;
+  const agent::Routes all = RoutesFor(view, {{5, "eth0"}, {6, "eth1"}});
+  EXPECT_EQ(all.routes_size(), 0);
+  ASSERT_EQ(all.table_routes_size(), 1);
+  EXPECT_EQ(all.table_routes(0).table(), 300U);
+  EXPECT_EQ(all.table_routes(0).next_hops(1).device(), "eth1");
+  ASSERT_EQ(all.rules_size(), 1);
+  EXPECT_EQ(all.rules(0).priority(), 100U);
 }
 
 TEST(NetworkMessages, NeighborsCarryTheirInterface) {

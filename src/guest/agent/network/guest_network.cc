@@ -3,13 +3,11 @@
 
 #include <linux/if.h>
 #include <linux/if_addr.h>
-#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 #include <optional>
 
 #include <fmt/format.h>
@@ -22,7 +20,6 @@ namespace kata::guest {
 namespace {
 
 constexpr int kMaxAddresses = 1024;
-constexpr int kMaxRoutes = 4096;
 
 // Runs `work` in the namespace `fd`. The agent has one thread: it goes there and back.
 template <class Work>
@@ -53,26 +50,6 @@ std::optional<sys::Link> Find(const std::vector<sys::Link>& links,
 // Whether two addresses of one link are the same to the kernel.
 bool SameAddress(const sys::LinkAddress& a, const sys::LinkAddress& b) {
   return a.prefix == b.prefix && a.peer == b.peer;
-}
-
-bool SameRoute(const sys::Route& a, const sys::Route& b) {
-  return a.destination == b.destination && a.gateway == b.gateway && a.link == b.link &&
-         a.type == b.type && a.source == b.source && a.metric == b.metric && a.mtu == b.mtu;
-}
-
-// Of no business of the host's: what routers announce, and what each interface has by itself.
-bool IsAutomatic(const sys::Route& route) {
-  return route.protocol == RTPROT_RA ||
-         (route.protocol == RTPROT_KERNEL && route.destination.address.IsLinkLocal());
-}
-
-// IPv6 numbers a route without a metric.
-sys::Route AsListed(sys::Route route) {
-  constexpr uint32_t kDefaultMetric = 1024;
-  if (route.destination.address.family == AF_INET6 && route.metric == 0) {
-    route.metric = kDefaultMetric;
-  }
-  return route;
 }
 
 }  // namespace
@@ -217,55 +194,8 @@ Result<agent::Interfaces> GuestNetwork::Interfaces() {
 }
 
 Result<agent::Routes> GuestNetwork::UpdateRoutes(const agent::Routes& routes) {
-  if (routes.routes_size() > kMaxRoutes) return Fail(Code::kInvalidArgument, "too many routes");
-  std::map<std::string, int> links;
-  for (const sys::Link& link : KATA_TRY(sys::ListLinks(inside_))) links[link.name] = link.index;
-  std::vector<sys::Route> wanted;
-  for (const types::Route& route : routes.routes()) {
-    sys::Route value = KATA_TRY(ReadRoute(route));
-    if (!route.device().empty()) {
-      const auto link = links.find(route.device());
-      if (link == links.end()) {
-        return Fail(Code::kNotFound, fmt::format("route to \"{}\": no interface \"{}\"",
-                                                 route.dest(), route.device()));
-      }
-      value.link = link->second;
-    }
-    wanted.push_back(AsListed(value));
-  }
-  const auto is_wanted = [&wanted](const sys::Route& route) {
-    return std::ranges::any_of(wanted,
-                               [&](const sys::Route& each) { return SameRoute(each, route); });
-  };
-  std::vector<sys::Route> present = KATA_TRY(sys::ListRoutes(inside_));
-  for (const sys::Route& route : present) {
-    const bool kept = IsAutomatic(route) || is_wanted(route) ||
-                      (route.protocol == RTPROT_KERNEL && !routes.complete());
-    if (!kept) KATA_TRY(sys::DeleteRoute(inside_, route));
-  }
-  // A gateway must be reachable before a route goes through it.
-  for (const bool through_gateway : {false, true}) {
-    for (const sys::Route& route : wanted) {
-      const bool there = std::ranges::any_of(
-          present, [&](const sys::Route& each) { return SameRoute(each, route); });
-      if (there || IsAutomatic(route) || route.gateway.has_value() != through_gateway) continue;
-      KATA_TRY_WITHIN(fmt::format("route to {}", route.destination.Text()),
-                      sys::AddRoute(inside_, route));
-    }
-  }
+  KATA_TRY(routes_.Update(inside_, routes));
   return Routes();
-}
-
-Result<agent::Routes> GuestNetwork::Routes() {
-  std::map<int, std::string> names;
-  for (const sys::Link& link : KATA_TRY(sys::ListLinks(inside_))) names[link.index] = link.name;
-  agent::Routes routes;
-  for (const sys::Route& route : KATA_TRY(sys::ListRoutes(inside_))) {
-    types::Route& message = *routes.add_routes();
-    FillRoute(route, &message);
-    message.set_device(names[route.link]);
-  }
-  return routes;
 }
 
 Result<void> GuestNetwork::AddNeighbors(const agent::ARPNeighbors& neighbors) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "guest/agent/network/route_tables.h"
 #include "proto/agent.pb.h"
 #include "sys/fd.h"
 #include "sys/netlink_socket.h"
@@ -41,12 +42,9 @@ class GuestNetwork {
   // All but the loopback.
   Result<agent::Interfaces> Interfaces();
 
-  // Makes the main table what `routes` says; the routes that come with addresses stay unless
-  // `routes` is complete. What the table is afterwards.
-  // Errors  kNotFound         a route names an interface that is not there
-  //         kInvalidArgument
+  // Makes routes and rules what `routes` says (see RouteTables). What they are afterwards.
   Result<agent::Routes> UpdateRoutes(const agent::Routes& routes);
-  Result<agent::Routes> Routes();
+  Result<agent::Routes> Routes() { return RouteTables::List(inside_); }
 
   Result<void> AddNeighbors(const agent::ARPNeighbors& neighbors);
 
@@ -74,6 +72,7 @@ class GuestNetwork {
   sys::UniqueFd namespace_;
   sys::NetlinkSocket outside_;  // in the agent's namespace
   sys::NetlinkSocket inside_;   // in the containers'
+  RouteTables routes_;
 };
 
 }  // namespace kata::guest

@@ -151,6 +151,42 @@ TEST_F(GuestNetworkTest, RoutesAreReplacedAndConnectedOnesKept) {
   EXPECT_EQ(network_->UpdateRoutes(wrong).error().code(), Code::kNotFound);
 }
 
+TEST_F(GuestNetworkTest, TablesAndRulesAreReplaced) {
+  Plug("dev0", kMac);
+  ASSERT_TRUE(network_->Update(Wanted("eth0", kMac, {"10.5.0.2/24"})));
+  const agent::Routes before = *network_->Routes();
+  agent::Routes routes = before;
+  routes.set_complete(true);
+  types::Route& split = *routes.add_table_routes();
+  split = RouteTo("10.9.0.0/16", "10.5.0.1", "eth0");
+  split.set_table(300);
+  for (const char* gateway : {"10.5.0.1", "10.5.0.3"}) {
+    types::NextHop& hop = *split.add_next_hops();
+    hop.set_gateway(gateway);
+    hop.set_device("eth0");
+  }
+  types::Rule& rule = *routes.add_rules();
+  rule.set_priority(100);
+  rule.set_action(1);
+  rule.set_table(300);
+  rule.set_from("10.5.0.0/24");
+  const auto now = network_->UpdateRoutes(routes);
+  ASSERT_TRUE(now) << now.error().message();
+  ASSERT_EQ(now->table_routes_size(), 1);
+  EXPECT_EQ(now->table_routes(0).table(), 300U);
+  EXPECT_EQ(now->table_routes(0).next_hops_size(), 2);
+  EXPECT_EQ(now->rules_size(), before.rules_size() + 1);
+  agent::Routes fewer = before;
+  fewer.set_complete(true);
+  EXPECT_EQ(network_->UpdateRoutes(routes)->SerializeAsString(), now->SerializeAsString());
+  EXPECT_EQ(network_->UpdateRoutes(fewer)->SerializeAsString(), before.SerializeAsString());
+  agent::Routes wrong = before;
+  wrong.set_complete(true);
+  wrong.add_rules()->set_from("x");
+  EXPECT_EQ(network_->UpdateRoutes(wrong).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(network_->Routes()->SerializeAsString(), before.SerializeAsString());
+}
+
 TEST_F(GuestNetworkTest, NeighborsAreAdded) {
   Plug("dev0", kMac);
   ASSERT_TRUE(network_->Update(Wanted("eth0", kMac, {"10.5.0.2/24"})));

@@ -3,13 +3,14 @@
 
 #include <linux/if.h>
 #include <linux/neighbour.h>
-#include <linux/rtnetlink.h>
 #include <net/if_arp.h>
 
 #include <algorithm>
 #include <limits>
 
 #include <fmt/format.h>
+
+#include "routes/route_messages.h"
 
 namespace kata::guest {
 namespace {
@@ -24,10 +25,6 @@ Result<std::optional<sys::IpAddress>> ReadOptional(std::string_view what, const 
   auto address = sys::IpAddress::Parse(text);
   if (!address) return Bad(what, text);
   return address;
-}
-
-types::IPFamily FamilyOf(const sys::IpAddress& address) {
-  return address.family == AF_INET6 ? types::v6 : types::v4;
 }
 
 }  // namespace
@@ -62,35 +59,6 @@ Result<sys::LinkAddress> ReadAddress(const types::IPAddress& address) {
   return value;
 }
 
-Result<sys::Route> ReadRoute(const types::Route& route) {
-  sys::Route value;
-  value.gateway = KATA_TRY(ReadOptional("gateway", route.gateway()));
-  // Upstream's hosts send "10.0.0.2/0" for a preferred source.
-  value.source =
-      KATA_TRY(ReadOptional("source", route.source().substr(0, route.source().find('/'))));
-  if (route.dest().empty()) {
-    const bool ipv6 = route.family() == types::v6;
-    value.destination.address.family = ipv6 ? AF_INET6 : AF_INET;
-  } else {
-    const auto destination = sys::IpPrefix::Parse(route.dest());
-    if (!destination) return Bad("destination", route.dest());
-    value.destination = *destination;
-  }
-  constexpr uint32_t kByte = std::numeric_limits<uint8_t>::max();
-  if (route.scope() > kByte || route.protocol() > kByte || route.type() > kByte) {
-    return Bad("route", route.dest());
-  }
-  value.table = RT_TABLE_MAIN;
-  value.type = static_cast<uint8_t>(route.type() == 0 ? uint32_t{RTN_UNICAST} : route.type());
-  value.scope = static_cast<uint8_t>(route.scope());
-  value.protocol =
-      static_cast<uint8_t>(route.protocol() == 0 ? uint32_t{RTPROT_BOOT} : route.protocol());
-  value.flags = route.flags() & RTNH_F_ONLINK;
-  value.metric = route.metric();
-  value.mtu = route.mtu();
-  return value;
-}
-
 Result<sys::Neighbor> ReadNeighbor(const types::ARPNeighbor& neighbor) {
   sys::Neighbor value;
   const auto address = sys::IpAddress::Parse(neighbor.to_ip_address().address());
@@ -103,25 +71,12 @@ Result<sys::Neighbor> ReadNeighbor(const types::ARPNeighbor& neighbor) {
 }
 
 void FillAddress(const sys::LinkAddress& address, types::IPAddress* message) {
-  message->set_family(FamilyOf(address.prefix.address));
+  message->set_family(routes::FamilyOf(address.prefix.address));
   message->set_address(address.prefix.address.Text());
   message->set_mask(fmt::format("{}", address.prefix.length));
   if (address.peer) message->set_peer(address.peer->Text());
   if (address.broadcast) message->set_broadcast(address.broadcast->Text());
   message->set_scope(address.scope);
-}
-
-void FillRoute(const sys::Route& route, types::Route* message) {
-  if (route.destination.length > 0) message->set_dest(route.destination.Text());
-  if (route.gateway) message->set_gateway(route.gateway->Text());
-  if (route.source) message->set_source(route.source->Text());
-  message->set_family(FamilyOf(route.destination.address));
-  message->set_scope(route.scope);
-  message->set_flags(route.flags);
-  message->set_mtu(route.mtu);
-  message->set_metric(route.metric);
-  message->set_protocol(route.protocol);
-  message->set_type(route.type == RTN_UNICAST ? 0U : route.type);
 }
 
 void FillInterface(const sys::Link& link, types::Interface* message) {

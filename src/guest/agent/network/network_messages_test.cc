@@ -38,42 +38,6 @@ TEST(NetworkMessages, AddressesThatAreNoneAreRefusedWithTheirText) {
   EXPECT_FALSE(ReadAddress(message));
 }
 
-TEST(NetworkMessages, RoutesComeBackAsTheyWere) {
-  types::Route message;
-  message.set_dest("2001:db8::/32");
-  message.set_gateway("fe80::1");
-  message.set_family(types::v6);
-  message.set_flags(RTNH_F_ONLINK);
-  message.set_mtu(1400);
-  message.set_metric(99);
-  message.set_protocol(RTPROT_STATIC);
-  message.set_type(RTN_UNREACHABLE);
-  const auto route = ReadRoute(message);
-  ASSERT_TRUE(route);
-  types::Route again;
-  FillRoute(*route, &again);
-  EXPECT_EQ(again.SerializeAsString(), message.SerializeAsString());
-}
-
-TEST(NetworkMessages, ADefaultRouteHasAFamilyAndNoDestination) {
-  types::Route message;
-  message.set_family(types::v6);
-  const auto route = ReadRoute(message);
-  ASSERT_TRUE(route);
-  EXPECT_EQ(route->destination.Text(), "::/0");
-  EXPECT_EQ(route->type, RTN_UNICAST);
-  EXPECT_EQ(route->protocol, RTPROT_BOOT);
-}
-
-TEST(NetworkMessages, ASourceMayHaveALength) {
-  types::Route message;
-  message.set_dest("10.0.0.0/8");
-  message.set_source("10.0.0.2/0");
-  EXPECT_EQ(ReadRoute(message)->source->Text(), "10.0.0.2");
-  message.set_source("ten");
-  EXPECT_EQ(ReadRoute(message).error().message(), "source \"ten\"");
-}
-
 TEST(NetworkMessages, ANeighborIsPermanentUnlessItSays) {
   types::ARPNeighbor message;
   message.mutable_to_ip_address()->set_address("10.0.0.9");
