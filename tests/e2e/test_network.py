@@ -11,9 +11,10 @@ import secrets
 import signal
 import unittest
 
-from support.case import ContainerdCase, Settings, core, only, snapshot
+from support.case import core, only, snapshot
 from support.containerd import kill
-from support.network import Network, fetch_plugins
+from support.network import Network
+from support.network_case import NetworkCase
 from support.process import run, wait_until
 
 HTTPD = "mkdir -p /www; echo hello from $(hostname) > /www/index.html; httpd -f -p 80 -h /www"
@@ -22,52 +23,6 @@ HTTPD = "mkdir -p /www; echo hello from $(hostname) > /www/index.html; httpd -f 
 def get(address, port=80, path="/"):
     """A command that fetches a page; a static busybox's wget wants files of the C library."""
     return f"printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' | nc -w 20 {address} {port}"
-
-
-class NetworkCase(ContainerdCase):
-    """self.net is a network of the class; new containers get namespaces of it."""
-
-    plugins = False
-
-    @classmethod
-    def set_up_bed(cls):
-        plugins = fetch_plugins(Settings.root) if cls.plugins else None
-        cls.net = Network(cls.containerd.base, cls.containerd.token, plugins)
-        cls.addClassCleanup(cls.net.destroy)
-
-    @classmethod
-    def _finish(cls):
-        # The bed's namespaces are no leftovers.
-        if hasattr(cls, "net"):
-            if cls.containerd.process.poll() is None:
-                cls.containerd.remove_all()
-            cls.net.destroy()
-        super()._finish()
-
-    def new_namespace(self):
-        """A namespace of the class, which is no leftover."""
-        ns = self.net.new_namespace()
-        self.before = snapshot()
-        return ns
-
-    def in_namespace(self, ns):
-        return ["--with-ns", f"network:{self.net.path(ns)}"]
-
-    def run_in(self, ns, *lines, name=None, **options):
-        return self.containerd.run(name or self.name, self.shell(*lines), "--rm",
-                                   *self.in_namespace(ns), **options)
-
-    def start_in(self, ns, *lines, name=None):
-        self.containerd.run_detached(name or self.name, self.shell(*lines), *self.in_namespace(ns))
-
-    def inside(self, *lines, name=None):
-        # ctr would take the -c of "sh -c" for an option of its own.
-        return self.containerd.exec(name or self.name, ["script", "\n".join(lines)])
-
-    def wait_inside(self, command, text, seconds=30):
-        def there():
-            return text in self.inside(command).out
-        wait_until(there, seconds, lambda: f"{text!r} in {self.inside(command)}")
 
 
 class Veth(NetworkCase):
