@@ -3,7 +3,7 @@
 
 import unittest
 
-from support.case import core, only
+from support.case import only
 from support.network_case import NetworkCase
 from support.process import wait_until
 
@@ -56,7 +56,6 @@ class Routing(NetworkCase):
             self.assert_spread(line)
         self.assertEqual(self.net.state(ns), before)
 
-    @core
     def test_rules_and_their_tables_are_those_of_the_namespace(self):
         ns = self.two_ways(5)
         self.net.ip("address", "add", "203.0.113.1/32", "dev", "lo")

@@ -235,7 +235,14 @@ TEST_F(AgentTest, RefusesWhatMakesNoSense) {
   EXPECT_EQ(Signal("c1", "e1", 1000).error().code(), Code::kInvalidArgument);
   EXPECT_EQ(Do("CreateSandbox", agent::CreateSandboxRequest()).error().code(),
             Code::kAlreadyExists);
-  EXPECT_EQ(Do("GetIPTables", agent::GetIPTablesRequest()).error().code(), Code::kUnimplemented);
+  EXPECT_EQ(Do("SetPolicy", agent::GetIPTablesRequest()).error().code(), Code::kUnimplemented);
+}
+
+TEST_F(AgentTest, WithoutTheProgramsThereIsNoPacketFilterToSee) {
+  EXPECT_EQ(Do("GetIPTables", agent::GetIPTablesRequest()).error().code(),
+            Code::kFailedPrecondition);
+  EXPECT_EQ(Do("SetIPTables", agent::SetIPTablesRequest()).error().code(),
+            Code::kFailedPrecondition);
 }
 
 TEST_F(AgentTest, ContainersHaveANetworkOfTheirOwn) {

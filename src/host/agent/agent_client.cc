@@ -19,6 +19,8 @@ namespace {
 constexpr size_t kMaxResponse = 2 * AgentClient::kChunk;
 constexpr std::string_view kAgentService = "grpc.AgentService";
 constexpr std::string_view kHealthService = "grpc.Health";
+// Longer than the agent gives each of the programs that it runs one after the other.
+constexpr auto kFilterTimeout = std::chrono::minutes(2);
 constexpr std::chrono::milliseconds kKillTimeout = std::chrono::seconds(5);
 // Somebody waits in a system call for the answer.
 constexpr std::chrono::milliseconds kLookTimeout = std::chrono::seconds(5);
@@ -159,6 +161,40 @@ Result<void> AgentClient::AddNeighbors(const agent::ARPNeighbors& neighbors) {
   agent::AddARPNeighborsRequest request;
   *request.mutable_neighbors() = neighbors;
   return CallVoid("AddARPNeighbors", request);
+}
+
+Result<std::string> AgentClient::GetIpTables(bool ipv6) {
+  agent::GetIPTablesRequest request;
+  request.set_is_ipv6(ipv6);
+  auto response = client_->Call<agent::GetIPTablesResponse>(kAgentService, "GetIPTables", request,
+                                                            Deadline::After(kFilterTimeout));
+  if (!response) return std::unexpected(std::move(response).error());
+  return std::move(*response->mutable_data());
+}
+
+Result<void> AgentClient::SetIpTables(bool ipv6, const std::string& rules) {
+  agent::SetIPTablesRequest request;
+  request.set_is_ipv6(ipv6);
+  request.set_data(rules);
+  KATA_TRY(client_->Call<agent::SetIPTablesResponse>(kAgentService, "SetIPTables", request,
+                                                     Deadline::After(kFilterTimeout)));
+  return {};
+}
+
+Result<void> AgentClient::CopyFile(const std::string& path, std::string_view content, mode_t mode) {
+  size_t offset = 0;
+  do {
+    const std::string_view piece = content.substr(offset, kChunk);
+    agent::CopyFileRequest request;
+    request.set_path(path);
+    request.set_file_size(static_cast<int64_t>(content.size()));
+    request.set_file_mode(mode);
+    request.set_offset(static_cast<int64_t>(offset));
+    request.set_data(std::string(piece));
+    KATA_TRY(CallVoid("CopyFile", request));
+    offset += piece.size();
+  } while (offset < content.size());
+  return {};
 }
 
 Result<void> AgentClient::ListenForNames(const std::string& address) {

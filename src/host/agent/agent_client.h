@@ -8,11 +8,14 @@
 // Containers agent protocol, services grpc.AgentService and grpc.Health.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/deadline.h"
@@ -72,6 +75,13 @@ class AgentClient {
   Result<void> ReleaseInterface(const std::string& permanent_mac);
   Result<void> UpdateRoutes(const agent::Routes& routes);
   Result<void> AddNeighbors(const agent::ARPNeighbors& neighbors);
+  // Of the containers' namespace, as iptables-save and iptables-restore write and read it.
+  // Errors  kFailedPrecondition  our agent has not been given the programs yet
+  //         kInvalidArgument     not such text; nothing has changed
+  Result<std::string> GetIpTables(bool ipv6);
+  Result<void> SetIpTables(bool ipv6, const std::string& rules);
+  // A file of root's with these permissions, in pieces. The agent takes it in few places only.
+  Result<void> CopyFile(const std::string& path, std::string_view content, mode_t mode);
   // The guest's questions to a name server at `address` of its loopback go to NextName from then
   // on. kUnimplemented from an agent that is not ours.
   Result<void> ListenForNames(const std::string& address);

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/sandbox/guest_filter.h"
 #include "host/sandbox/phases.h"
 #include "oci/validate.h"
 #include "sys/process.h"
@@ -59,6 +60,22 @@ Result<void> Sandbox::FindAlive(const std::string& container_id) const {
 }
 
 void Sandbox::FollowNetwork() { LogIfFailed(Explained(machine_.SyncNetwork())); }
+
+Result<std::string> Sandbox::IpTables(bool ipv6) {
+  if (!machine_.booted() || !machine_.alive()) {
+    return Fail(Code::kFailedPrecondition, "the sandbox has ended");
+  }
+  const std::lock_guard lock(filter_mutex_);
+  return Explained(ReadFilter(machine_.agent(), FilterFolder(machine_.config()), ipv6));
+}
+
+Result<void> Sandbox::SetIpTables(bool ipv6, const std::string& rules) {
+  if (!machine_.booted() || !machine_.alive()) {
+    return Fail(Code::kFailedPrecondition, "the sandbox has ended");
+  }
+  const std::lock_guard lock(filter_mutex_);
+  return Explained(WriteFilter(machine_.agent(), FilterFolder(machine_.config()), ipv6, rules));
+}
 
 bool Sandbox::HasContainers() const {
   const std::lock_guard lock(mutex_);

@@ -115,6 +115,12 @@ class Sandbox {
   // Makes the guest's network what the namespace has now. Errors are logged.
   void FollowNetwork();
 
+  // The packet filter of the containers, as iptables-save writes and iptables-restore reads it.
+  // Errors  kInvalidArgument     not such text; nothing has changed
+  //         kFailedPrecondition  no machine runs
+  Result<std::string> IpTables(bool ipv6);
+  Result<void> SetIpTables(bool ipv6, const std::string& rules);
+
   bool HasContainers() const;
   // Ends everything, whatever state it is in. Blocks until nothing is left.
   void Shutdown();
@@ -159,7 +165,8 @@ class Sandbox {
   const Observer observer_;
   Machine machine_;
 
-  std::mutex boot_mutex_;  // one container at a time boots the machine
+  std::mutex boot_mutex_;    // one container at a time boots the machine
+  std::mutex filter_mutex_;  // one call about the packet filter at a time
 
   mutable std::mutex mutex_;  // guards what follows
   std::map<std::string, std::shared_ptr<Container>> containers_;

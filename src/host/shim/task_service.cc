@@ -20,6 +20,7 @@ namespace {
 
 constexpr size_t kMaxShownCommand = 1024;
 constexpr size_t kMaxShownWord = 64;
+constexpr const char* kSandboxService = "kata.cpp.v1.Sandbox";
 constexpr const char* kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
 
 task::Status StatusOf(const sandbox::ProcessView& view) {
@@ -123,21 +124,26 @@ sandbox::Observer TaskService::MakeObserver() {
 template <class Request, class Response>
 void TaskService::Handle(ttrpc::Server& server, const std::string& method,
                          Result<Response> (TaskService::*call)(const Request&)) {
-  for (const char* service : kServices) {
-    server.Handle<Request>(
-        service, method,
-        [this, call, method](ttrpc::CallContext, Request request, ttrpc::Responder responder) {
-          pool_.Run([this, call, method, request = std::move(request),
-                     responder = std::move(responder)]() mutable {
-            Result<Response> response = (this->*call)(request);
-            if (response) return responder.Reply(*response);
-            log::Info("call refused", {{"method", method},
-                                       {"code", CodeName(response.error().code())},
-                                       {"error", response.error().message()}});
-            responder.Fail(std::move(response).error());
-          });
+  for (const char* service : kServices) HandleIn(server, service, method, call);
+}
+
+template <class Request, class Response>
+void TaskService::HandleIn(ttrpc::Server& server, const std::string& service,
+                           const std::string& method,
+                           Result<Response> (TaskService::*call)(const Request&)) {
+  server.Handle<Request>(
+      service, method,
+      [this, call, method](ttrpc::CallContext, Request request, ttrpc::Responder responder) {
+        pool_.Run([this, call, method, request = std::move(request),
+                   responder = std::move(responder)]() mutable {
+          Result<Response> response = (this->*call)(request);
+          if (response) return responder.Reply(*response);
+          log::Info("call refused", {{"method", method},
+                                     {"code", CodeName(response.error().code())},
+                                     {"error", response.error().message()}});
+          responder.Fail(std::move(response).error());
         });
-  }
+      });
 }
 
 void TaskService::Register(ttrpc::Server& server) {
@@ -156,6 +162,8 @@ void TaskService::Register(ttrpc::Server& server) {
   Handle(server, "Update", &TaskService::Update);
   Handle(server, "Stats", &TaskService::Stats);
   Handle(server, "Connect", &TaskService::Connect);
+  HandleIn(server, kSandboxService, "GetIPTables", &TaskService::GetIpTables);
+  HandleIn(server, kSandboxService, "SetIPTables", &TaskService::SetIpTables);
   for (const char* service : kServices) {
     server.Handle<task::WaitRequest>(
         service, "Wait", [this](auto... arguments) { HandleWait(std::move(arguments)...); });
@@ -182,6 +190,19 @@ Result<task::StateResponse> TaskService::State(const task::StateRequest& request
     *response.mutable_exited_at() = ToTimestamp(view.exit.at);
   }
   return response;
+}
+
+Result<agent::GetIPTablesResponse> TaskService::GetIpTables(
+    const agent::GetIPTablesRequest& request) {
+  agent::GetIPTablesResponse response;
+  response.set_data(KATA_TRY(sandbox_.IpTables(request.is_ipv6())));
+  return response;
+}
+
+Result<agent::SetIPTablesResponse> TaskService::SetIpTables(
+    const agent::SetIPTablesRequest& request) {
+  KATA_TRY(sandbox_.SetIpTables(request.is_ipv6(), request.data()));
+  return agent::SetIPTablesResponse();
 }
 
 Result<config::Loaded> TaskService::LoadConfig(const task::CreateTaskRequest& request) {

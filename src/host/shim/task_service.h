@@ -4,6 +4,8 @@
 //
 // Serves "containerd.task.v2.Task" and "containerd.task.v3.Task", which have the same 17 methods
 // and messages. A call runs on a pool thread; Wait keeps its responder until the process ends.
+// Beside it there is our own "kata.cpp.v1.Sandbox", for kata-runtime: GetIPTables and SetIPTables,
+// with the messages that the agent has for them.
 // Tells containerd of everything that happens, in the order that it documents: created before
 // started, exec added before exec started, started before exited, exited before deleted.
 // Basis: containerd runtime v2 README.
@@ -18,6 +20,7 @@
 #include "host/shim/daemon.h"
 #include "host/shim/events.h"
 #include "host/shim/idle_end.h"
+#include "proto/agent.pb.h"
 #include "proto/task.pb.h"
 #include "proto/wellknown.pb.h"
 #include "sys/event_loop.h"
@@ -42,6 +45,9 @@ class TaskService {
   template <class Request, class Response>
   void Handle(ttrpc::Server& server, const std::string& method,
               Result<Response> (TaskService::*call)(const Request&));
+  template <class Request, class Response>
+  void HandleIn(ttrpc::Server& server, const std::string& service, const std::string& method,
+                Result<Response> (TaskService::*call)(const Request&));
   void HandleWait(ttrpc::CallContext context, task::WaitRequest request,
                   ttrpc::Responder responder);
   void HandleShutdown(ttrpc::CallContext context, task::ShutdownRequest request,
@@ -62,6 +68,8 @@ class TaskService {
   Result<wellknown::Empty> Update(const task::UpdateTaskRequest& request);
   Result<task::StatsResponse> Stats(const task::StatsRequest& request);
   Result<task::ConnectResponse> Connect(const task::ConnectRequest& request);
+  Result<agent::GetIPTablesResponse> GetIpTables(const agent::GetIPTablesRequest& request);
+  Result<agent::SetIPTablesResponse> SetIpTables(const agent::SetIPTablesRequest& request);
 
   // Ends what there is. On a pool thread.
   void ShutDown();

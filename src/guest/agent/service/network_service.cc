@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Methods about the containers' network.
+#include <functional>
 #include <memory>
+#include <string>
 
+#include "guest/agent/apart.h"
+#include "guest/agent/network/iptables.h"
 #include "guest/agent/service/services.h"
 #include "proto/guest.pb.h"
 
@@ -43,6 +47,49 @@ void HandleNetwork(ttrpc::Server& server, Agent& agent, const char* service, con
         const auto network = agent.network();
         if (!network) return responder.Fail(network.error());
         Answer(responder, handler(**network, request));
+      });
+}
+
+// Does `work(iptables)` in a process of its own and answers with `answer(text)`.
+void WithIpTables(Agent& agent, bool ipv6, Responder responder,
+                  const std::function<Result<std::string>(const IpTables&)>& work,
+                  void (*answer)(Responder& responder, std::string text)) {
+  const auto network = agent.network();
+  if (!network) return responder.Fail(network.error());
+  const IpTables tables{.network_namespace = (*network)->fd(), .ipv6 = ipv6};
+  const auto shared = std::make_shared<Responder>(std::move(responder));
+  const auto begun = RunApart(
+      agent.loop(), [&] { return work(tables); },
+      [shared, answer](Result<std::string> result) {
+        if (!result) return shared->Fail(std::move(result).error());
+        answer(*shared, *std::move(result));
+      });
+  if (!begun) shared->Fail(begun.error());
+}
+
+void RegisterIpTables(ttrpc::Server& server, Agent& agent) {
+  server.Handle<agent::GetIPTablesRequest>(
+      kAgentService, "GetIPTables",
+      [&agent](CallContext, const agent::GetIPTablesRequest& request, Responder responder) {
+        WithIpTables(
+            agent, request.is_ipv6(), std::move(responder),
+            [](const IpTables& tables) { return tables.Save(); },
+            [](Responder& to, std::string text) {
+              agent::GetIPTablesResponse response;
+              response.set_data(std::move(text));
+              to.Reply(response);
+            });
+      });
+  server.Handle<agent::SetIPTablesRequest>(
+      kAgentService, "SetIPTables",
+      [&agent](CallContext, const agent::SetIPTablesRequest& request, Responder responder) {
+        WithIpTables(
+            agent, request.is_ipv6(), std::move(responder),
+            [&request](const IpTables& tables) -> Result<std::string> {
+              KATA_TRY(tables.Restore(request.data()));
+              return std::string();
+            },
+            [](Responder& to, std::string) { to.Reply(agent::SetIPTablesResponse()); });
       });
 }
 
@@ -99,6 +146,7 @@ void RegisterNetworkMethods(ttrpc::Server& server, Agent& agent) {
       [](GuestNetwork& network, const ReleaseInterfaceRequest& request) {
         return network.Release(request.permanent_hw_addr());
       });
+  RegisterIpTables(server, agent);
   RegisterNames(server, agent);
 }
 

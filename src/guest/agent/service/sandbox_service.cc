@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "guest/agent/copy_file.h"
+#include "guest/agent/network/iptables.h"
 #include "guest/agent/service/services.h"
 #include "sys/mounts.h"
 
@@ -75,8 +76,10 @@ void RegisterSandboxMethods(ttrpc::Server& server, Agent& agent) {
       server, kAgentService, "RemoveStaleVirtiofsShareMounts",
       [](const agent::RemoveStaleVirtiofsShareMountsRequest&) { return TouchSharedMounts(); });
   HandleNow<agent::CopyFileRequest>(
-      server, kAgentService, "CopyFile",
-      [](const agent::CopyFileRequest& request) { return CopyFile(kSharedDir, request); });
+      server, kAgentService, "CopyFile", [](const agent::CopyFileRequest& request) {
+        const bool program = request.path().starts_with(IpTables::kDir);
+        return CopyFile(program ? IpTables::kDir : kSharedDir, request);
+      });
 }
 
 }  // namespace kata::guest

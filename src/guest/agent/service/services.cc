@@ -14,16 +14,11 @@ struct Missing {
   std::string_view reason;
 };
 
-constexpr std::string_view kNoIpTables =
-    "this guest has no iptables-save and iptables-restore; a container with NET_ADMIN can use its "
-    "own";
 constexpr std::string_view kNoMemAgent = "this agent has no memory agent";
 constexpr std::string_view kNoSwap = "this agent does not swap";
 
 constexpr std::array kMissing = {
     Missing{"GetDiagnosticData", "this agent keeps no diagnostic data"},
-    Missing{"GetIPTables", kNoIpTables},
-    Missing{"SetIPTables", kNoIpTables},
     Missing{"MemAgentMemcgSet", kNoMemAgent},
     Missing{"MemAgentCompactSet", kNoMemAgent},
     Missing{"AddSwap", kNoSwap},

@@ -48,6 +48,7 @@ extern const Command kDelete;
 extern const Command kEvents;
 extern const Command kExec;
 extern const Command kFeatures;
+extern const Command kIpTables;
 extern const Command kKill;
 extern const Command kList;
 extern const Command kPause;

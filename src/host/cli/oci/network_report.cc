@@ -1,35 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/cli/oci/network_report.h"
 
-#include <dirent.h>
-
 #include <algorithm>
 #include <array>
-#include <memory>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "host/cli/oci/sandbox_lookup.h"
 #include "sys/netns.h"
 
 namespace kata::cli::oci {
 namespace {
 
 using nlohmann::ordered_json;
-
-Result<sandbox::SandboxRecord> FindRecord(const std::string& id, const std::string& records) {
-  if (auto record = sandbox::LoadRecord(id, records)) return record;
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(records.c_str()), ::closedir);
-  while (const dirent* entry = dir ? ::readdir(dir.get()) : nullptr) {
-    if (entry->d_name[0] == '.') continue;
-    auto record = sandbox::LoadRecord(entry->d_name, records);
-    if (record && std::ranges::find(record->containers, id) != record->containers.end()) {
-      return record;
-    }
-  }
-  return Fail(Code::kNotFound, fmt::format("container \"{}\" does not exist", id));
-}
 
 // By its path, or as the one in which the VMM lives.
 Result<sys::UniqueFd> OpenNamespaceOf(const sandbox::NetworkEntry& entry,

@@ -50,6 +50,14 @@ class Shim {
     return client_->Call<Response>("containerd.task.v2.Task", method, request, deadline);
   }
 
+  // The same of our own service "kata.cpp.v1.Sandbox".
+  template <class Response>
+  Result<Response> CallSandbox(std::string_view method,
+                               const google::protobuf::MessageLite& request) {
+    return client_->Call<Response>("kata.cpp.v1.Sandbox", method, request,
+                                   Deadline::After(kPatience));
+  }
+
   // How the container's first process is.
   Result<task::StateResponse> State(const std::string& id);
   Result<void> Kill(const std::string& id, uint32_t signal, bool all);

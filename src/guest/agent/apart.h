@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// guest/agent/apart.h - work that blocks, in a process of its own, so that the agent does not.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "sys/event_loop.h"
+
+namespace kata::guest {
+
+// Forks a child that does `work` and gives its result to `done`, on the loop's thread. The work
+// must end by itself; its child processes are its own to wait for. A child that dies has failed
+// with kInternal. At most 4 MiB come back.
+//
+// Errors  of the fork; then `done` is not called
+Result<void> RunApart(sys::EventLoop& loop, const std::function<Result<std::string>()>& work,
+                      std::move_only_function<void(Result<std::string>)> done);
+
+}  // namespace kata::guest
