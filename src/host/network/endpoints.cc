@@ -89,6 +89,19 @@ bool IsTapName(const std::string& name) {
   return !number.empty() && number.find_first_not_of("0123456789") == std::string::npos;
 }
 
+Result<void> CheckEndpoint(const Endpoint& endpoint) {
+  // The kernel hands what comes in for it to the namespace's IP layer, past every hook on the
+  // interface. In mode l3 it is a frame of the interface first.
+  if (endpoint.link.kind == "ipvlan" && endpoint.link.sub_kind == "l3s") {
+    return Fail(
+        Code::kFailedPrecondition,
+        fmt::format("interface \"{}\" is an ipvlan of mode l3s, whose packets never reach a "
+                    "virtual machine; make it with mode l3 or l2",
+                    endpoint.link.name));
+  }
+  return {};
+}
+
 NamespaceView ViewOf(const NamespaceContents& contents) {
   NamespaceView view;
   for (const sys::Link& link : contents.links) {

@@ -37,6 +37,10 @@ struct NamespaceView {
   std::vector<std::string> notes;
 };
 
+// Whether frames of the endpoint can be led to a machine at all.
+// Errors  kFailedPrecondition  says what to change
+Result<void> CheckEndpoint(const Endpoint& endpoint);
+
 // What a namespace has.
 struct NamespaceContents {
   std::vector<sys::Link> links;

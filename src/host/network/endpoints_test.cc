@@ -153,6 +153,20 @@ TEST(Endpoints, OnlyNeighborsThatSomebodyEnteredAreTaken) {
   EXPECT_EQ(view.endpoints[0].neighbors[0].address.Text(), "10.0.0.7");
 }
 
+TEST(Endpoints, WhatCannotBeConnectedIsRefusedWithTheRemedy) {
+  Endpoint endpoint{.link = Ethernet(2, "eth0", "ipvlan"), .addresses = {}, .neighbors = {}};
+  for (const char* mode : {"l2", "l3"}) {
+    endpoint.link.sub_kind = mode;
+    EXPECT_TRUE(CheckEndpoint(endpoint)) << mode;
+  }
+  endpoint.link.sub_kind = "l3s";
+  const auto refused = CheckEndpoint(endpoint);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(refused.error().message(), HasSubstr("\"eth0\" is an ipvlan of mode l3s"));
+  EXPECT_THAT(refused.error().message(), HasSubstr("mode l3 or l2"));
+}
+
 TEST(TapNames, AreKnownAgain) {
   EXPECT_EQ(TapName(3), "tap3_kata");
   EXPECT_TRUE(IsTapName("tap0_kata"));

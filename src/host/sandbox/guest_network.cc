@@ -94,6 +94,12 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
   save_ = std::move(save);
   std::vector<hypervisor::Nic> nics;
   const network::NamespaceView view = KATA_TRY(network::Discover(socket_));
+  // Before anything boots in vain.
+  if (options_.model != network::Model::kNone) {
+    for (const network::Endpoint& endpoint : view.endpoints) {
+      KATA_TRY(network::CheckEndpoint(endpoint));
+    }
+  }
   const size_t count = network::NicsAtBoot(view, options_.model, kMostNicsAtBoot);
   std::vector<sys::MacAddress> macs;
   for (const network::Endpoint& endpoint : view.endpoints) {
@@ -195,6 +201,7 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
 Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
                                    const network::Endpoint& endpoint, network::Model model,
                                    hypervisor::Hypervisor& vm) {
+  KATA_TRY(network::CheckEndpoint(endpoint));
   if (!step.nic) return Plug(step.tap, endpoint, model, vm);
   Card& card = cards_[*step.nic];
   card.joint = {.interface = endpoint.link.name,
