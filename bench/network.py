@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a container's network costs: TCP into a guest through our path, and through a bare tap.
+"""What a container's network costs: through our path, through a bare tap, and with runc.
 
-Both guests are alike. One has a veth on a bridge, which is how Docker and CNI connect; the other has a
-tap that leads straight to the sender, which is the best that the VMM can do.
+Three containers serve the same. One in a VM and one of runc have a veth on a bridge, which is how Docker
+and CNI connect; the other VM has a tap that leads straight to the client, which is the best that the VMM
+can do. The clients take turns, so that what else the machine does falls on all three.
 """
 
 import os
+import re
 import signal
 import statistics
 import sys
@@ -13,7 +15,8 @@ import sys
 from support.network import Network
 
 PORT = 5001
-SERVER = f"while :; do nc -l -p {PORT} >/dev/null; done"
+SERVER = (f"mkdir -p /www; echo hello > /www/index.html; httpd -p 80 -h /www; "
+          f"while :; do nc -l -p {PORT} >/dev/null; done")
 # Prints the MiB/s of a connection over some seconds.
 SENDER = """
 import socket, sys, time
@@ -29,49 +32,117 @@ while time.monotonic() < begin + seconds:
     sent += s.send(data)
 print(sent / (time.monotonic() - begin) / 2**20)
 """ % PORT
+REQUESTS = 50  # one after the other, each a curl
+CONNECTIONS = 8  # at a time
 
 
-def throughput(net, ns, peer, seconds):
-    done = net.run("python3", "-c", SENDER, peer, seconds, ns=ns, timeout=120)
-    if done.code != 0:
-        raise SystemExit(f"kata-bench: {done}")
-    return float(done.out)
+class Client:
+    """What talks to one of the containers: from the namespace `ns` to the address `peer`."""
+
+    def __init__(self, net, ns, peer, wrk):
+        self.net, self.ns, self.peer, self.wrk = net, ns, peer, wrk
+
+    def run(self, *command):
+        done = self.net.run(*command, ns=self.ns, timeout=300)
+        if done.code != 0:
+            raise SystemExit(f"kata-bench: {done}")
+        return done.out
+
+    def throughput(self, seconds):
+        return float(self.run("python3", "-c", SENDER, self.peer, seconds))
+
+    def request_rate(self, seconds):
+        """(requests a second, median latency in ms) of connections that wrk keeps busy."""
+        out = self.run(*self.wrk, "-t", 1, "-c", CONNECTIONS, "-d", f"{seconds}s", "--latency",
+                       f"http://{self.peer}/")
+        value, unit = re.search(r"50%\s+([\d.]+)(us|ms|s)\b", out).groups()
+        scale = {"us": 0.001, "ms": 1, "s": 1000}[unit]
+        return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), float(value) * scale
+
+    def latency(self):
+        """Median ms of requests by a curl each, connection included."""
+        # curl starts once: what is measured is the network, not the start of a program.
+        out = self.run("curl", "-sS", "--no-keepalive", "-H", "Connection: close", "-w",
+                       "time %{time_total}\n", *[f"http://{self.peer}/"] * REQUESTS)
+        return 1000 * statistics.median(map(float, re.findall(r"time ([\d.]+)", out)))
 
 
 def start(bed, net, ns, name):
     bed.run_detached(name, ["sh", "-c", SERVER], "--with-ns", f"network:{net.path(ns)}")
 
 
-def measure(bed, runtime, runs, seconds=4):
-    """{figure: MiB/s or ratio}; `bed` is a running containerd with the image."""
-    bed.runtime = runtime
+def give_tap(net):
+    ns = net.new_namespace()
+    net.ip("tuntap", "add", "eth0", "mode", "tap", "vnet_hdr", ns=ns)
+    net.ip("address", "add", "192.0.2.2/24", "dev", "eth0", ns=ns)
+    net.ip("link", "set", "eth0", "up", ns=ns)
+    return ns
+
+
+def give_veth(net, number):
+    ns = net.new_namespace()
+    net.add_veth(ns, number)
+    return ns
+
+
+def rounds(clients, runs, seconds):
+    """{(client, figure): [a number of each run]}"""
+    figures = {}
+    for _ in range(runs):
+        for name, client in clients.items():
+            rate, busy = client.request_rate(seconds)
+            for figure, value in (("tcp", client.throughput(seconds)), ("rate", rate),
+                                  ("busy", busy), ("latency", client.latency())):
+                figures.setdefault((name, figure), []).append(value)
+            print(".", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return {key: statistics.median(values) for key, values in figures.items()}
+
+
+def report(figures):
+    """The medians with their units in their names, and the ratios in which more is better."""
+    rows = {}
+    for figure, title, digits in (("tcp", "tcp_into_guest{}_mib_s", 1),
+                                  ("rate", "http_requests{}_per_s", 1),
+                                  ("busy", "http_busy_median{}_ms", 2),
+                                  ("latency", "http_single_median{}_ms", 2)):
+        ours = figures["veth", figure]
+        for name, word in (("veth", ""), ("tap", "_bare_tap"), ("runc", "_runc")):
+            rows[title.format(word)] = round(figures[name, figure], digits)
+        for name, word in (("tap", "bare_tap"), ("runc", "runc")):
+            other = figures[name, figure]
+            less_is_better = figure in ("busy", "latency")
+            ratio = other / ours if less_is_better else ours / other
+            rows[f"{figure}_ratio_to_{word}"] = round(ratio, 2)
+    return rows
+
+
+def measure(bed, kata, runc, wrk, runs, seconds=4):
+    """{figure: number}; `bed` is a running containerd with the image, `wrk` how to call that program."""
     net = Network(bed.base, bed.token)
     try:
-        veth, tap = net.new_namespace(), net.new_namespace()
-        net.add_veth(veth, 2)
-        start(bed, net, veth, "net-veth")
-        net.ip("tuntap", "add", "eth0", "mode", "tap", "vnet_hdr", ns=tap)
-        net.ip("address", "add", "192.0.2.2/24", "dev", "eth0", ns=tap)
-        net.ip("link", "set", "eth0", "up", ns=tap)
+        bed.runtime = kata
+        start(bed, net, give_veth(net, 2), "net-veth")
+        tap = give_tap(net)
         start(bed, net, tap, "net-tap")
+        bed.runtime = runc
+        start(bed, net, give_veth(net, 3), "net-runc")
         # The interface changes sides: the shim must not follow that.
-        shim = runtime.shim_pid(bed, "net-tap")
+        shim = kata.shim_pid(bed, "net-tap")
         os.kill(shim, signal.SIGSTOP)
         try:
             net.ip("address", "flush", "dev", "eth0", ns=tap)
             net.ip("address", "add", "192.0.2.1/24", "dev", "eth0", ns=tap)
-            rates = {"veth": [], "tap": []}
-            for _ in range(runs):
-                rates["veth"].append(throughput(net, None, "10.88.0.2", seconds))
-                rates["tap"].append(throughput(net, tap, "192.0.2.2", seconds))
-                print(".", end="", file=sys.stderr, flush=True)
+            clients = {"veth": Client(net, None, "10.88.0.2", wrk),
+                       "tap": Client(net, tap, "192.0.2.2", wrk),
+                       "runc": Client(net, None, "10.88.0.3", wrk)}
+            for client in clients.values():
+                net.answers(f"http://{client.peer}/", ns=client.ns)
+            figures = rounds(clients, runs, seconds)
         finally:
             os.kill(shim, signal.SIGCONT)
-        print(file=sys.stderr)
-        for name in ("net-veth", "net-tap"):
+        for name in ("net-veth", "net-tap", "net-runc"):
             bed.remove(name)
     finally:
         net.destroy()
-    ours, bare = (statistics.median(rates[name]) for name in ("veth", "tap"))
-    return {"tcp_into_guest_mib_s": round(ours, 1), "tcp_into_guest_bare_tap_mib_s": round(bare, 1),
-            "tcp_ratio_to_bare_tap": round(ours / bare, 2)}
+    return report(figures)

@@ -32,6 +32,12 @@ Result<UniqueFd> OpenTunDevice() {
                             "tun (modprobe tun)",
                             kTunDevice));
   }
+  if (!fd && fd.error().code() == Code::kPermissionDenied) {
+    return Fail(
+        Code::kPermissionDenied,
+        fmt::format("{}: not permitted; allow the runtime's control group the device 10:200",
+                    kTunDevice));
+  }
   return fd;
 }
 
@@ -46,6 +52,12 @@ Result<void> BindQueue(int fd, const std::string& name, short flags) {
   if (errno == EBUSY && (flags & IFF_TUN_EXCL) != 0) {
     return Fail(Code::kAlreadyExists,
                 fmt::format("tap \"{}\": an interface of this name exists", name));
+  }
+  if (errno == EPERM) {
+    return Fail(Code::kPermissionDenied,
+                fmt::format("tap \"{}\": not permitted; the runtime needs CAP_NET_ADMIN over the "
+                            "network namespace",
+                            name));
   }
   if (errno == EBUSY) {
     return Fail(Code::kUnavailable, fmt::format("tap \"{}\": another program uses it", name));

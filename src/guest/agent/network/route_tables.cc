@@ -136,8 +136,9 @@ Result<void> RouteTables::RemoveRules(sys::NetlinkSocket& socket,
 Result<void> RouteTables::AddRules(sys::NetlinkSocket& socket,
                                    const std::vector<sys::RoutingRule>& wanted) {
   for (const sys::RoutingRule& rule : wanted) {
+    if (std::ranges::find(*rules_, rule) != rules_->end()) continue;
     KATA_TRY_WITHIN(fmt::format("rule {}", rule.priority), sys::AddRule(socket, rule));
-    if (std::ranges::find(*rules_, rule) == rules_->end()) rules_->push_back(rule);
+    rules_->push_back(rule);
   }
   return {};
 }
