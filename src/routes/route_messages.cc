@@ -21,14 +21,6 @@ std::unexpected<Error> Bad(std::string_view what, std::string_view text) {
   return Fail(Code::kInvalidArgument, fmt::format("{} \"{}\"", what, text));
 }
 
-// Absent where `text` is empty.
-Result<std::optional<sys::IpAddress>> ReadOptional(std::string_view what, const std::string& text) {
-  if (text.empty()) return std::optional<sys::IpAddress>();
-  auto address = sys::IpAddress::Parse(text);
-  if (!address) return Bad(what, text);
-  return address;
-}
-
 // 0 where `device` is empty.
 Result<int> LinkOf(const std::string& device, const LinksByName& links, const std::string& route) {
   if (device.empty()) return 0;
@@ -45,7 +37,7 @@ Result<void> ReadNextHops(const types::Route& route, const LinksByName& links, s
   for (const types::NextHop& hop : route.next_hops()) {
     const uint32_t weight = hop.weight() == 0 ? 1 : hop.weight();
     if (weight > kMaxWeight) return Bad("weight", std::to_string(weight));
-    value->next_hops.push_back({.gateway = KATA_TRY(ReadOptional("gateway", hop.gateway())),
+    value->next_hops.push_back({.gateway = KATA_TRY(ReadAddress("gateway", hop.gateway())),
                                 .link = KATA_TRY(LinkOf(hop.device(), links, route.dest())),
                                 .flags = hop.flags() & RTNH_F_ONLINK,
                                 .weight = weight});
@@ -68,11 +60,18 @@ types::IPFamily FamilyOf(const sys::IpAddress& address) {
   return address.family == AF_INET6 ? types::v6 : types::v4;
 }
 
+Result<std::optional<sys::IpAddress>> ReadAddress(std::string_view what, const std::string& text) {
+  if (text.empty()) return std::optional<sys::IpAddress>();
+  auto address = sys::IpAddress::Parse(text);
+  if (!address) return Bad(what, text);
+  return address;
+}
+
 Result<sys::Route> ReadRoute(const types::Route& route, const LinksByName& links) {
   sys::Route value;
   // Upstream's hosts send "10.0.0.2/0" for a preferred source.
   value.source =
-      KATA_TRY(ReadOptional("source", route.source().substr(0, route.source().find('/'))));
+      KATA_TRY(ReadAddress("source", route.source().substr(0, route.source().find('/'))));
   if (route.dest().empty()) {
     const bool ipv6 = route.family() == types::v6;
     value.destination.address.family = ipv6 ? AF_INET6 : AF_INET;
@@ -95,7 +94,7 @@ Result<sys::Route> ReadRoute(const types::Route& route, const LinksByName& links
     KATA_TRY(ReadNextHops(route, links, &value));
     return value;
   }
-  value.gateway = KATA_TRY(ReadOptional("gateway", route.gateway()));
+  value.gateway = KATA_TRY(ReadAddress("gateway", route.gateway()));
   value.link = KATA_TRY(LinkOf(route.device(), links, route.dest()));
   value.flags = route.flags() & RTNH_F_ONLINK;
   return value;

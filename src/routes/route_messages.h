@@ -6,7 +6,9 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "proto/types.pb.h"
@@ -29,6 +31,9 @@ bool HasNames(const sys::Route& route, const NamesByLink& names);
 // Links that are not in `names` stay empty.
 void FillRoute(const sys::Route& route, const NamesByLink& names, types::Route* message);
 
+// Absent where `text` is empty; `what` is for the error's words.
+// Errors  kInvalidArgument
+Result<std::optional<sys::IpAddress>> ReadAddress(std::string_view what, const std::string& text);
 types::IPFamily FamilyOf(const sys::IpAddress& address);
 
 }  // namespace kata::routes

@@ -7,14 +7,12 @@ The namespaces and the bridge are the tests' own; see support/network.py.
 import json
 import os
 import re
-import secrets
 import signal
 import unittest
 
 from support.case import core, only, snapshot
 from support.containerd import kill
-from support.network import Network
-from support.network_case import NetworkCase
+from support.network_case import EarlyNetworkCase, NetworkCase
 from support.process import run, wait_until
 
 HTTPD = "mkdir -p /www; echo hello from $(hostname) > /www/index.html; httpd -f -p 80 -h /www"
@@ -349,21 +347,9 @@ class Faults(NetworkCase):
 
 
 @only("kata", "a machine without /dev/net/tun")
-class NoTun(NetworkCase):
+class NoTun(EarlyNetworkCase):
+    number = 61
     prelude = "mount -t tmpfs none /dev/net"
-
-    @classmethod
-    def setUpClass(cls):
-        # containerd's mount namespace has what was there before it.
-        cls.net = Network("/tmp", secrets.token_hex(4))
-        cls.addClassCleanup(cls.net.destroy)
-        cls.ns = cls.net.new_namespace()
-        cls.net.add_veth(cls.ns, 61)
-        super().setUpClass()
-
-    @classmethod
-    def set_up_bed(cls):
-        pass
 
     def test_it_is_named_with_the_remedy(self):
         before = self.net.state(self.ns)

@@ -2,13 +2,11 @@
 """Networks that are not as they should be: things that vanish, are doubled, or are not allowed."""
 
 import json
-import secrets
 import threading
 import unittest
 
 from support.case import only
-from support.network import Network
-from support.network_case import NetworkCase
+from support.network_case import EarlyNetworkCase, NetworkCase
 from support.process import wait_until
 
 
@@ -71,21 +69,9 @@ class Doubled(NetworkCase):
 
 
 @only("kata", "runc needs no tap")
-class NotAllowed(NetworkCase):
+class NotAllowed(EarlyNetworkCase):
+    number = 205
     prelude = 'set -- setpriv --bounding-set=-net_admin "$@"'
-
-    @classmethod
-    def setUpClass(cls):
-        # containerd's mount namespace has what was there before it.
-        cls.net = Network("/tmp", secrets.token_hex(4))
-        cls.addClassCleanup(cls.net.destroy)
-        cls.ns = cls.net.new_namespace()
-        cls.net.add_veth(cls.ns, 205)
-        super().setUpClass()
-
-    @classmethod
-    def set_up_bed(cls):
-        pass
 
     def test_without_net_admin_the_error_says_so(self):
         before = self.net.state(self.ns)

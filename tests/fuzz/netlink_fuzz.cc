@@ -8,6 +8,7 @@
 
 #include "fuzz_support.h"
 #include "sys/netlink_message.h"
+#include "sys/routing_rule.h"
 #include "sys/rtnetlink.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -25,6 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)kata::sys::ParseAddress(**message);
     (void)kata::sys::ParseRoute(**message);
     (void)kata::sys::ParseNeighbor(**message);
+    (void)kata::sys::ParseRule(**message);
     for (uint16_t type = 0; type < 64; ++type) {
       const auto payload = kata::sys::Attributes(body).Find(type);
       Check(!payload || (payload->data() >= body.data() &&

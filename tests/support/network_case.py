@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The base of tests about containers in network namespaces."""
 
+import secrets
+
 from .case import ContainerdCase, Settings, snapshot
 from .network import Network, fetch_plugins
 from .process import wait_until
@@ -50,3 +52,22 @@ class NetworkCase(ContainerdCase):
         def there():
             return text in self.inside(command).out
         wait_until(there, seconds, lambda: f"{text!r} in {self.inside(command)}")
+
+
+class EarlyNetworkCase(NetworkCase):
+    """For a containerd with a prelude: self.ns, with eth0 of this number, is there before it, since its
+    mount namespace has what was there before it."""
+
+    number = 0
+
+    @classmethod
+    def setUpClass(cls):
+        cls.net = Network("/tmp", secrets.token_hex(4))
+        cls.addClassCleanup(cls.net.destroy)
+        cls.ns = cls.net.new_namespace()
+        cls.net.add_veth(cls.ns, cls.number)
+        super().setUpClass()
+
+    @classmethod
+    def set_up_bed(cls):
+        pass

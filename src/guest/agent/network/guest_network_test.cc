@@ -3,6 +3,8 @@
 // Needs root: ends of veth pairs stand for a guest's network devices.
 #include "guest/agent/network/guest_network.h"
 
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 
 #include <gmock/gmock.h>
@@ -185,6 +187,35 @@ TEST_F(GuestNetworkTest, TablesAndRulesAreReplaced) {
   wrong.add_rules()->set_from("x");
   EXPECT_EQ(network_->UpdateRoutes(wrong).error().code(), Code::kInvalidArgument);
   EXPECT_EQ(network_->Routes()->SerializeAsString(), before.SerializeAsString());
+}
+
+TEST_F(GuestNetworkTest, WhatContainersRouteThemselvesStays) {
+  Plug("dev0", kMac);
+  ASSERT_TRUE(network_->Update(Wanted("eth0", kMac, {"10.5.0.2/24"})));
+  agent::Routes routes = *network_->Routes();
+  routes.set_complete(true);
+  ASSERT_TRUE(network_->UpdateRoutes(routes));
+  sys::RoutingRule own;
+  own.family = AF_INET;
+  own.priority = 77;
+  own.action = FR_ACT_TO_TBL;
+  own.table = 77;
+  sys::Route way{.destination = *sys::IpPrefix::Parse("10.77.0.0/16"),
+                 .gateway = sys::IpAddress::Parse("10.5.0.1"),
+                 .table = 77,
+                 .type = RTN_UNICAST,
+                 .protocol = RTPROT_BOOT};
+  ASSERT_TRUE(network_->Within([&] {
+    auto socket = sys::NetlinkSocket::Open();
+    ASSERT_TRUE(socket);
+    EXPECT_TRUE(sys::AddRule(*socket, own));
+    EXPECT_TRUE(sys::AddRoute(*socket, way));
+  }));
+  const auto now = network_->UpdateRoutes(routes);
+  ASSERT_TRUE(now) << now.error().message();
+  EXPECT_EQ(now->rules_size(), routes.rules_size() + 1);
+  ASSERT_EQ(now->table_routes_size(), 1);
+  EXPECT_EQ(now->table_routes(0).dest(), "10.77.0.0/16");
 }
 
 TEST_F(GuestNetworkTest, NeighborsAreAdded) {

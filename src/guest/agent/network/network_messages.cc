@@ -19,14 +19,6 @@ std::unexpected<Error> Bad(std::string_view what, std::string_view text) {
   return Fail(Code::kInvalidArgument, fmt::format("{} \"{}\"", what, text));
 }
 
-// Absent where `text` is empty.
-Result<std::optional<sys::IpAddress>> ReadOptional(std::string_view what, const std::string& text) {
-  if (text.empty()) return std::optional<sys::IpAddress>();
-  auto address = sys::IpAddress::Parse(text);
-  if (!address) return Bad(what, text);
-  return address;
-}
-
 }  // namespace
 
 Result<sys::MacAddress> ReadMac(const std::string& text) {
@@ -52,8 +44,8 @@ Result<sys::LinkAddress> ReadAddress(const types::IPAddress& address) {
       address.mask().empty() ? address.address() : address.address() + "/" + address.mask());
   if (!prefix) return Bad("address", address.address() + "/" + address.mask());
   value.prefix = *prefix;
-  value.peer = KATA_TRY(ReadOptional("peer address", address.peer()));
-  value.broadcast = KATA_TRY(ReadOptional("broadcast address", address.broadcast()));
+  value.peer = KATA_TRY(routes::ReadAddress("peer address", address.peer()));
+  value.broadcast = KATA_TRY(routes::ReadAddress("broadcast address", address.broadcast()));
   if (address.scope() > std::numeric_limits<uint8_t>::max()) return Bad("scope", "");
   value.scope = static_cast<uint8_t>(address.scope());
   return value;
