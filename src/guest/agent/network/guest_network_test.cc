@@ -194,7 +194,6 @@ TEST_F(GuestNetworkTest, WhatContainersRouteThemselvesStays) {
   ASSERT_TRUE(network_->Update(Wanted("eth0", kMac, {"10.5.0.2/24"})));
   agent::Routes routes = *network_->Routes();
   routes.set_complete(true);
-  ASSERT_TRUE(network_->UpdateRoutes(routes));
   sys::RoutingRule own;
   own.family = AF_INET;
   own.priority = 77;
@@ -211,6 +210,7 @@ TEST_F(GuestNetworkTest, WhatContainersRouteThemselvesStays) {
     EXPECT_TRUE(sys::AddRule(*socket, own));
     EXPECT_TRUE(sys::AddRoute(*socket, way));
   }));
+  ASSERT_TRUE(network_->UpdateRoutes(routes));
   const auto now = network_->UpdateRoutes(routes);
   ASSERT_TRUE(now) << now.error().message();
   EXPECT_EQ(now->rules_size(), routes.rules_size() + 1);

@@ -113,7 +113,10 @@ Result<void> RouteTables::UpdateRoutes(sys::NetlinkSocket& socket,
 
 Result<void> RouteTables::RemoveRules(sys::NetlinkSocket& socket,
                                       const std::vector<sys::RoutingRule>& wanted) {
-  if (!rules_) rules_ = KATA_TRY(sys::ListRules(socket));
+  if (!rules_) {
+    rules_ = KATA_TRY(sys::ListRules(socket));
+    std::erase_if(*rules_, [](const auto& rule) { return rule.protocol != RTPROT_KERNEL; });
+  }
   std::vector<sys::RoutingRule> kept;
   for (const sys::RoutingRule& rule : *rules_) {
     const bool named =
