@@ -252,6 +252,7 @@ TEST_F(AgentTest, ContainersHaveANetworkOfTheirOwn) {
   const auto routes = Call<agent::Routes>("ListRoutes", agent::ListRoutesRequest());
   ASSERT_TRUE(routes) << routes.error().message();
   EXPECT_EQ(routes->routes_size(), 0);
+  EXPECT_GE(routes->rules_size(), 3) << "the kernel's own";
   Run("c1", {"sh", "-c", "cat /proc/net/dev | grep -c : ; grep -c . /proc/net/route"});
   EXPECT_EQ(Stdout("c1"), "1\n1\n") << "the loopback, and the head of an empty table";
   agent::UpdateInterfaceRequest missing;

@@ -31,6 +31,16 @@ Result<std::string> ReadRules(const std::string& file) {
   return sys::ReadFile(path, kMostRules);
 }
 
+// What a guest says may hold anything, and a terminal would obey it.
+std::string Shown(std::string text) {
+  constexpr char kDelete = 0x7f;
+  for (char& c : text) {
+    const bool control = (c >= 0 && c < ' ' && c != '\n' && c != '\t') || c == kDelete;
+    if (control) c = '?';
+  }
+  return text;
+}
+
 struct Line {
   bool set = false;
   std::string id;
@@ -70,7 +80,7 @@ Result<int> RunIpTables(const Globals&, const Arguments& arguments) {
     request.set_is_ipv6(arguments.On("v6"));
     const auto response =
         KATA_TRY(shim->CallSandbox<agent::GetIPTablesResponse>("GetIPTables", request));
-    KATA_TRY(Print(response.data()));
+    KATA_TRY(Print(Shown(response.data())));
     return 0;
   }
   agent::SetIPTablesRequest request;
