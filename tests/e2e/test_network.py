@@ -14,14 +14,7 @@ from support.case import core, only, snapshot
 from support.containerd import kill
 from support.network_case import EarlyNetworkCase, NetworkCase
 from support.process import run, wait_until
-
-HTTPD = "mkdir -p /www; echo hello from $(hostname) > /www/index.html; httpd -f -p 80 -h /www"
-
-
-def get(address, port=80, path="/"):
-    """A command that fetches a page; a static busybox's wget wants files of the C library."""
-    return f"printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' | nc -w 20 {address} {port}"
-
+from support.traffic import HTTPD, get
 
 class Veth(NetworkCase):
     @core

@@ -102,8 +102,15 @@ class DockerCase(unittest.TestCase):
 
     # -- docker ---------------------------------------------------------------------------------
 
+    image = IMAGE
+
     def docker(self, *arguments, **options):
         return self.bed.docker(*arguments, **options)
+
+    def cli(self, word, *arguments, plain=False, **options):
+        """docker(...); the containers of a `plain` run are runc's."""
+        more = ["--runtime", "runc"] if plain else []
+        return self.docker(word, *more, *arguments, **options)
 
     def run_arguments(self, *arguments):
         """docker run with a name; options, then the command, both as `docker run` takes them."""

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks for tests: a namespace that plays the host's part, and namespaces for containers.
+"""Networks for tests: a namespace that plays the host's part, namespaces for containers, and one
+for somebody outside.
 
 Nothing of the real host's network is touched. CNI's plugins come from Debian's
 containernetworking-plugins, unpacked into the cache.
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import os
 import subprocess
 
-from .process import BedError, run, wait_until
+from .process import BedError, run
+from .traffic import fetch
 
 
 def fetch_plugins(root):
@@ -22,6 +25,40 @@ def fetch_plugins(root):
     if done.returncode != 0:
         raise BedError("CNI's plugins cannot be fetched")
     return f"{done.stdout.strip()}/usr/lib/cni"
+
+
+class Outside:
+    """Somebody beside the host, one cable away: a namespace with a veth to the one that plays the host.
+
+    enter    makes a command line that runs in the host's namespace of one that runs here
+    """
+
+    HOST, ADDRESS, HOST6, ADDRESS6 = "192.0.2.1", "192.0.2.2", "fd99::1", "fd99::2"
+
+    def __init__(self, enter, name):
+        self._enter, self.name = enter, name
+        for line in (f"netns add {name}",
+                     f"link add outside type veth peer name eth0 netns {name}",
+                     f"address add {self.HOST}/24 dev outside",
+                     f"-6 address add {self.HOST6}/64 dev outside nodad",
+                     "link set outside up",
+                     f"-n {name} address add {self.ADDRESS}/24 dev eth0",
+                     f"-n {name} -6 address add {self.ADDRESS6}/64 dev eth0 nodad",
+                     f"-n {name} link set lo up",
+                     f"-n {name} link set eth0 up"):
+            self._ip(line)
+
+    def _ip(self, line):
+        done = run(self._enter("ip", *line.split()), 30)
+        if done.code != 0:
+            raise BedError(f"{done}")
+
+    def argv(self, *command):
+        return self._enter("ip", "netns", "exec", self.name, *command)
+
+    def destroy(self):
+        self._ip("link delete outside")
+        self._ip(f"netns delete {self.name}")
 
 
 def is_mount_point(path):
@@ -154,9 +191,6 @@ class Network:
                 text += done.out
         return text
 
-    def answers(self, url, ns=None, seconds=30):
+    def answers(self, url, ns=None):
         """What an HTTP server says once it answers."""
-        def get():
-            done = self.run("curl", "-sS", "--max-time", "5", url, ns=ns)
-            return done.out if done.code == 0 else None
-        return wait_until(get, seconds, lambda: f"answer of {url}")
+        return fetch(functools.partial(self.argv, ns=ns), url)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base of the Podman tests: one private Podman per class, the host compared at its end."""
+
+import os
+import secrets
+import shutil
+import unittest
+
+from . import isolation, podman
+from .case import Settings, snapshot
+from .oci import program
+
+IMAGE = "localhost/kata/busybox:e2e"
+
+
+class PodmanCase(unittest.TestCase):
+    """self.podman(...) runs a command; containers are removed after each test but `kept` ones."""
+
+    kept = ()
+
+    @classmethod
+    def setUpClass(cls):
+        if Settings.series != "1.6":
+            raise unittest.SkipTest("containerd has no part in it: once is enough")
+        cls.runtime = Settings.runtime
+        packages = podman.fetch(Settings.root)
+        cls.before_all = snapshot()
+        cls.token = secrets.token_hex(4)
+        cls.base = f"/tmp/kt-{cls.token}"
+        os.mkdir(cls.base, 0o711)
+        cls.addClassCleanup(cls._finish)
+        cls.enterClassContext(isolation.own_namespaces())
+        files = {}
+        if cls.runtime.is_vm:
+            cls.runtime.prepare(cls.base)
+            cls.runtime.be_patient()
+            with open(cls.runtime.config) as file:
+                files["kata-containers/configuration.toml"] = file.read()
+        cls.engine = podman.Podman(f"{cls.base}/podman", packages, program(), files)
+        cls.addClassCleanup(cls.engine.clean)
+        cls.engine.load(IMAGE)
+        cls.set_up_bed()
+
+    @classmethod
+    def set_up_bed(cls):
+        """For subclasses: containers that all tests of the class share."""
+
+    @classmethod
+    def _finish(cls):
+        left = cls.before_all.compare()
+        cls.before_all.purge(cls.token)
+        shutil.rmtree(cls.base, ignore_errors=True)
+        if left:
+            raise AssertionError(f"after {cls.__name__} the host still has:\n  " + "\n  ".join(left))
+
+    def setUp(self):
+        test = getattr(self, self._testMethodName)
+        if getattr(test, "only_runtime", self.runtime.name) != self.runtime.name:
+            self.skipTest(f"{test.only_runtime} only: {test.only_reason}")
+        self.name = f"c{secrets.token_hex(3)}"
+
+    def tearDown(self):
+        self.podman("pod", "rm", "--all", "--force", "-t", "0")
+        for name in self.out("ps", "--all", "--format", "{{.Names}}").split():
+            if name not in self.kept:
+                self.podman("rm", "--force", "-t", "0", name)
+
+    @classmethod
+    def podman(cls, *words, **options):
+        return cls.engine(*words, **options)
+
+    @classmethod
+    def out(cls, *words, code=0, **options):
+        """The output of a command that must end with `code`."""
+        done = cls.engine(*words, **options)
+        if done.code != code:
+            raise AssertionError(f"expected {code}: {done!r}")
+        return done.out
+
+    def run_once(self, *words, options=(), **rest):
+        return self.podman("run", "--rm", "--network", "none", *options, IMAGE, *words, **rest)
+
+    def start(self, *words, options=()):
+        """Starts a container of this test's name in the background."""
+        self.out("run", "--detach", "--network", "none", "--name", self.name, *options, IMAGE, *words)
+
+    def inspect(self, template, name=None):
+        return self.out("inspect", "--format", template, name or self.name).strip()
