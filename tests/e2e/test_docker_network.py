@@ -23,10 +23,11 @@ class DockerBed:
 
 
 class DockerNetwork(DockerBed, NetworkTable):
-    def test_the_proxy_answers_by_ipv6_too(self):
+    def test_the_proxy_answers_by_ipv6_and_the_container_itself(self):
         self.up(*self.PUBLISHED, script=SERVERS)
         self.assertIn("hello from", self.page("http://[::1]:18080/"))
         self.words_back("::1", 18053)
+        self.assertIn("hello from", self.box(get(self.endpoint()["Gateway"], 18080)).out)
 
 
 class ThroughTheCommandLine(DockerNetwork, DockerCase):

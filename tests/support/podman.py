@@ -16,7 +16,7 @@ from .process import BedError, run
 
 # With the libraries that a small Debian lacks.
 PACKAGES = ("podman", "conmon", "golang-github-containers-common", "golang-github-containers-image",
-            "catatonit", "buildah", "netavark", "libsubid4", "libgpgme11", "libassuan0",
+            "catatonit", "buildah", "netavark", "aardvark-dns", "runc", "libsubid4", "libgpgme11", "libassuan0",
             "libdevmapper1.02.1")
 
 CREATED = "2022-06-15T12:00:00Z"

@@ -69,6 +69,16 @@ class PodmanCase(unittest.TestCase):
     def podman(cls, *words, **options):
         return cls.engine(*words, **options)
 
+    image = IMAGE
+
+    @classmethod
+    def cli(cls, *words, plain=False, check=False, **options):
+        """podman(...); the containers of a `plain` run are runc's."""
+        done = cls.engine(*(["--runtime", "runc"] if plain else []), *words, **options)
+        if check and done.code != 0:
+            raise AssertionError(f"expected success: {done!r}")
+        return done
+
     @classmethod
     def out(cls, *words, code=0, **options):
         """The output of a command that must end with `code`."""
