@@ -7,8 +7,8 @@
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_mirred.h>
 
-#include <cstring>
 #include <string>
+#include <utility>
 
 #include <arpa/inet.h>
 
@@ -17,7 +17,8 @@ namespace {
 
 constexpr uint16_t kNew = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK;
 constexpr uint32_t kIngressHandle = TC_H_MAKE(TC_H_INGRESS, 0);
-constexpr uint32_t kPriority = 1;
+// Behind all that is shared.
+constexpr uint32_t kRedirectPlace = kMostShared + 1;
 
 NetlinkRequest QdiscRequest(uint16_t type, uint16_t flags, int link) {
   tcmsg header{};
@@ -29,15 +30,42 @@ NetlinkRequest QdiscRequest(uint16_t type, uint16_t flags, int link) {
   return request;
 }
 
-// One key that compares nothing: what matches all.
-std::string MatchAll() {
+std::string Selector(std::span<const PacketKey> keys) {
   tc_u32_sel selector{};
   selector.flags = TC_U32_TERMINAL;
-  selector.nkeys = 1;
-  const tc_u32_key key{};
+  selector.nkeys = static_cast<unsigned char>(keys.size());
   std::string bytes(reinterpret_cast<const char*>(&selector), sizeof selector);
-  bytes.append(reinterpret_cast<const char*>(&key), sizeof key);
+  for (const PacketKey& each : keys) {
+    tc_u32_key key{};
+    key.mask = htonl(each.mask);
+    key.val = htonl(each.value);
+    key.off = each.offset;
+    bytes.append(reinterpret_cast<const char*>(&key), sizeof key);
+  }
   return bytes;
+}
+
+// A filter of what comes in on `from`, and what becomes of a packet that it matches.
+Result<void> AddFilter(NetlinkSocket& socket, int from, uint32_t place, uint16_t protocol,
+                       std::span<const PacketKey> keys, const tc_mirred& mirred) {
+  tcmsg header{};
+  header.tcm_ifindex = from;
+  header.tcm_parent = kIngressHandle;
+  header.tcm_info = TC_H_MAKE(place << 16, htons(protocol));
+  NetlinkRequest request(RTM_NEWTFILTER, kNew);
+  request.Header(header).PutText(TCA_KIND, "u32");
+  const size_t options = request.Begin(TCA_OPTIONS);
+  request.Put(TCA_U32_SEL, Selector(keys));
+  const size_t actions = request.Begin(TCA_U32_ACT);
+  const size_t first = request.Begin(1);
+  request.PutText(TCA_ACT_KIND, "mirred");
+  const size_t parameters = request.Begin(TCA_ACT_OPTIONS);
+  request.PutValue(TCA_MIRRED_PARMS, mirred);
+  request.End(parameters);
+  request.End(first);
+  request.End(actions);
+  request.End(options);
+  return socket.Change(std::move(request));
 }
 
 }  // namespace
@@ -51,28 +79,22 @@ Result<void> DeleteIngressQdisc(NetlinkSocket& socket, int link) {
 }
 
 Result<void> RedirectIngress(NetlinkSocket& socket, int from, int to) {
-  tcmsg header{};
-  header.tcm_ifindex = from;
-  header.tcm_parent = kIngressHandle;
-  header.tcm_info = TC_H_MAKE(kPriority << 16, htons(ETH_P_ALL));
-  NetlinkRequest request(RTM_NEWTFILTER, kNew);
-  request.Header(header).PutText(TCA_KIND, "u32");
-  const size_t options = request.Begin(TCA_OPTIONS);
-  request.Put(TCA_U32_SEL, MatchAll());
-  const size_t actions = request.Begin(TCA_U32_ACT);
-  const size_t first = request.Begin(1);
-  request.PutText(TCA_ACT_KIND, "mirred");
-  const size_t parameters = request.Begin(TCA_ACT_OPTIONS);
   tc_mirred mirred{};
   mirred.action = TC_ACT_STOLEN;
   mirred.eaction = TCA_EGRESS_REDIR;
   mirred.ifindex = static_cast<uint32_t>(to);
-  request.PutValue(TCA_MIRRED_PARMS, mirred);
-  request.End(parameters);
-  request.End(first);
-  request.End(actions);
-  request.End(options);
-  return socket.Change(std::move(request));
+  // One key that compares nothing: what matches all.
+  const PacketKey all;
+  return AddFilter(socket, from, kRedirectPlace, ETH_P_ALL, {&all, 1}, mirred);
+}
+
+Result<void> ShareIngress(NetlinkSocket& socket, int from, int to, uint32_t place,
+                          uint16_t protocol, std::span<const PacketKey> keys) {
+  tc_mirred mirred{};
+  mirred.action = TC_ACT_OK;
+  mirred.eaction = TCA_EGRESS_MIRROR;
+  mirred.ifindex = static_cast<uint32_t>(to);
+  return AddFilter(socket, from, place, protocol, keys, mirred);
 }
 
 }  // namespace kata::sys

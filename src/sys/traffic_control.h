@@ -6,6 +6,9 @@
 // Basis: tc(8), tc-u32(8), tc-mirred(8), kernel include/uapi/linux/{pkt_sched,pkt_cls}.h.
 #pragma once
 
+#include <cstdint>
+#include <span>
+
 #include "base/result.h"
 #include "sys/netlink_socket.h"
 
@@ -21,5 +24,20 @@ Result<void> DeleteIngressQdisc(NetlinkSocket& socket, int link);
 // Every frame that comes in on `from` leaves by `to` and is seen by nobody else. `from` must have
 // an ingress qdisc.
 Result<void> RedirectIngress(NetlinkSocket& socket, int from, int to);
+
+// Four bytes of a packet, from its network header on: those of `mask` must be those of `value`.
+struct PacketKey {
+  int offset = 0;  // a multiple of four
+  uint32_t mask = 0;
+  uint32_t value = 0;
+};
+// What of a redirect is seen by the host, too: packets of the Ethernet type `protocol` that have
+// all of `keys`.
+//
+// place   from 1 to kMostShared, another one for every protocol of the link; several rules of one
+//         protocol may have the same
+inline constexpr uint32_t kMostShared = 8;
+Result<void> ShareIngress(NetlinkSocket& socket, int from, int to, uint32_t place,
+                          uint16_t protocol, std::span<const PacketKey> keys);
 
 }  // namespace kata::sys

@@ -14,7 +14,7 @@ from support.case import core, only, snapshot
 from support.containerd import kill
 from support.network_case import EarlyNetworkCase, NetworkCase
 from support.process import run, wait_until
-from support.traffic import HTTPD, get
+from support.traffic import HTTPD, get, name_server
 
 class Veth(NetworkCase):
     @core
@@ -56,14 +56,7 @@ class Veth(NetworkCase):
     def test_udp_passes_both_ways(self):
         ns = self.new_namespace()
         self.net.add_veth(ns, 13)
-        # A name server that gives every question the same answer.
-        server = ("import socket\n"
-                  "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('10.88.0.1', 53))\n"
-                  "while True:\n"
-                  "  data, peer = s.recvfrom(2000)\n"
-                  "  s.sendto(data[:2] + b'\\x81\\x80\\0\\1\\0\\1\\0\\0\\0\\0' + data[12:] + "
-                  "b'\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4\\xc0\\0\\2\\x4d', peer)")
-        with self.net.server("python3", "-c", server):
+        with self.net.server(*name_server(self.net.GATEWAY)):
             done = self.run_in(ns, f"nslookup -type=a some.test {self.net.GATEWAY}")
         self.assertIn("192.0.2.77", done.out, done)
 

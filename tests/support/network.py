@@ -124,11 +124,12 @@ class Network:
     @contextlib.contextmanager
     def server(self, *command, ns=None):
         """A program that runs in the namespace until the end of the block."""
-        child = subprocess.Popen(self.argv(*command, ns=ns), stdin=subprocess.DEVNULL)
+        child = subprocess.Popen(self.argv(*command, ns=ns), stdin=subprocess.PIPE)
         try:
             yield child
         finally:
             child.kill()
+            child.stdin.close()
             child.wait()
 
     def new_namespace(self):

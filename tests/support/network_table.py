@@ -4,11 +4,12 @@
 import ipaddress
 import json
 import re
+import subprocess
 
 from .case import core, only
 from .network import Outside
 from .process import run, wait_until
-from .traffic import ASK_NAME, HTTPD, build_udp, fetch, get
+from .traffic import ASK_NAME, HTTPD, build_udp, fetch, get, name_server
 
 # Pages at 80 and at three ports beside each other, datagrams at 5353.
 SERVERS = """\
@@ -134,8 +135,16 @@ class NetworkTable(NetworkBed):
             self.assertIn(text, done.out, done)
 
     def test_a_name_server_of_ones_own_is_asked(self):
-        done = self.once("--dns", "192.0.2.53", script="cat /etc/resolv.conf")
-        self.assertIn("nameserver 192.0.2.53\n", done.out, done)
+        """Itself on the default network, and by way of the engine's own on a user's network."""
+        net = self.new_network()
+        ask = "cat /etc/resolv.conf; for try in 1 2 3; do nslookup -type=a some.test && break; done"
+        with subprocess.Popen(self.outside.argv(*name_server(Outside.ADDRESS)),
+                              stdin=subprocess.PIPE):
+            done = self.once("--dns", Outside.ADDRESS, script=ask)
+            self.assertIn(f"nameserver {Outside.ADDRESS}\n", done.out, done)
+            self.assertIn("192.0.2.77", done.out, done)
+            done = self.once("--dns", Outside.ADDRESS, "--network", net, script=ask)
+            self.assertIn("192.0.2.77", done.out, done)
 
     def test_without_a_network_there_is_the_loopback_only(self):
         done = self.once("--network", "none", script="ls /sys/class/net")
@@ -163,7 +172,7 @@ class NetworkTable(NetworkBed):
         """The container `name` learns the address of another one by that one's name."""
         kind = "aaaa" if ":" in address else "a"
         ask = f"{ASK_NAME} address_of {other} {kind}"
-        wait_until(lambda: self.box(ask, name=name).out.strip() == address, 30,
+        wait_until(lambda: self.box(ask, name=name).out.strip() == address, 120,
                    lambda: f"{name} knows {address}: {self.box(f'nslookup {other}', name=name)}")
 
     def test_containers_reach_each_other_by_address_and_name(self):

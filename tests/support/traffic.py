@@ -20,6 +20,16 @@ def get(address, port=80, path="/"):
     return f"printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' | nc -w 20 {address} {port}"
 
 
+def name_server(address):
+    """A command: a name server that answers every question with 192.0.2.77, while its input is open."""
+    return ("python3", "-c", "import select, socket, sys\n"
+            f"s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('{address}', 53))\n"
+            "while sys.stdin not in select.select([s, sys.stdin], [], [])[0]:\n"
+            "  data, peer = s.recvfrom(2000)\n"
+            "  s.sendto(data[:2] + b'\\x81\\x80\\0\\1\\0\\1\\0\\0\\0\\0' + data[12:] + "
+            "b'\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4\\xc0\\0\\2\\x4d', peer)")
+
+
 def build_udp(folder):
     """Path of the program that udp.cc is, in `folder`; see there."""
     source, program = f"{os.path.dirname(os.path.abspath(__file__))}/udp.cc", f"{folder}/udp"

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/rollback.h"
+#include "host/network/name_answers.h"
 #include "host/network/namespace_guard.h"
 #include "host/sandbox/network_messages.h"
 #include "host/sandbox/phases.h"
@@ -167,6 +168,7 @@ Result<void> GuestNetwork::Release(Card& card, hypervisor::Hypervisor& vm,
   LogIfFailed(network::Part(socket_, *card.joint));
   card.joint.reset();
   card.configured.clear();
+  card.shares_names = false;
   KATA_TRY(SaveCards());
   if (card.hot) return vm.Detach(card.id, Deadline::After(kPlugTimeout));
   return agent.ReleaseInterface(sys::MacText(card.mac));
@@ -287,19 +289,32 @@ void GuestNetwork::RelayNames(agent::AgentClient& agent) {
   names_ = *std::move(started);
 }
 
+void GuestNetwork::ShareNameAnswers() {
+  if (!names_) return;
+  for (Card& card : cards_) {
+    if (!card.joint || card.joint->model != network::Model::kTcFilter || card.shares_names)
+      continue;
+    if (card.joint->tap == card.joint->interface) continue;
+    LogIfFailed(network::ShareNameAnswers(socket_, card.joint->link, card.tap.link));
+    card.shares_names = true;
+  }
+}
+
 Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& agent) {
   const std::lock_guard lock(mutex_);
   if (sys::DrainNetlinkEvents(events_.get())) dirty_ = true;
   if (options_.model == network::Model::kNone) return {};
   RelayNames(agent);
-  if (!dirty_.exchange(false)) return {};
-  auto synced = SyncOnce(vm, agent);
-  // An interface may go while it is being connected; what is there then counts.
-  if (!synced && HasVanished(synced.error())) synced = SyncOnce(vm, agent);
-  if (!synced) {
-    dirty_ = true;
-    return std::unexpected(std::move(synced).error().Within("network"));
+  if (dirty_.exchange(false)) {
+    auto synced = SyncOnce(vm, agent);
+    // An interface may go while it is being connected; what is there then counts.
+    if (!synced && HasVanished(synced.error())) synced = SyncOnce(vm, agent);
+    if (!synced) {
+      dirty_ = true;
+      return std::unexpected(std::move(synced).error().Within("network"));
+    }
   }
+  ShareNameAnswers();
   return {};
 }
 

@@ -72,6 +72,7 @@ class GuestNetwork {
     network::Tap tap;                     // its descriptors are the machine's by then
     std::optional<network::Joint> joint;  // of the endpoint that it stands for
     std::string configured;               // what the guest was told last
+    bool shares_names = false;            // with Docker's name server
   };
 
   GuestNetwork(std::string path, sys::UniqueFd ns, sys::NamespaceId id, sys::NetlinkSocket socket,
@@ -94,6 +95,7 @@ class GuestNetwork {
   Result<void> Configure(const network::NamespaceView& view, agent::AgentClient& agent);
   Result<void> SyncOnce(hypervisor::Hypervisor& vm, agent::AgentClient& agent);
   void RelayNames(agent::AgentClient& agent);
+  void ShareNameAnswers();
   sys::MacAddress FreeMac(const sys::MacAddress& wanted) const;
 
   const std::string path_;
