@@ -399,6 +399,7 @@ class Cni(NetworkCase):
         self.net.ip("address", "add", "10.97.0.1/24", "dev", "c0p")
         self.reach("macvlan", {"master": "c0", "ipam": self.net.ipam("10.97.0.0/24")}, "10.97.0.1")
 
+    @core
     def test_bandwidth_and_portmap(self):
         if not any(os.path.exists(f"{folder}/iptables") for folder in ("/usr/sbin", "/sbin")):
             self.skipTest("portmap needs iptables: apt-get install iptables")

@@ -62,7 +62,8 @@ class NetworkBed:
         """{Gateway, IPAddress, IPPrefixLen, MacAddress, ...} of a container's only network."""
         done = self.cli("inspect", "--format", "{{json .NetworkSettings}}", name or self.name,
                         check=True)
-        network, = json.loads(done.out)["Networks"].values()
+        # nerdctl lists what it finds in the namespace, the tap as well.
+        network, = (each for each in json.loads(done.out)["Networks"].values() if each["IPAddress"])
         return network
 
     def page(self, url, enter=None, name=None):
