@@ -29,6 +29,18 @@ class DockerNetwork(DockerBed, NetworkTable):
         self.words_back("::1", 18053)
         self.assertIn("hello from", self.box(get(self.endpoint()["Gateway"], 18080)).out)
 
+    def test_a_container_of_the_default_network_learns_names_with_another_network(self):
+        net = self.new_network("--subnet", "10.74.0.0/24")
+        other = f"{self.name}-other"
+        self.up("--network", net, "--ip", "10.74.0.9", script="sleep 100000", name=other, plain=True)
+        self.up(script="sleep 100000")
+        self.assertEqual(self.box("ls /sys/class/net").out, "eth0\nlo\n")
+        self.cli("network", "connect", "--ip", "10.74.0.5", "--alias", "late", net, self.name,
+                 check=True)
+        self.assert_knows(self.name, other, "10.74.0.9")
+        self.assert_knows(other, "late", "10.74.0.5")
+        self.assertIn("bytes from", self.box("ping -c 1 -W 20 10.74.0.9").out)
+
 
 class ThroughTheCommandLine(DockerNetwork, DockerCase):
     door = COMMAND_LINE

@@ -221,6 +221,23 @@ class NetworkTable(NetworkBed):
         for client, server in ((self.name, plain), (plain, self.name)):
             self.assertIn("hello from", self.box(get(addresses[server]), name=client).out)
 
+    def test_an_internal_network_has_no_way_out_and_a_macvlan_one_its_own(self):
+        for line in ("link add below type veth peer name beyond", "link set below up",
+                     "link set beyond up", "address add 10.73.0.1/24 dev beyond"):
+            run(self.entered("ip", *line.split()), 30)
+        self.addCleanup(run, self.entered("ip", "link", "delete", "below"), 30)
+        macvlan = self.new_network("--driver", "macvlan", "--opt", "parent=below", "--subnet",
+                                   "10.73.0.0/24", "--gateway", "10.73.0.1", word="macvlan")
+        done = self.once("--network", macvlan, "--ip", "10.73.0.9", script="\n".join((
+            "ip -o -4 addr show dev eth0", "ip route", "ping -c 1 -W 20 10.73.0.1")))
+        for text in ("inet 10.73.0.9/24", "default via 10.73.0.1 dev eth0", "bytes from 10.73.0.1"):
+            self.assertIn(text, done.out, done)
+        internal = self.new_network("--internal", "--subnet", "10.72.0.0/24")
+        done = self.once("--network", internal, script="\n".join((
+            "ping -c 1 -W 20 10.72.0.1", f"ping -c 1 -W 3 {Outside.ADDRESS}")))
+        self.assertNotIn(f"bytes from {Outside.ADDRESS}", done.out)
+        self.assertIn("bytes from 10.72.0.1", done.out, done)
+
     @only("kata", "runc's container gives the host's network away")
     def test_the_hosts_network_is_refused_and_unharmed(self):
         before = self.host_network()
