@@ -95,9 +95,9 @@ Result<void> GuestContainer::ShareVolumes(Machine& machine,
       const auto index = static_cast<size_t>(volume.mount);
       return volume.overlay
                  ? share.AddOverlay(container_id_, index, volume.destination, volume.options)
-                 : share.AddVolume(
-                       container_id_, index,
-                       {volume.source, volume.destination, volume.options, volume.ids}, look_in_);
+                 : share.AddVolume(container_id_, index,
+                                   {volume.source, volume.destination, volume.options, volume.ids},
+                                   look_in_);
     };
     oci::Mount& mount = *request_.mutable_oci()->mutable_mounts(volume.mount);
     mount.set_source(KATA_TRY_WITHIN(fmt::format("mount \"{}\"", volume.destination),
