@@ -506,16 +506,25 @@ class Fresh:
         begin = time.monotonic()
         done = self.run_in("--network", "host", "--", "true")
         self.assert_code(done, 125)
-        self.assertIn("host's network namespace cannot be given to a virtual machine", done.err)
+        self.assertIn("cannot be given to a virtual machine; leave out --net=host", done.err)
         self.assertLess(time.monotonic() - begin, 60)
 
     @only("kata", "runc joins")
-    def test_another_container_s_network_or_processes_are_refused_clearly(self):
-        self.run_detached("--network", "none", "--", "sleep", "1000000")
-        done = self.docker("run", "--rm", "--network", "none", "--pid", f"container:{self.name}",
-                           IMAGE, "true")
-        self.assert_code(done, 125)
-        self.assertIn("cannot be joined from a virtual machine", done.err)
+    def test_another_container_s_network_and_processes_are_shared_or_refused_clearly(self):
+        self.run_detached("--network", "none", "--", "sh", "-c", "nc -l -p 5000 -e cat; sleep 1000000")
+        other = f"container:{self.name}"
+        processes = self.docker("run", "--rm", "--network", "none", "--pid", other, IMAGE, "ps")
+        network = self.docker("run", "--rm", "--network", other, IMAGE, "sh", "-c",
+                              "until echo said | nc -w 5 127.0.0.1 5000; do sleep 0.2; done")
+        if self.door == COMMAND_LINE:
+            # In one machine, as containers of a pod are.
+            self.assertIn("nc -l -p 5000", processes.out, processes)
+            self.assert_output(network, "said\n")
+            return
+        self.assert_code(processes, 125)
+        self.assertIn("cannot be joined from a virtual machine", processes.err)
+        self.assert_code(network, 125)
+        self.assertIn("only containers of one pod share a network", network.err)
 
     @core
     def test_a_program_that_does_not_exist_is_named(self):
