@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The base of end-to-end test classes: one private containerd per class, the host compared at its end."""
 
-import contextlib
 import unittest
 
+from .bed_case import BedCase
 from .containerd import Containerd
 from .host import HostSnapshot
 from .process import wait_until
@@ -32,7 +32,7 @@ def only(runtime, reason):
     return mark
 
 
-class ContainerdCase(unittest.TestCase):
+class ContainerdCase(BedCase):
     """self.containerd is running and has the image; it ends with the class.
 
     Between tests every container is removed, unless the class keeps some in `kept`. After each test
@@ -69,13 +69,10 @@ class ContainerdCase(unittest.TestCase):
         finally:
             cls.before_all.purge(cls.containerd.token)
             cls.containerd.destroy()
-        if left:
-            raise AssertionError(f"after {cls.__name__} the host still has:\n  " + "\n  ".join(left))
+        cls.complain(left)
 
     def setUp(self):
-        test = getattr(self, self._testMethodName)
-        if getattr(test, "only_runtime", self.runtime.name) != self.runtime.name:
-            self.skipTest(f"{test.only_runtime} only: {test.only_reason}")
+        super().setUp()
         self.before = snapshot()
         self.name = self.containerd.new_id()
 
@@ -102,19 +99,6 @@ class ContainerdCase(unittest.TestCase):
     def wait_status(self, name, status, seconds=10):
         wait_until(lambda: self.containerd.status(name) == status, seconds,
                    lambda: f"task {name} {status}; is {self.containerd.status(name)}")
-
-    @contextlib.contextmanager
-    def background(self, child):
-        """Makes sure that a Popen has ended at the end of the block."""
-        try:
-            yield child
-        finally:
-            if child.poll() is None:
-                child.kill()
-            child.wait()
-            for stream in (child.stdin, child.stdout, child.stderr):
-                if stream:
-                    stream.close()
 
     def shell(self, *lines):
         return ["sh", "-c", "\n".join(lines)]

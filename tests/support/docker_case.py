@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The base of the Docker tests: one private Docker per class, the host compared after each test."""
 
-import contextlib
 import re
 import unittest
 
+from .bed_case import BedCase
 from .case import Settings
 from .docker import IMAGE, SHIM, Docker, fetch
 from .host import HostSnapshot
 from .process import wait_until
 
 
-class DockerCase(unittest.TestCase):
+class DockerCase(BedCase):
     """self.bed is a running Docker with the image; it ends with the class.
 
     After each test all containers but those in `kept` are removed, and the host must look as it did
@@ -77,13 +77,10 @@ class DockerCase(unittest.TestCase):
         finally:
             cls.before_all.purge(cls.bed.token)
             cls.bed.destroy()
-        if left:
-            raise AssertionError(f"after {cls.__name__} the host still has:\n  " + "\n  ".join(left))
+        cls.complain(left)
 
     def setUp(self):
-        test = getattr(self, self._testMethodName)
-        if getattr(test, "only_runtime", self.runtime.name) != self.runtime.name:
-            self.skipTest(f"{test.only_runtime} only: {test.only_reason}")
+        super().setUp()
         self.before = self.snapshot()
         self.name = self.bed.new_name()
 
@@ -148,19 +145,6 @@ class DockerCase(unittest.TestCase):
     def assert_output(self, done, text):
         self.assert_code(done, 0)
         self.assertEqual(done.out.replace("\r", ""), text, done)
-
-    @contextlib.contextmanager
-    def background(self, child):
-        """Makes sure that a Popen has ended at the end of the block."""
-        try:
-            yield child
-        finally:
-            if child.poll() is None:
-                child.kill()
-            child.wait()
-            for stream in (child.stdin, child.stdout, child.stderr):
-                if stream:
-                    stream.close()
 
 
 def split(arguments):

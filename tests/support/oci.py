@@ -12,9 +12,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import unittest
 
 from . import image
+from .bed_case import BedCase
 from .case import Settings, snapshot
 from .process import BedError, run, wait_until
 
@@ -94,7 +94,7 @@ class ConsoleSocket:
             os.close(self.master)
 
 
-class OciCase(unittest.TestCase):
+class OciCase(BedCase):
     """self.cli(...) runs the command line with a root directory of this class.
 
     After each test every container is removed, unless the class keeps it in `kept`.
@@ -124,16 +124,10 @@ class OciCase(unittest.TestCase):
         for name in cls.ids():
             cls.cli("delete", "--force", name)
         reap_orphans()
-        left = cls.before_all.compare()
-        cls.before_all.purge(cls.token)
-        shutil.rmtree(cls.base, ignore_errors=True)
-        if left:
-            raise AssertionError(f"after {cls.__name__} the host still has:\n  " + "\n  ".join(left))
+        cls.end_folder()
 
     def setUp(self):
-        test = getattr(self, self._testMethodName)
-        if getattr(test, "only_runtime", self.runtime.name) != self.runtime.name:
-            self.skipTest(f"{test.only_runtime} only: {test.only_reason}")
+        super().setUp()
         self.name = f"o{next(self._ids)}-{self.token}"
 
     def tearDown(self):

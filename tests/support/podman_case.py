@@ -3,17 +3,17 @@
 
 import os
 import secrets
-import shutil
 import unittest
 
 from . import isolation, podman
+from .bed_case import BedCase
 from .case import Settings, snapshot
 from .oci import program
 
 IMAGE = "localhost/kata/busybox:e2e"
 
 
-class PodmanCase(unittest.TestCase):
+class PodmanCase(BedCase):
     """self.podman(...) runs a command; containers are removed after each test but `kept` ones."""
 
     kept = ()
@@ -47,16 +47,10 @@ class PodmanCase(unittest.TestCase):
 
     @classmethod
     def _finish(cls):
-        left = cls.before_all.compare()
-        cls.before_all.purge(cls.token)
-        shutil.rmtree(cls.base, ignore_errors=True)
-        if left:
-            raise AssertionError(f"after {cls.__name__} the host still has:\n  " + "\n  ".join(left))
+        cls.end_folder()
 
     def setUp(self):
-        test = getattr(self, self._testMethodName)
-        if getattr(test, "only_runtime", self.runtime.name) != self.runtime.name:
-            self.skipTest(f"{test.only_runtime} only: {test.only_reason}")
+        super().setUp()
         self.name = f"c{secrets.token_hex(3)}"
 
     def tearDown(self):
