@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import re
-import secrets
 import select
 import shutil
 import signal
@@ -15,6 +14,7 @@ import threading
 import time
 
 from . import image
+from .host import new_token
 from .process import BedError, run, wait_until
 
 CONFIG = """\
@@ -62,7 +62,7 @@ class Containerd:
         self.bin_dir, self.runtime, self.prelude = bin_dir, runtime, prelude
         # Short on purpose: a unix socket's path ends at 107 bytes.
         # In every command line that this bed leads to: containerd's, shims', VMMs'.
-        self.token = secrets.token_hex(4)
+        self.token = new_token()
         self.base = f"/tmp/kt-{self.token}"
         os.mkdir(self.base, 0o711)
         self.address = f"{self.base}/c.sock"

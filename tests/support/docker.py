@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
 import socket
@@ -19,6 +18,7 @@ import tarfile
 
 from . import image
 from .containerd import CONFIG, remove_cgroups
+from .host import new_token
 from .process import BedError, Terminal, run, wait_until
 
 # Docker of the Debian suite that a containerd comes from.
@@ -122,7 +122,7 @@ class Docker:
     def __init__(self, bin_dir, runtime, door, options=()):
         self.bin_dir, self.runtime, self.door = bin_dir, runtime, door
         # In every command line that this bed leads to; short, because sockets' paths are.
-        self.token = secrets.token_hex(4)
+        self.token = new_token()
         self.base = f"/tmp/kt-{self.token}"
         os.mkdir(self.base, 0o711)
         self.cgroup = f"kt-{self.token}"

@@ -10,6 +10,7 @@ import contextlib
 import glob
 import os
 import re
+import secrets
 import signal
 import stat
 import subprocess
@@ -130,6 +131,26 @@ def _loop_table():
             for path in glob.glob("/sys/block/loop*/loop/backing_file")}
 
 
+BED_OF_CGROUP = re.compile(r"/kt-([0-9a-f]{8})\b")
+_tokens = set()
+
+
+def new_token():
+    """What the names of a bed end in: namespaces, folders, containers.
+
+    Cgroups are the whole machine's, in which other runs have beds too: those of tokens that are not
+    from here are theirs.
+    """
+    token = secrets.token_hex(4)
+    _tokens.add(token)
+    return token
+
+
+def _is_others(cgroup):
+    bed = BED_OF_CGROUP.search(cgroup)
+    return bed and bed[1] not in _tokens
+
+
 class HostSnapshot:
     """The host at one moment.
 
@@ -174,7 +195,9 @@ class HostSnapshot:
                 found.append(f"{kind} {path}")
         for path in sorted(_cgroup_table() - self._cgroups):
             name = path.rsplit("/", 1)[1]
-            if not name.startswith(self._cgroup) and (self._cgroup in path or OURS.search(path)):
+            if name.startswith(self._cgroup) or _is_others(path):
+                continue
+            if self._cgroup in path or OURS.search(path):
                 found.append(f"cgroup {path}")
         for line in sorted(_network_table() - self._network):
             if self._exact or line.startswith("network link"):

@@ -7,7 +7,6 @@ import ctypes
 import itertools
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -16,6 +15,7 @@ import subprocess
 from . import image
 from .bed_case import BedCase
 from .case import Settings, snapshot
+from .host import new_token
 from .process import BedError, run, wait_until
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -106,7 +106,7 @@ class OciCase(BedCase):
     def setUpClass(cls):
         cls.runtime = Settings.runtime
         cls.before_all = snapshot()
-        cls.token = secrets.token_hex(4)
+        cls.token = new_token()
         cls.base = f"/tmp/kt-{cls.token}"
         os.mkdir(cls.base, 0o711)
         cls.addClassCleanup(cls._finish)

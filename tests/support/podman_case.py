@@ -8,6 +8,7 @@ import unittest
 from . import isolation, podman
 from .bed_case import BedCase
 from .case import Settings, snapshot
+from .host import new_token
 from .oci import program
 
 IMAGE = "localhost/kata/busybox:e2e"
@@ -25,7 +26,7 @@ class PodmanCase(BedCase):
         cls.runtime = Settings.runtime
         packages = podman.fetch(Settings.root)
         cls.before_all = snapshot()
-        cls.token = secrets.token_hex(4)
+        cls.token = new_token()
         cls.base = f"/tmp/kt-{cls.token}"
         os.mkdir(cls.base, 0o711)
         cls.addClassCleanup(cls._finish)
