@@ -10,7 +10,8 @@
 namespace kata::oci {
 
 // Errors  kInvalidArgument  an empty range, or one that exceeds 32 bits
-inline Result<sys::IdMap> ToIdMap(const google::protobuf::RepeatedPtrField<LinuxIDMapping>& ranges) {
+inline Result<sys::IdMap> ToIdMap(
+    const google::protobuf::RepeatedPtrField<LinuxIDMapping>& ranges) {
   sys::IdMap map;
   for (const LinuxIDMapping& range : ranges) {
     KATA_TRY(map.Add({range.container_id(), range.host_id(), range.size()}));

@@ -48,8 +48,9 @@ Result<void> AttachMount(int mount_fd, int target_fd);
 Result<void> SetMountOptions(int mount_fd, const MountOptions& options);
 Result<void> SetMountReadOnly(int mount_fd, bool recursive = false);
 Result<void> SetMountPropagation(int mount_fd, unsigned long flag);
-// Shows the ids of the files of a detached mount as a user namespace maps them: an id `inside` of it
-// on the disk is the one `outside` in the mount; all others are nobody's.
+// Shows the ids of the files of a detached mount as a user namespace maps them: an id `inside` of
+// it on the disk is the one `outside` in the mount; all others are nobody's.
+//
 // Errors  kUnimplemented  the file system cannot have its ids mapped
 Result<void> MapMountIds(int mount_fd, int user_namespace_fd, bool recursive);
 

@@ -47,8 +47,8 @@ Result<void> IdMap::Add(const Range& range) {
   constexpr uint64_t kEnd = uint64_t{1} << 32;
   const uint64_t size = range.size;
   if (size == 0 || range.outside + size > kEnd || range.inside + size > kEnd) {
-    return Fail(Code::kInvalidArgument, fmt::format("id mapping {} {} {}: not a range",
-                                                    range.inside, range.outside, size));
+    return Fail(Code::kInvalidArgument,
+                fmt::format("id mapping {} {} {}: not a range", range.inside, range.outside, size));
   }
   ranges_.push_back(range);
   return {};

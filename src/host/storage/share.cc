@@ -166,7 +166,8 @@ Result<std::string> SharedDirectory::AddVolume(const std::string& container_id, 
   KATA_TRY(MakeMountPoint(target, status));
   if (auto bound = sys::BindMount(std::move(tree), target, bind); !bound) {
     RemoveMountPoint(target);
-    return std::unexpected(std::move(bound).error().Within(fmt::format("bind \"{}\"", volume.source)));
+    return std::unexpected(
+        std::move(bound).error().Within(fmt::format("bind \"{}\"", volume.source)));
   }
   entries_.push_back({container_id, target});
   return kGuestDirectory + name;
