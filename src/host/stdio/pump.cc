@@ -50,6 +50,8 @@ void OutputPump::Ask() {
 void OutputPump::OnChunk(Result<std::string> chunk) {
   if (finished_) return;
   asking_ = false;
+  if (!chunk)
+    log::Warn("output of the guest ends with an error", {{"error", chunk.error().message()}});
   if (!chunk || chunk->empty()) return Finish();
   last_progress_ = std::chrono::steady_clock::now();
   pending_ = *std::move(chunk);
