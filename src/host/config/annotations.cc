@@ -95,19 +95,20 @@ Result<void> Apply(Table table, const std::string& annotation, const std::string
 
 Result<void> ApplyAnnotations(const std::map<std::string, std::string>& annotations,
                               Loaded* loaded) {
-  constexpr std::pair<std::string_view, Table> kTables[] = {
+  constexpr std::pair<std::string_view, Table> kPrefixes[] = {
       {"hypervisor.", Table::kHypervisor},
       {"agent.", Table::kAgent},
       {"runtime.", Table::kRuntime},
+      {"factory.", Table::kFactory},
   };
   bool changed = false;
   for (const auto& [annotation, text] : annotations) {
     if (!annotation.starts_with(kPrefix)) continue;
     const std::string shown = annotation.substr(0, kMaxName);
     std::string_view rest = std::string_view(annotation).substr(kPrefix.size());
-    const auto* table = std::find_if(std::begin(kTables), std::end(kTables),
+    const auto* table = std::find_if(std::begin(kPrefixes), std::end(kPrefixes),
                                      [&](const auto& t) { return rest.starts_with(t.first); });
-    if (table == std::end(kTables) || annotation.size() > kMaxName) {
+    if (table == std::end(kPrefixes) || annotation.size() > kMaxName) {
       return Fail(Code::kInvalidArgument,
                   fmt::format("annotation {}: no key that a pod may set", shown));
     }

@@ -23,11 +23,11 @@ constexpr std::string_view kTableNames[] = {"hypervisor.qemu", "agent.kata", "ru
 
 // Tables in which nothing has an effect.
 bool IsIdleTable(std::string_view name) {
-  return name == "factory" || name == "hypervisor.qemu.factory" || name == "agent.kata.mem_agent";
+  return name == "hypervisor.qemu.factory" || name == "agent.kata.mem_agent";
 }
 
 std::optional<Table> FindTable(std::string_view name) {
-  for (const Table table : {Table::kHypervisor, Table::kAgent, Table::kRuntime}) {
+  for (const Table table : kTables) {
     if (TableName(table) == name) return table;
   }
   return std::nullopt;

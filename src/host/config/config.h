@@ -78,10 +78,19 @@ struct RuntimeConfig {
   int64_t create_container_timeout_s = 60;
 };
 
+// [factory]
+struct FactoryConfig {
+  bool enable_template = true;
+  std::string template_path = "/var/lib/kata-containers/templates";
+  int64_t vm_cache_number = 2;
+  std::string vm_cache_endpoint = "/run/kata-containers/factory.sock";
+};
+
 struct Config {
   HypervisorConfig hypervisor;
   AgentConfig agent;
   RuntimeConfig runtime;
+  FactoryConfig factory;
 };
 
 }  // namespace kata::config

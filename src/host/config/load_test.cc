@@ -202,7 +202,7 @@ TEST_F(LoadTest, WarnsOnceAFileOfKnownKeysWithoutEffect) {
       "[hypervisor.qemu]\n"
       "enable_iommu = true\n"
       "entropy_source = \"/dev/urandom\"\n"
-      "[factory]\n"
+      "[hypervisor.qemu.factory]\n"
       "enable_template = true\n"
       "[hypervisor.clh]\n"
       "path = \"/usr/bin/cloud-hypervisor\"\n");

@@ -10,7 +10,6 @@ namespace kata::config {
 namespace {
 
 constexpr size_t kWidth = 98;
-constexpr Table kTables[] = {Table::kHypervisor, Table::kAgent, Table::kRuntime};
 
 // `text` as comment lines no wider than kWidth. Backticks are Markdown's and left out.
 std::string Comment(std::string_view text) {
@@ -65,6 +64,8 @@ std::string AnnotationTable(Table table) {
       return "hypervisor";
     case Table::kAgent:
       return "agent";
+    case Table::kFactory:
+      return "factory";
     case Table::kRuntime:
       break;
   }

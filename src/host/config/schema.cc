@@ -45,6 +45,8 @@ std::string_view TableName(Table table) {
       return "hypervisor.qemu";
     case Table::kAgent:
       return "agent.kata";
+    case Table::kFactory:
+      return "factory";
     case Table::kRuntime:
       break;
   }
@@ -57,6 +59,8 @@ std::span<const Key> Keys(Table table) {
       return HypervisorKeys();
     case Table::kAgent:
       return AgentKeys();
+    case Table::kFactory:
+      return FactoryKeys();
     case Table::kRuntime:
       break;
   }

@@ -17,12 +17,14 @@
 
 namespace kata::config {
 
-enum class Table { kHypervisor, kAgent, kRuntime };
+enum class Table { kHypervisor, kAgent, kRuntime, kFactory };
+inline constexpr Table kTables[] = {Table::kHypervisor, Table::kAgent, Table::kRuntime,
+                                    Table::kFactory};
 
 // The only VMM that can be configured.
 inline constexpr std::string_view kHypervisorName = "qemu";
 
-// As the file spells it: "hypervisor.qemu", "agent.kata", "runtime".
+// As the file spells it: "hypervisor.qemu", "agent.kata", "runtime", "factory".
 std::string_view TableName(Table table);
 
 // How to reach the value of a key inside a Config. The second form of the types serves reading.
@@ -56,6 +58,7 @@ struct Key {
 std::span<const Key> HypervisorKeys();
 std::span<const Key> AgentKeys();
 std::span<const Key> RuntimeKeys();
+std::span<const Key> FactoryKeys();
 std::span<const Key> Keys(Table table);
 
 // Keys that Kata Containers knows and that do nothing here, sorted.

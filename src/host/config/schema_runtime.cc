@@ -156,6 +156,8 @@ std::span<const std::string_view> KeysWithoutEffect(Table table) {
       return internal::HypervisorKeysWithoutEffect();
     case Table::kAgent:
       return kAgentWithoutEffect;
+    case Table::kFactory:
+      return {};
     case Table::kRuntime:
       break;
   }

@@ -10,8 +10,6 @@
 namespace kata::config {
 namespace {
 
-constexpr Table kTables[] = {Table::kHypervisor, Table::kAgent, Table::kRuntime};
-
 TEST(Schema, EveryDefaultIsAValueThatItsKeyAccepts) {
   for (const Table table : kTables) {
     for (const Key& key : Keys(table)) {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/deadline.h"
 #include "base/result.h"
@@ -77,6 +78,17 @@ class Hypervisor {
   // Smaller values than the present ones change nothing.
   // Errors  kOutOfRange  beyond the maximum that the VM was started with
   virtual Result<Resources> Resize(Resources wanted, Deadline deadline) = 0;
+
+  // Stops the guest's processors for good and gives the state of everything but its memory, which
+  // Memory::file holds then. Not while a device VhostUserFs is there.
+  virtual Result<std::string> Save(Deadline deadline) = 0;
+  // Goes on where another VM was saved: the one call that a VM with VmSpec::restored waits for. Its
+  // Memory::file has to hold that VM's memory by now. The processors run on return.
+  // Errors  kUnavailable  the VMM cannot read the state and has ended
+  virtual Result<void> Restore(std::string_view state, Deadline deadline) = 0;
+  // What two VMs must have in common for one to go on from the state of the other, files left
+  // aside: any text, the same for the same. Devices that may differ are not in `spec`.
+  virtual std::string StateKey(const VmSpec& spec) const = 0;
 
   virtual Result<void> Pause(Deadline deadline) = 0;
   virtual Result<void> Resume(Deadline deadline) = 0;

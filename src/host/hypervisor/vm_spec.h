@@ -39,8 +39,11 @@ struct Memory {
   // Room for Resize: 0 slots means that memory cannot grow.
   uint32_t hotplug_slots = 0;
   uint32_t max_mib = 0;  // boot included; ignored without slots
-  // In a memfd that vhost-user devices can map. Required by VhostUserFs.
+  // Other processes can map it, as vhost-user devices do. Required by VhostUserFs.
   bool shared = true;
+  // A file of `boot_mib` to live in; none: the VMM makes its own. If not `shared`, the file is read
+  // and never written, and `boot_mib` of it may serve any number of VMs.
+  sys::UniqueFd file;
   bool huge_pages = false;
   bool preallocate = false;
 };
@@ -102,6 +105,11 @@ struct VmSpec {
 
   uint32_t hotplug_ports = 4;  // PCI devices that can be attached later, 0..16
   bool rng = true;
+  // Tells the guest that it is a copy, once it has been restored: its random numbers begin anew.
+  bool generation_id = true;
+  // Starts without a kernel and waits for Hypervisor::Restore. Devices that the saved VM did not
+  // have come behind those that it had; the guest has to look for them.
+  bool restored = false;
   bool free_page_reporting = true;  // memory that the guest frees goes back to the host
   bool seccomp = true;              // the VMM confines itself
   // The guest's whole boot log on an emulated serial port, from its first line; slower.

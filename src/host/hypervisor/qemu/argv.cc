@@ -82,11 +82,14 @@ void AddMemory(const VmSpec& spec, Builder& out) {
   }
   out.Add("-m", size);
   const bool memfd = memory.shared || memory.huge_pages;
-  out.Add("-object",
-          fmt::format("{},id=ram0,size={}M,share={}{}{}",
-                      memfd ? "memory-backend-memfd" : "memory-backend-ram", memory.boot_mib,
-                      OnOff(memory.shared), memory.huge_pages ? ",hugetlb=on" : "",
-                      memory.preallocate ? ",prealloc=on" : ""));
+  std::string backend = memfd ? "memory-backend-memfd" : "memory-backend-ram";
+  if (memory.file) {
+    backend = fmt::format("memory-backend-file,mem-path=/proc/self/fd/{}",
+                          out.Inherit(memory.file.get()));
+  }
+  out.Add("-object", fmt::format("{},id=ram0,size={}M,share={}{}{}", backend, memory.boot_mib,
+                                 OnOff(memory.shared), memory.huge_pages ? ",hugetlb=on" : "",
+                                 memory.preallocate ? ",prealloc=on" : ""));
 }
 
 void AddChannels(const VmSpec& spec, const Channels& channels, Builder& out) {
@@ -129,6 +132,7 @@ void AddFixedDevices(const VmSpec& spec, Builder& out) {
                                    kBalloonSlot));
   }
   out.Add("-device", fmt::format("pvpanic-pci,bus=pcie.0,addr={:x}", kPanicSlot));
+  if (spec.generation_id) out.Add("-device", "vmgenid,guid=auto,id=generation0");
   for (uint32_t port = 0; port < spec.hotplug_ports; ++port) {
     out.Add("-device", fmt::format("pcie-root-port,id=rp{},bus=pcie.0,addr={:x},chassis={},slot={},"
                                    "io-reserve=0",
@@ -156,6 +160,10 @@ void AddDevice(const Device& device, Builder& out) {
 }
 
 void AddBoot(const VmSpec& spec, Builder& out) {
+  if (spec.restored) {
+    out.Add("-incoming", "defer");
+    return;
+  }
   out.Add("-kernel", spec.kernel);
   if (!spec.initrd.empty()) out.Add("-initrd", spec.initrd);
   out.Add("-append", KernelCommandLine(spec));
@@ -232,6 +240,12 @@ Result<void> ValidateSpec(const VmSpec& spec) {
       vsock != nullptr && (vsock->cid < 3 || !vsock->vhost_fd)) {
     return Fail(Code::kInvalidArgument, "vsock channel without CID or vhost descriptor");
   }
+  if (spec.memory.file && (spec.memory.huge_pages || spec.memory.preallocate)) {
+    return Fail(Code::kInvalidArgument, "memory in a file is neither huge nor allocated at once");
+  }
+  if (spec.restored && !spec.memory.file) {
+    return Fail(Code::kInvalidArgument, "a VM to restore needs the file that holds its memory");
+  }
   const size_t length = KernelCommandLine(spec).size();
   if (length > kMaxKernelCommandLine) {
     return Fail(Code::kOutOfRange, fmt::format("kernel command line of {} bytes: the limit is {}",
@@ -279,6 +293,18 @@ CommandLine BuildCommandLine(const VmSpec& spec, const Channels& channels) {
   AddBoot(spec, out);
   for (const std::string& argument : spec.vmm_extra_args) out.Add(argument);
   return std::move(out.line());
+}
+
+std::string StateKey(const VmSpec& spec) {
+  Builder out;
+  AddMachine(spec, out);
+  AddMemory(spec, out);
+  AddChannels(spec, {}, out);
+  AddFixedDevices(spec, out);
+  for (const Device& device : spec.devices) AddDevice(device, out);
+  AddBoot(spec, out);
+  for (const std::string& argument : spec.vmm_extra_args) out.Add(argument);
+  return fmt::format("{}", fmt::join(out.line().argv, "\n"));
 }
 
 }  // namespace kata::hypervisor::qemu

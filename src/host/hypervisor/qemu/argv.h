@@ -38,6 +38,9 @@ Result<void> ValidateSpec(const VmSpec& spec);
 // The kernel's command line: what the driver needs, then VmSpec::kernel_params.
 std::string KernelCommandLine(const VmSpec& spec);
 
+// The parts of the command line that the state of a running VM depends on.
+std::string StateKey(const VmSpec& spec);
+
 // `spec` must be valid, each Disk must have its `fd`, and an `image` must be the first device.
 CommandLine BuildCommandLine(const VmSpec& spec, const Channels& channels);
 

@@ -6,6 +6,8 @@
 #include <net/if.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <future>
@@ -220,6 +222,91 @@ TEST_P(QemuE2e, AttachesAndDetachesShares) {
   ASSERT_TRUE(detached) << detached.error().message();
   // The daemon serves one connection and ends with it.
   EXPECT_TRUE(virtiofsd->Wait(Soon()));
+}
+
+// Memory of a VM to be saved: `mib` of nothing.
+sys::UniqueFd MemoryFile(uint32_t mib) {
+  sys::UniqueFd file(::memfd_create("guest", MFD_CLOEXEC));
+  EXPECT_EQ(::ftruncate(file.get(), off_t{mib} << 20), 0);
+  return file;
+}
+
+// A copy of the parts that hold anything.
+sys::UniqueFd CopyOf(int from) {
+  struct stat status{};
+  EXPECT_EQ(::fstat(from, &status), 0);
+  sys::UniqueFd to = MemoryFile(static_cast<uint32_t>(status.st_size >> 20));
+  for (off_t at = 0; (at = ::lseek(from, at, SEEK_DATA)) >= 0;) {
+    const off_t end = ::lseek(from, at, SEEK_HOLE);
+    std::string part(static_cast<size_t>(end - at), '\0');
+    EXPECT_EQ(::pread(from, part.data(), part.size(), at), end - at);
+    EXPECT_EQ(::pwrite(to.get(), part.data(), part.size(), at), end - at);
+    at = end;
+  }
+  return to;
+}
+
+Nic NicOn(sys::UniqueFd tap) {
+  Nic nic{.id = "nic0", .mac = {0x02, 0, 0, 0xaa, 0xbb, 0xcc}};
+  nic.tap_fds.push_back(std::move(tap));
+  return nic;
+}
+
+TEST_P(QemuE2e, SavesAndRestoresAsOftenAsWanted) {
+  auto tap = MakeTap();
+  if (!tap) GTEST_SKIP() << "no tap device: " << tap.error().message();
+  VmSpec source = Spec();
+  const sys::UniqueFd memory = MemoryFile(source.memory.boot_mib);
+  source.memory.file = *sys::Duplicate(memory.get());
+  source.devices.push_back(NicOn(*std::move(tap)));
+  Boot(std::move(source));
+  auto state = vm_->Save(Soon());
+  ASSERT_TRUE(state) << state.error().message();
+  EXPECT_GT(state->size(), size_t{10} << 10);
+  fmt::print("state of {} KiB\n", state->size() >> 10);
+  vm_->Stop(milliseconds(0));
+
+  for (const bool shared : {true, false, true}) {
+    VmSpec clone = Spec();
+    clone.restored = true;
+    clone.memory.shared = shared;
+    clone.memory.file = shared ? CopyOf(memory.get()) : *sys::Duplicate(memory.get());
+    clone.devices.push_back(NicOn(*MakeTap()));
+    clone.devices.push_back(
+        Disk{.id = "new", .path = DiskFile("new.img", 1 << 20), .bus = Disk::Bus::kBlock});
+    vm_ = MakeQemu(loop_.loop());
+    const auto begin = std::chrono::steady_clock::now();
+    const auto since = [&] { return (std::chrono::steady_clock::now() - begin) / milliseconds(1); };
+    const auto started = vm_->Start(std::move(clone), Soon());
+    ASSERT_TRUE(started) << started.error().message();
+    const auto up = since();
+    const auto restored = vm_->Restore(*state, Soon());
+    ASSERT_TRUE(restored) << restored.error().message();
+    const auto loaded = since();
+    agent_ = *vm_->ConnectAgent(Soon());
+    ASSERT_EQ(Ask(agent_.get(), "echo again"), "again");
+    const auto answered = since();
+    EXPECT_THAT(Ask(agent_.get(), "nic 02:00:00:aa:bb:cc"), StartsWith("eth"));
+    const auto asked = since();
+    EXPECT_EQ(Ask(agent_.get(), "rescan"), "done");
+    const auto scanned = since();
+    EXPECT_THAT(Ask(agent_.get(), "disk pci 08/00"), HasSubstr(" 2048 0"));
+    fmt::print("monitor {}, restored {}, answered {}, nic {}, scanned {}, disk {} ms\n", up, loaded,
+               answered, asked, scanned, since());
+    EXPECT_EQ(vm_->Resize({.memory_mib = 384}, Soon())->memory_mib, 384u);
+  }
+}
+
+TEST_P(QemuE2e, ARestoreFromNonsenseFailsWithQemusWords) {
+  VmSpec spec = Spec();
+  spec.restored = true;
+  spec.memory.file = MemoryFile(spec.memory.boot_mib);
+  vm_ = MakeQemu(loop_.loop());
+  ASSERT_TRUE(vm_->Start(std::move(spec), Soon()));
+  const auto restored = vm_->Restore("nonsense", Soon());
+  ASSERT_FALSE(restored);
+  EXPECT_EQ(restored.error().code(), Code::kUnavailable);
+  EXPECT_THAT(restored.error().message(), HasSubstr("migration"));
 }
 
 TEST_P(QemuE2e, RefusesToUnplugWhatTheGuestHolds) {

@@ -44,6 +44,9 @@ void QemuProcess::OnEvent(const QmpEvent& event) {
     const auto it = deletions_.find(TextOf(event.data, "device"));
     if (it != deletions_.end()) it->second = true;
     changed_.notify_all();
+  } else if (event.name == "MIGRATION") {
+    migration_ = TextOf(event.data, "status");
+    changed_.notify_all();
   }
 }
 
@@ -171,6 +174,19 @@ Result<void> QemuProcess::WaitForDeletion(const std::string& id, Deadline deadli
     return Fail(Code::kDeadlineExceeded, "the guest does not release it");
   }
   if (exit_ && !deletions_[id]) return Fail(Code::kUnavailable, exit_->message);
+  return {};
+}
+
+Result<void> QemuProcess::WaitForMigration(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  const auto done = [&] { return exit_ || migration_ == "completed" || migration_ == "failed"; };
+  if (deadline.never()) {
+    changed_.wait(lock, done);
+  } else if (!changed_.wait_until(lock, deadline.when(), done)) {
+    return Fail(Code::kDeadlineExceeded, "QEMU does not finish with the VM's state");
+  }
+  if (exit_) return Fail(Code::kUnavailable, exit_->message);
+  if (migration_ == "failed") return Fail(Code::kUnavailable, "QEMU failed with the VM's state");
   return {};
 }
 

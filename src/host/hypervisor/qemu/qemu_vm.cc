@@ -47,8 +47,10 @@ Result<void> Preflight(VmSpec& spec) {
     spec.devices.insert(spec.devices.begin(), std::move(image));
   }
   KATA_TRY(ValidateSpec(spec));
-  KATA_TRY(CheckKernel(spec.kernel));
-  if (!spec.initrd.empty()) KATA_TRY(CheckInitrd(spec.initrd));
+  if (!spec.restored) {
+    KATA_TRY(CheckKernel(spec.kernel));
+    if (!spec.initrd.empty()) KATA_TRY(CheckInitrd(spec.initrd));
+  }
   if (!spec.image.empty()) KATA_TRY(CheckImage(spec.image));
   KATA_TRY(CheckHostMemory(spec));
   for (Device& device : spec.devices) {
@@ -70,6 +72,8 @@ Capabilities QemuVm::capabilities() const {
                       .cpu_resize = true,
                       .memory_resize = true,
                       .pause = true,
+                      .snapshot = true,
+                      .copy_on_write_restore = true,
                       .vsock = true,
                       .virtio_serial = true};
 }
@@ -147,12 +151,14 @@ Result<void> QemuVm::Launch(VmSpec& spec, Deadline deadline) {
                             version.minor, kOldestVersion.major, kOldestVersion.minor));
   }
 
+  if (spec.restored) KATA_TRY(PrepareMigration(deadline));
+
   const std::scoped_lock lock(mutex_, resize_mutex_);
-  memory_ = spec.memory;
+  memory_ = std::move(spec.memory);
   cpus_ = spec.cpus;
   hotplug_ports_ = spec.hotplug_ports;
   vcpus_ = spec.cpus.boot;
-  memory_mib_ = spec.memory.boot_mib;
+  memory_mib_ = memory_.boot_mib;
   agent_socket_ = std::move(agent.ours);
   if (auto* vsock = std::get_if<VsockChannel>(&spec.agent)) vsock_ = std::move(*vsock);
   for (uint32_t lun = 0; lun < line.luns; ++lun) luns_used_.set(lun);

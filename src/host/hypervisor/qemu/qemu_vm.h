@@ -48,6 +48,9 @@ class QemuProcess : public std::enable_shared_from_this<QemuProcess> {
   Result<void> WaitForDeletion(const std::string& id, Deadline deadline);
   void ForgetDeletion(const std::string& id);
 
+  // Returns when QEMU has said that a state was written or read to its end.
+  Result<void> WaitForMigration(Deadline deadline);
+
   pid_t pid() const;
   const std::shared_ptr<QmpClient>& qmp() const { return qmp_; }
   const std::shared_ptr<ConsoleLog>& console_log() const { return console_log_; }
@@ -75,6 +78,7 @@ class QemuProcess : public std::enable_shared_from_this<QemuProcess> {
   std::optional<VmExit> exit_;
   std::vector<Hypervisor::ExitHandler> exit_handlers_;
   std::map<std::string, bool> deletions_;  // awaited ids, true once deleted
+  std::string migration_;                  // what QEMU said last about it
 };
 
 class QemuVm : public Hypervisor {
@@ -89,6 +93,9 @@ class QemuVm : public Hypervisor {
   Result<GuestAddress> Attach(Device device, Deadline deadline) override;
   Result<void> Detach(const std::string& id, Deadline deadline) override;
   Result<Resources> Resize(Resources wanted, Deadline deadline) override;
+  Result<std::string> Save(Deadline deadline) override;
+  Result<void> Restore(std::string_view state, Deadline deadline) override;
+  std::string StateKey(const VmSpec& spec) const override;
   Result<void> Pause(Deadline deadline) override;
   Result<void> Resume(Deadline deadline) override;
   void Stop(std::chrono::milliseconds grace) override { process_->Stop(grace); }
@@ -116,6 +123,7 @@ class QemuVm : public Hypervisor {
   void Forget(const std::string& id);
   Result<std::string> PassFds(const std::string& prefix, const std::vector<sys::UniqueFd>& fds,
                               Deadline deadline);
+  Result<void> PrepareMigration(Deadline deadline);
   Result<void> AddCpus(uint32_t wanted, Deadline deadline);
   Result<void> AddMemory(uint32_t wanted_mib, Deadline deadline);
   // A command; QEMU's death in the middle is explained in the error.

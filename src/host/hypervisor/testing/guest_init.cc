@@ -139,6 +139,10 @@ std::string Run(const std::string& command, const std::string& first, const std:
   }
   if (command == "cmdline") return ReadAll("/proc/cmdline");
   if (command == "uptime") return ReadAll("/proc/uptime");
+  if (command == "rescan") {
+    Write("/sys/bus/pci/rescan", "1");
+    return "done";
+  }
   if (command == "flood") {
     const std::string line(120, 'f');
     for (int i = 0; i < 10000; ++i) ::printf("%d %s\n", i, line.c_str());

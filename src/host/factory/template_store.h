@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// factory/template_store.h - saved VMs on the disk, from which others begin.
+//
+//   <root>/<name>/manifest.json  what it is: key, sizes, checksums; for programs and people
+//   <root>/<name>/memory         the guest's memory, sparse
+//   <root>/<name>/state          devices and processors, as the VMM wrote them
+//   <root>/.lock                 held by the one who builds
+//   <root>/.failed-<name>        a build failed at this file's time
+//
+// <name> is made from the key, which says all that must be the same for a VM to begin here. A
+// template is published by one rename and never written again; those who have it open keep it when
+// it is removed. Any process may read, remove or publish at any time.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "host/factory/memory_image.h"
+#include "sys/fd.h"
+
+namespace kata::factory {
+
+struct TemplateInfo {
+  std::string name;
+  std::string key;
+  uint32_t memory_mib = 0;
+  int64_t created = 0;  // seconds since 1970
+  MemoryImage memory;
+  uint64_t state_bytes = 0;
+  uint64_t state_checksum = 0;
+};
+
+struct Template {
+  TemplateInfo info;
+  sys::UniqueFd memory;  // read and write, so that a VMM can map it privately
+  std::string state;
+};
+
+// What a build adds to the store.
+struct TemplateContent {
+  std::string key;
+  uint32_t memory_mib = 0;
+  int memory = -1;  // a file of that size
+  std::string_view state;
+};
+
+class TemplateStore {
+ public:
+  explicit TemplateStore(std::string root) : root_(std::move(root)) {}
+
+  // The template for `key`, its state checked, its memory only looked at: LoadMemory() checks that.
+  // Notes that it was used.
+  // Errors  kNotFound          there is none
+  //         kDataLoss          it is damaged, or of a later version
+  //         kPermissionDenied  others than this user could have written it
+  Result<Template> Open(const std::string& key) const;
+  // All that can be read, the last used first.
+  Result<std::vector<TemplateInfo>> List() const;
+  // Of the disk, all that belongs to the template; its name is NameOf(key).
+  Result<void> Remove(const std::string& name) const;
+
+  // The right to build, held by the descriptor; none while another process has it.
+  Result<std::optional<sys::UniqueFd>> TryLock() const;
+  Result<sys::UniqueFd> Lock(Deadline deadline) const;
+  // Only with the lock. Replaces what has the same key, and removes all but the last used few.
+  // Errors  kResourceExhausted  no space on the disk; nothing was changed
+  Result<TemplateInfo> Publish(const TemplateContent& content) const;
+
+  // After a failure, nobody tries again for a while.
+  void NoteFailure(const std::string& key) const;
+  bool FailedLately(const std::string& key) const;
+
+  static std::string NameOf(const std::string& key);
+  const std::string& root() const { return root_; }
+
+ private:
+  std::string Path(const std::string& name) const { return root_ + "/" + name; }
+  Result<TemplateInfo> ReadInfo(const std::string& name) const;
+  Result<void> CheckRoot() const;
+  void Prune() const;
+
+  const std::string root_;
+};
+
+// The manifest, without files.
+std::string FormatManifest(const TemplateInfo& info);
+// Errors  kDataLoss
+Result<TemplateInfo> ParseManifest(const std::string& text);
+
+}  // namespace kata::factory

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Saving and restoring, in QEMU's words a migration: one that leaves the guest's memory where it is
+// ("x-ignore-shared"), so that the stream holds the devices and processors only.
+#include <poll.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "host/hypervisor/qemu/qemu_vm.h"
+#include "sys/sockets.h"
+
+namespace kata::hypervisor::qemu {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxState = 64 << 20;
+
+Result<std::string> ReadToEnd(int fd, Deadline deadline) {
+  std::string all;
+  for (;;) {
+    KATA_TRY(sys::WaitFor(fd, POLLIN, deadline));
+    char buffer[64 << 10];
+    const ssize_t n = sys::RetryOnEintr([&] { return ::read(fd, buffer, sizeof buffer); });
+    if (n < 0) return FailErrno("read", "the VM's state");
+    if (n == 0) return all;
+    all.append(buffer, static_cast<size_t>(n));
+    if (all.size() > kMaxState) return Fail(Code::kOutOfRange, "the VM's state is too long");
+  }
+}
+
+}  // namespace
+
+std::string QemuVm::StateKey(const VmSpec& spec) const { return qemu::StateKey(spec); }
+
+Result<void> QemuVm::PrepareMigration(Deadline deadline) {
+  const auto on = [](const char* name) { return json{{"capability", name}, {"state", true}}; };
+  KATA_TRY(Call("migrate-set-capabilities",
+                {{"capabilities", json::array({on("x-ignore-shared"), on("events")})}}, deadline));
+  return {};
+}
+
+Result<std::string> QemuVm::Save(Deadline deadline) {
+  KATA_TRY(PrepareMigration(deadline));
+  KATA_TRY(Call("stop", nullptr, deadline));
+  sys::SocketPair stream = KATA_TRY(sys::MakeSocketPair());
+  KATA_TRY(Call("getfd", {{"fdname", "state"}}, deadline, stream.theirs.get()));
+  stream.theirs.Reset();
+  KATA_TRY(Call("migrate", {{"uri", "fd:state"}}, deadline));
+  std::string state = KATA_TRY(ReadToEnd(stream.ours.get(), deadline));
+  KATA_TRY(process_->WaitForMigration(deadline));
+  return state;
+}
+
+Result<void> QemuVm::Restore(std::string_view state, Deadline deadline) {
+  sys::SocketPair stream = KATA_TRY(sys::MakeSocketPair());
+  KATA_TRY(Call("getfd", {{"fdname", "state"}}, deadline, stream.theirs.get()));
+  stream.theirs.Reset();
+  KATA_TRY(Call("migrate-incoming", {{"uri", "fd:state"}}, deadline));
+  if (auto sent = sys::SendAll(stream.ours.get(), state, deadline); !sent) {
+    return std::unexpected(process_->Explain(std::move(sent).error()));
+  }
+  stream.ours.Reset();
+  if (auto read = process_->WaitForMigration(deadline); !read) {
+    return std::unexpected(process_->Explain(std::move(read).error()));
+  }
+  // It comes back as it was saved: stopped.
+  return Resume(deadline);
+}
+
+}  // namespace kata::hypervisor::qemu
