@@ -12,11 +12,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cctype>
 #include <cerrno>
+#include <climits>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -426,6 +428,15 @@ Result<std::string> FindExecutable(std::string_view name) {
   }
   return Fail(Code::kNotFound,
               fmt::format("find executable \"{}\": executable file not found in $PATH", name));
+}
+
+std::string OwnProgram() {
+  constexpr char kLink[] = "/proc/self/exe";
+  char target[PATH_MAX];
+  const ssize_t size = ::readlink(kLink, target, sizeof target);
+  if (size <= 0 || static_cast<size_t>(size) >= sizeof target) return kLink;
+  std::string path(target, static_cast<size_t>(size));
+  return ::access(path.c_str(), X_OK) == 0 ? path : kLink;
 }
 
 Result<CommandOutput> RunAndCollect(Command command, Deadline deadline, size_t limit) {

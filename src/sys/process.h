@@ -136,6 +136,10 @@ Result<void> SignalPidFd(int pidfd, int signal);
 //         kPermissionDenied  found, but not executable
 Result<std::string> FindExecutable(std::string_view name);
 
+// The running program's own file, so that it can be started again under its name; /proc/self/exe
+// when an upgrade has removed it.
+std::string OwnProgram();
+
 // Runs `command` to its end with its output collected: stdout and stderr both go to `output`,
 // bounded (the rest is read and dropped). Killed when the deadline passes.
 struct CommandOutput {

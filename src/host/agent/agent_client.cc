@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/agent/agent_client.h"
 
-#include <sys/time.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include <algorithm>
 #include <csignal>
@@ -24,6 +25,8 @@ constexpr auto kFilterTimeout = std::chrono::minutes(2);
 constexpr std::chrono::milliseconds kKillTimeout = std::chrono::seconds(5);
 // Somebody waits in a system call for the answer.
 constexpr std::chrono::milliseconds kLookTimeout = std::chrono::seconds(5);
+// More than the guest's generator can hold.
+constexpr size_t kSeedBytes = 64;
 constexpr std::string_view kGuestService = "kata.cpp.v1.Guest";
 
 template <class Request>
@@ -55,10 +58,11 @@ Result<std::string> Bounded(Result<agent::ReadStreamResponse> response) {
 Result<std::unique_ptr<AgentClient>> AgentClient::Create(sys::EventLoop& loop,
                                                          sys::UniqueFd channel,
                                                          std::chrono::milliseconds request_timeout,
-                                                         std::function<void(Error)> on_closed) {
+                                                         std::function<void(Error)> on_closed,
+                                                         uint32_t first_stream) {
   const ttrpc::Limits limits{.max_response = kMaxResponse};
-  auto client =
-      KATA_TRY(ttrpc::Client::Create(loop, std::move(channel), limits, std::move(on_closed)));
+  auto client = KATA_TRY(
+      ttrpc::Client::Create(loop, std::move(channel), limits, std::move(on_closed), first_stream));
   return std::unique_ptr<AgentClient>(new AgentClient(std::move(client), request_timeout));
 }
 
@@ -277,19 +281,20 @@ Result<void> AgentClient::OnlineCpusAndMemory(uint32_t cpus) {
   return CallVoid("OnlineCPUMem", request);
 }
 
-Result<void> AgentClient::SetGuestDateTime() {
-  timeval now{};
-  ::gettimeofday(&now, nullptr);
-  agent::SetGuestDateTimeRequest request;
-  request.set_sec(now.tv_sec);
-  request.set_usec(now.tv_usec);
-  return CallVoid("SetGuestDateTime", request);
-}
-
-Result<void> AgentClient::ReseedRandom(std::string entropy) {
-  agent::ReseedRandomDevRequest request;
-  request.set_data(std::move(entropy));
-  return CallVoid("ReseedRandomDev", request);
+Result<void> AgentClient::Renew(bool look_for_devices, Deadline deadline) {
+  std::string entropy(kSeedBytes, '\0');
+  if (::getrandom(entropy.data(), entropy.size(), 0) != static_cast<ssize_t>(entropy.size())) {
+    return FailErrno("getrandom");
+  }
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  guest::RenewRequest request;
+  request.set_entropy(std::move(entropy));
+  request.set_seconds(now.tv_sec);
+  request.set_nanoseconds(now.tv_nsec);
+  request.set_look_for_devices(look_for_devices);
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "Renew", request, deadline));
+  return {};
 }
 
 void AgentClient::WaitProcess(const ProcessName& process,

@@ -40,10 +40,13 @@ class AgentClient {
   static constexpr uint32_t kChunk = 256 << 10;
 
   // Speaks over `channel`. `on_closed` is called once, on the loop's thread, when it breaks.
-  // `request_timeout` bounds each call that names no other.
+  // `request_timeout` bounds each call that names no other. In a guest that was saved while it
+  // talked with a client, another one begins with kFirstStreamOfCopy.
   static Result<std::unique_ptr<AgentClient>> Create(sys::EventLoop& loop, sys::UniqueFd channel,
                                                      std::chrono::milliseconds request_timeout,
-                                                     std::function<void(Error)> on_closed);
+                                                     std::function<void(Error)> on_closed,
+                                                     uint32_t first_stream = 1);
+  static constexpr uint32_t kFirstStreamOfCopy = 1 << 16 | 1;
 
   // Waits until the agent answers: the guest may still be booting.
   Result<void> WaitUntilServing(Deadline deadline);
@@ -86,8 +89,9 @@ class AgentClient {
   // on. kUnimplemented from an agent that is not ours.
   Result<void> ListenForNames(const std::string& address);
   Result<void> OnlineCpusAndMemory(uint32_t cpus);
-  Result<void> SetGuestDateTime();
-  Result<void> ReseedRandom(std::string entropy);
+  // Of a copy of a saved guest: makes it differ from its siblings, sets its clock, and, if wanted,
+  // has it look for devices that it did not have. kUnimplemented from an agent that is not ours.
+  Result<void> Renew(bool look_for_devices, Deadline deadline);
 
   // The process's exit status, 0 to 255; answered once it has ended, however long that takes.
   void WaitProcess(const ProcessName& process, std::move_only_function<void(Result<int>)> done);

@@ -114,6 +114,7 @@ Result<void> ApplyAnnotations(const std::map<std::string, std::string>& annotati
     }
     rest.remove_prefix(table->first.size());
     KATA_TRY(Apply(table->second, annotation, std::string(rest), text, loaded));
+    loaded->annotations[annotation] = text;
     changed = true;
   }
   return changed ? Settle(loaded) : Result<void>();

@@ -49,6 +49,7 @@ struct Loaded {
   std::vector<std::string> files;        // in the order of reading; none: built-in defaults
   std::vector<std::string> warnings;     // for the caller to log, each naming file and line
   std::map<const Key*, Source> sources;  // of keys that something set; canonical keys only
+  std::map<std::string, std::string> annotations;  // those that set something
   std::string program;
   HostFacts host;
 

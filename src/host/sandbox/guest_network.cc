@@ -101,7 +101,10 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
       KATA_TRY(network::CheckEndpoint(endpoint));
     }
   }
-  const size_t count = network::NicsAtBoot(view, options_.model, kMostNicsAtBoot);
+  size_t count = network::NicsAtBoot(view, options_.model, kMostNicsAtBoot);
+  if (options_.of_template) {
+    count = std::max(count, network::NicsAtBoot({}, options_.model, kMostNicsAtBoot));
+  }
   std::vector<sys::MacAddress> macs;
   for (const network::Endpoint& endpoint : view.endpoints) {
     if (network::TakesSpareTap(options_.model, endpoint)) macs.push_back(endpoint.link.mac);
@@ -110,9 +113,11 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
     const std::string name = network::TapName(number);
     if (std::ranges::find(view.names, name) != view.names.end()) continue;
     Card card{.id = fmt::format("net{}", next_card_++)};
-    card.mac = FreeMac(nics.size() < macs.size() ? macs[nics.size()] : sys::MacAddress{});
+    card.mac = options_.of_template && nics.empty()
+                   ? kTemplateMac
+                   : FreeMac(nics.size() < macs.size() ? macs[nics.size()] : sys::MacAddress{});
     auto tap = network::MakeSpareTap(namespace_.get(), socket_, name, options_.queues);
-    if (!tap && view.endpoints.empty()) {
+    if (!tap && view.endpoints.empty() && !options_.of_template) {
       // Who has no network, and never gets one, need not have taps.
       log::Warn("no NIC waits for a network", {{"error", tap.error().message()}});
       return nics;
@@ -126,6 +131,13 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
     test_ = std::async(std::launch::async, &network::FirstWorkingModel, options_.model);
   }
   return nics;
+}
+
+void GuestNetwork::ForgetNics() {
+  const std::lock_guard lock(mutex_);
+  if (test_.valid()) test_.wait();
+  cards_.clear();
+  next_card_ = 0;
 }
 
 void GuestNetwork::Follow(sys::EventLoop& loop, std::function<void()> changed) {

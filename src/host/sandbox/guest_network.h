@@ -34,7 +34,11 @@ class GuestNetwork {
     network::Model model = network::Model::kTcFilter;
     uint32_t queues = 1;
     bool vhost = true;  // where the host has it
+    // The first NIC is the one that the saved VM had, used or not.
+    bool of_template = false;
   };
+  // Of the NIC of every template; guests give it the address that its endpoint has.
+  static constexpr sys::MacAddress kTemplateMac = {0x02, 'k', 'a', 't', 'a', 0};
   // Writes down what is connected, before it is.
   using Save = std::function<Result<void>(std::vector<NetworkEntry>)>;
 
@@ -51,6 +55,9 @@ class GuestNetwork {
 
   // The NICs that the machine is to begin with.
   Result<std::vector<hypervisor::Nic>> MakeNics(const Options& options, Save save);
+
+  // Takes those NICs back: the machine that had them has ended, and another is to get its own.
+  void ForgetNics();
 
   // Calls `changed` on the loop's thread a moment after something has changed in the namespace.
   void Follow(sys::EventLoop& loop, std::function<void()> changed);

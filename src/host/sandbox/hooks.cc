@@ -81,6 +81,8 @@ Result<void> RememberMountNamespace() {
   return {};
 }
 
+int RememberedMountNamespace() { return MountNamespace().get(); }
+
 HookRunner::HookRunner(std::string container_id, std::string bundle, const oci::Spec& spec)
     : container_id_(std::move(container_id)),
       bundle_(std::move(bundle)),

@@ -87,6 +87,12 @@ Result<HostCgroup> HostCgroup::Plan(const std::string& path) {
   return cgroup;
 }
 
+std::vector<std::string> HostCgroup::before() const {
+  std::vector<std::string> directories;
+  for (const Place& place : places_) directories.push_back(place.before);
+  return directories;
+}
+
 Result<void> HostCgroup::Enter() {
   entered_ = true;
   for (const sys::CgroupHierarchy& hierarchy : KATA_TRY(sys::ReadCgroupHierarchies())) {

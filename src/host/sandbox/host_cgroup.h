@@ -33,6 +33,9 @@ class HostCgroup {
   // remove.
   const std::vector<std::string>& ours() const { return ours_; }
 
+  // The directories of the cgroups that the process was in.
+  std::vector<std::string> before() const;
+
   // Makes the cgroup and moves the calling process into it.
   Result<void> Enter();
   // Moves it back to where it was, so that the directories can be removed. Does nothing before

@@ -32,8 +32,6 @@ constexpr size_t kConsoleLines = 12;
 constexpr auto kLastWords = milliseconds(1000);
 constexpr char kHasEnded[] = "the machine has ended";
 
-std::string VmDirectory(const std::string& sandbox_id) { return "/run/vc/vm/" + sandbox_id; }
-
 }  // namespace
 
 Machine::Machine(std::string sandbox_id, std::string owner, sys::EventLoop& loop,
@@ -50,7 +48,7 @@ Result<void> Machine::Open(const config::Loaded& config) {
   if (open_) return {};
   KATA_TRY(config::RequireFiles(config));
   KATA_TRY(BeginRecord());
-  config_ = config.config;
+  config_ = config;
   stopping_ = false;
   open_ = true;
   auto share = storage::SharedDirectory::Create(id_);
@@ -87,6 +85,7 @@ Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRe
     return std::unexpected(std::move(error));
   }
   booted_ = true;
+  if (template_wanted_) BuildTemplate();
   return {};
 }
 
@@ -125,26 +124,6 @@ Result<void> Machine::EnterCgroup() {
   return cgroup_->Enter();
 }
 
-Result<void> Machine::AddNics(const MachineSize& size, hypervisor::VmSpec* spec) {
-  constexpr uint32_t kMostQueues = 16;
-  const auto queues = static_cast<uint32_t>(config_.hypervisor.network_queues);
-  GuestNetwork::Options options{
-      .model = KATA_TRY(network::ModelByName(config_.runtime.internetworking_model)),
-      .queues = queues > 0 ? queues : std::clamp<uint32_t>(size.vcpus, 1, kMostQueues),
-      .vhost = !config_.hypervisor.disable_vhost_net};
-  spec->network_namespace = KATA_TRY(network_->DuplicateNamespace());
-  auto nics = KATA_TRY_WITHIN(
-      "network", network_->MakeNics(options, [this](std::vector<NetworkEntry> entries) {
-        {
-          const std::lock_guard lock(mutex_);
-          record_.networks = std::move(entries);
-        }
-        return Save();
-      }));
-  for (hypervisor::Nic& nic : nics) spec->devices.push_back(std::move(nic));
-  return {};
-}
-
 Result<void> Machine::SyncNetwork() {
   std::shared_ptr<GuestNetwork> network;
   {
@@ -153,97 +132,6 @@ Result<void> Machine::SyncNetwork() {
   }
   if (!network || !alive_) return {};
   return network->Sync(*vm_, *agent_);
-}
-
-Result<void> Machine::StartParts(const MachineSize& size,
-                                 const agent::CreateSandboxRequest& sandbox) {
-  Phases phases;
-  const Deadline deadline = Deadline::After(seconds(config_.agent.dial_timeout_s));
-  const std::string served = KATA_TRY(WithShare(
-      [](storage::SharedDirectory& share) -> Result<std::string> { return share.served(); }));
-  KATA_TRY(sys::MakeDirs(VmDirectory(id_), 0700));
-  virtiofsd_ =
-      KATA_TRY(storage::Virtiofsd::Start({.program = config_.hypervisor.virtio_fs_daemon,
-                                          .shared_directory = served,
-                                          .run_directory = VmDirectory(id_),
-                                          .cache = config_.hypervisor.virtio_fs_cache,
-                                          .extra_args = config_.hypervisor.virtio_fs_extra_args},
-                                         deadline));
-  Record(virtiofsd_->pid(), ProcessRole::kVirtiofsd);
-  WatchVirtiofsd();
-  phases.End("virtiofsd");
-
-  const hypervisor::AcceleratorChoice accelerator =
-      KATA_TRY(hypervisor::ChooseAccelerator(config_.hypervisor.accelerator));
-  log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
-  hypervisor::VmSpec spec = PlanVm(id_, config_, size, accelerator.kind);
-  vm_ = hypervisor::qemu::MakeQemu(loop_);
-  spec.agent = KATA_TRY(
-      hypervisor::ChooseAgentChannel(config_.hypervisor.agent_channel, vm_->capabilities()));
-  hypervisor::VhostUserFs share;
-  share.id = "share";
-  share.tag = storage::SharedDirectory::kTag;
-  share.fd = virtiofsd_->TakeConnection();
-  share.queue_size = static_cast<uint32_t>(config_.hypervisor.virtio_fs_queue_size);
-  spec.devices.push_back(std::move(share));
-  KATA_TRY(AddNics(size, &spec));
-  phases.End("nics");
-
-  vm_->OnExit([this](const hypervisor::VmExit& exit) { OnVmExit(exit); });
-  alive_ = true;
-  KATA_TRY_WITHIN(fmt::format("start \"{}\"", config_.hypervisor.path),
-                  vm_->Start(std::move(spec), deadline));
-  pid_ = vm_->pid();
-  {
-    // It may have ended before there was a VMM to kill.
-    const std::lock_guard lock(mutex_);
-    if (!virtiofsd_obituary_.empty()) return Fail(Code::kUnavailable, virtiofsd_obituary_);
-  }
-  Record(vm_->pid(), ProcessRole::kVmm);
-  phases.End("vmm");
-
-  KATA_TRY(ConnectAgent(deadline));
-  KATA_TRY(agent_->WaitUntilServing(deadline));
-  phases.End("guest_boot");
-  KATA_TRY(agent_->CreateSandbox(sandbox));
-  phases.End("create_sandbox");
-  network_->Follow(loop_, on_network_);
-  KATA_TRY(SyncNetwork());
-  phases.End("network");
-  phases.Log("machine booted");
-  return {};
-}
-
-// Without its files the guest cannot go on.
-void Machine::WatchVirtiofsd() {
-  const int pidfd = virtiofsd_->pidfd();
-  loop_.Post([this, pidfd] {
-    const auto added = loop_.Add(pidfd, EPOLLIN, [this, pidfd](uint32_t) {
-      loop_.Remove(pidfd);
-      if (stopping_) return;
-      {
-        const std::lock_guard lock(mutex_);
-        virtiofsd_obituary_ = virtiofsd_->Obituary();
-      }
-      KillSoon();
-    });
-    LogIfFailed(added);
-  });
-}
-
-Result<void> Machine::ConnectAgent(Deadline deadline) {
-  sys::UniqueFd channel = KATA_TRY(vm_->ConnectAgent(deadline));
-  auto agent = KATA_TRY(agent::AgentClient::Create(
-      loop_, std::move(channel), milliseconds(config_.agent.request_timeout_ms),
-      [this](Error reason) {
-        if (stopping_ || !alive_) return;
-        log::Error("the guest's agent has gone", {{"reason", reason.message()}});
-        KillSoon();
-      }));
-  const std::lock_guard lock(mutex_);
-  agent_ = std::move(agent);
-  if (!end_reason_.empty()) agent_->Close(Error(Code::kUnavailable, end_reason_));
-  return {};
 }
 
 void Machine::OnVmExit(const hypervisor::VmExit& exit) {

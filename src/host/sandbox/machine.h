@@ -23,8 +23,10 @@
 #include "host/hypervisor/hypervisor.h"
 #include "host/sandbox/guest_network.h"
 #include "host/sandbox/host_cgroup.h"
+#include "host/sandbox/phases.h"
 #include "host/sandbox/record.h"
 #include "host/sandbox/vm_plan.h"
+#include "host/sandbox/vm_template.h"
 #include "host/storage/share.h"
 #include "host/storage/virtiofsd.h"
 #include "sys/event_loop.h"
@@ -73,7 +75,7 @@ class Machine {
     return work(*share_);
   }
   // Once open.
-  const config::Config& config() const { return config_; }
+  const config::Config& config() const { return config_.config; }
   // Of the VMM; 0 before it was started.
   int pid() const { return pid_; }
 
@@ -87,6 +89,10 @@ class Machine {
   void RecordContainer(const std::string& container_id);
   void ForgetContainer(const std::string& container_id);
 
+  // Gives the machine processors and memory up to `total`, and the guest the use of them. A machine
+  // that cannot grow still works: that is logged and no more.
+  void Grow(const MachineSize& total);
+
   // Makes the guest's network what the namespace has now. Does nothing when that has not changed.
   Result<void> SyncNetwork();
 
@@ -97,10 +103,25 @@ class Machine {
 
  private:
   Result<void> StartParts(const MachineSize& size, const agent::CreateSandboxRequest& sandbox);
-  Result<void> AddNics(const MachineSize& size, hypervisor::VmSpec* spec);
-  Result<void> ConnectAgent(Deadline deadline);
+  Result<void> StartVm(const MachineSize& size, Deadline deadline, Phases& phases);
+  // The same from `copy`, with the template's size.
+  Result<void> StartCopy(MemoryCopy copy, Deadline deadline, Phases& phases);
+  // One of both as far as they are the same: virtiofsd, the VMM, its NICs.
+  Result<void> StartVmm(hypervisor::VmSpec spec, Deadline deadline, Phases& phases);
+  Result<void> StartVirtiofsd(Deadline deadline);
+  hypervisor::VhostUserFs Share();
+  // After a copy that did not start, as before it.
+  void UndoStart();
+  // A copy of the template, or none: there is none yet, or it is damaged and will be made anew.
+  std::optional<MemoryCopy> FindTemplate();
+  void BuildTemplate();
+  Result<void> AddNics(hypervisor::VmSpec* spec);
+  Result<void> ConnectAgent(Deadline deadline, uint32_t first_stream);
   void WatchVirtiofsd();
   void StopVirtiofsd();
+  static std::string VmDirectory(const std::string& sandbox_id) {
+    return "/run/vc/vm/" + sandbox_id;
+  }
   // On the loop's thread: what serves the VMM has gone, perhaps because the VMM has. It gets a
   // moment to say why before it is killed.
   void KillSoon();
@@ -117,11 +138,15 @@ class Machine {
 
   std::string cgroup_path_;
   std::optional<HostCgroup> cgroup_;
-  config::Config config_;
+  config::Loaded config_;
   std::mutex share_mutex_;  // guards share_
   std::optional<storage::SharedDirectory> share_;
   std::unique_ptr<storage::Virtiofsd> virtiofsd_;
   std::unique_ptr<hypervisor::Hypervisor> vm_;
+  std::atomic<int> vm_number_ = 0;  // counts those that were started
+  hypervisor::AcceleratorKind accelerator_ = hypervisor::AcceleratorKind::kTcg;
+  size_t nics_ = 0;                            // that the machine was started with
+  bool template_wanted_ = false;               // it is to be built once this machine has booted
   std::unique_ptr<agent::AgentClient> agent_;  // set under mutex_
   std::shared_ptr<GuestNetwork> network_;      // set under mutex_
   std::atomic<bool> open_ = false;

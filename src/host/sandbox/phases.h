@@ -23,9 +23,14 @@ class Phases {
     last_ = now;
   }
 
-  void Log(std::string_view message) const {
+  void Log(std::string_view message, std::string_view from = {}) const {
     const double total = std::chrono::duration<double, std::milli>(last_ - begin_).count();
-    log::Info(message, {{"phases", text_}, {"total", fmt::format("{:.1f}ms", total)}});
+    const std::string total_text = fmt::format("{:.1f}ms", total);
+    if (from.empty()) {
+      log::Info(message, {{"phases", text_}, {"total", total_text}});
+    } else {
+      log::Info(message, {{"from", from}, {"phases", text_}, {"total", total_text}});
+    }
   }
 
  private:

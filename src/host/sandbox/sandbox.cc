@@ -19,7 +19,6 @@ namespace {
 
 constexpr uint32_t kKilled = 128 + SIGKILL;
 constexpr uint32_t kLost = 255;
-constexpr auto kResizeTimeout = std::chrono::seconds(20);
 
 ExitInfo ExitNow(uint32_t status) {
   return {.status = status, .at = std::chrono::system_clock::now()};
@@ -211,7 +210,6 @@ Result<void> Sandbox::Update(const std::string& container_id,
   return Explained(machine_.agent().UpdateContainer(request));
 }
 
-// A machine that cannot grow still applies the limits, so a failure here is told and no more.
 void Sandbox::Grow(const std::string& container_id, const oci::LinuxResources& resources) {
   MachineSize sum;
   {
@@ -225,16 +223,7 @@ void Sandbox::Grow(const std::string& container_id, const oci::LinuxResources& r
       sum.memory_mib += each.memory_mib;
     }
   }
-  const MachineSize total = TotalSize(machine_.config().hypervisor, sum);
-  const auto reached = machine_.vm().Resize({.vcpus = total.vcpus, .memory_mib = total.memory_mib},
-                                            Deadline::After(kResizeTimeout));
-  if (!reached) {
-    log::Warn("the machine does not grow", {{"error", reached.error().message()}});
-    return;
-  }
-  if (auto online = machine_.agent().OnlineCpusAndMemory(reached->vcpus); !online) {
-    log::Warn("the guest does not use what it was given", {{"error", online.error().message()}});
-  }
+  machine_.Grow(TotalSize(machine_.config().hypervisor, sum));
 }
 
 Result<agent::StatsContainerResponse> Sandbox::Stats(const std::string& container_id) {

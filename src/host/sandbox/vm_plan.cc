@@ -62,6 +62,14 @@ MachineSize TotalSize(const config::HypervisorConfig& config, const MachineSize&
                           config.default_maxmemory_mib)};
 }
 
+// By the machine's own size, not that with its containers: a NIC has as many as it was made with.
+uint32_t QueuesOf(const config::Config& config) {
+  constexpr int64_t kMostQueues = 16;
+  const int64_t configured = config.hypervisor.network_queues;
+  return static_cast<uint32_t>(std::clamp<int64_t>(
+      configured > 0 ? configured : config.hypervisor.default_vcpus, 1, kMostQueues));
+}
+
 hypervisor::VmSpec PlanVm(const std::string& sandbox_id, const config::Config& config,
                           const MachineSize& size, hypervisor::AcceleratorKind accelerator) {
   const config::HypervisorConfig& from = config.hypervisor;

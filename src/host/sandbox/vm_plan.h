@@ -31,6 +31,9 @@ MachineSize SizeOf(const oci::LinuxResources& resources);
 // maximum: a limit above what a machine can have limits nothing.
 MachineSize TotalSize(const config::HypervisorConfig& config, const MachineSize& containers);
 
+// The queue pairs of its NICs.
+uint32_t QueuesOf(const config::Config& config);
+
 // The machine without its devices and its agent channel.
 hypervisor::VmSpec PlanVm(const std::string& sandbox_id, const config::Config& config,
                           const MachineSize& size, hypervisor::AcceleratorKind accelerator);

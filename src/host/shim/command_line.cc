@@ -24,6 +24,7 @@ std::string* StringFlag(CommandLine& line, std::string_view name) {
   if (name == "publish-binary") return &line.publish_binary;
   if (name == "bundle") return &line.bundle;
   if (name == "socket") return &line.socket;
+  if (name == "config") return &line.config;
   return nullptr;
 }
 
@@ -48,6 +49,8 @@ Result<void> ParseAction(CommandLine& line, std::string_view word) {
     line.action = Action::kStart;
   } else if (word == "delete") {
     line.action = Action::kDelete;
+  } else if (word == "template") {
+    line.action = Action::kTemplate;
   } else {
     return Misuse(fmt::format("unknown action \"{}\": expected start or delete", word));
   }
@@ -66,6 +69,7 @@ Result<void> CheckComplete(const CommandLine& line) {
   if (line.action == Action::kDaemon && line.listen_fd < 0) {
     return Misuse("an action is missing: expected start or delete");
   }
+  if (line.action == Action::kTemplate) return {};
   KATA_TRY(oci::ValidateId("-id", line.id));
   return oci::ValidateId("-namespace", line.namespace_name);
 }
@@ -121,14 +125,17 @@ Result<CommandLine> ParseCommandLine(std::span<const char* const> arguments) {
 std::string_view UsageText() {
   return "Usage: containerd-shim-kata-v2 -namespace NS -id ID -address SOCKET "
          "[-publish-binary FILE] [-bundle DIR] [-debug] start|delete\n"
+         "       containerd-shim-kata-v2 [-config FILE] template\n"
          "       containerd-shim-kata-v2 -info | -v\n"
          "\n"
          "containerd starts this program; people use ctr, nerdctl, docker or kata-runtime.\n"
          "\n"
-         "  start   make the sandbox's shim, or find it, and print its address\n"
-         "  delete  remove what a dead sandbox left behind\n"
-         "  -info   describe the runtime, as a protobuf message; reads options from stdin\n"
-         "  -v      print the version\n";
+         "  start     make the sandbox's shim, or find it, and print its address\n"
+         "  delete    remove what a dead sandbox left behind\n"
+         "  template  boot and save the VM that others are copies of; reads annotations from "
+         "stdin\n"
+         "  -info     describe the runtime, as a protobuf message; reads options from stdin\n"
+         "  -v        print the version\n";
 }
 
 }  // namespace kata::shim

@@ -20,6 +20,7 @@ enum class Action {
   kDaemon,  // no action word: the process that `start` makes
   kStart,
   kDelete,
+  kTemplate,
   kVersion,
   kInfo,
   kHelp,
@@ -34,6 +35,7 @@ struct CommandLine {
   std::string bundle;
   std::string socket;  // the daemon's own socket, as a path
   int listen_fd = -1;  // the daemon's only
+  std::string config;  // the template's only
   bool debug = false;
 };
 

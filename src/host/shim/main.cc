@@ -14,6 +14,7 @@
 #include "host/shim/delete.h"
 #include "host/shim/info.h"
 #include "host/shim/start.h"
+#include "host/shim/template_action.h"
 #include "sys/fd.h"
 
 namespace {
@@ -31,6 +32,8 @@ int Main(std::span<const char* const> arguments) {
       return kata::shim::RunStart(*line);
     case Action::kDelete:
       return kata::shim::RunDelete(*line);
+    case Action::kTemplate:
+      return kata::shim::RunTemplate(line->config);
     case Action::kVersion:
       return kata::shim::RunVersion(arguments[0]);
     case Action::kInfo:

@@ -112,17 +112,6 @@ Result<std::optional<sys::UniqueFd>> ListenUnlessServed(const std::string& path)
   return std::nullopt;
 }
 
-// The program's own path, because the kernel names a process after the file it was started from;
-// /proc/self/exe when an upgrade has removed it.
-std::string OwnProgram() {
-  constexpr char kLink[] = "/proc/self/exe";
-  char target[PATH_MAX];
-  const ssize_t size = ::readlink(kLink, target, sizeof target);
-  if (size <= 0 || static_cast<size_t>(size) >= sizeof target) return kLink;
-  std::string path(target, static_cast<size_t>(size));
-  return ::access(path.c_str(), X_OK) == 0 ? path : kLink;
-}
-
 std::optional<int> ReadOomScore(const std::string& process) {
   const auto text = sys::ReadFile(fmt::format("/proc/{}/oom_score_adj", process), 64);
   int score = 0;
@@ -162,7 +151,7 @@ std::vector<std::string> DaemonEnvironment(const Plan& plan) {
 Result<sys::ChildProcess> SpawnDaemon(const Plan& plan, const std::string& socket_path,
                                       int listener) {
   sys::Command command;
-  command.executable = OwnProgram();
+  command.executable = sys::OwnProgram();
   command.argv = {command.executable,
                   "-namespace",
                   plan.line.namespace_name,

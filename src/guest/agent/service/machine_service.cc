@@ -17,6 +17,7 @@
 #include "guest/agent/metrics.h"
 #include "guest/agent/service/services.h"
 #include "proto/csi.pb.h"
+#include "proto/guest.pb.h"
 #include "proto/health.pb.h"
 #include "sys/file.h"
 
@@ -49,20 +50,27 @@ Result<agent::GuestDetailsResponse> GetGuestDetails(const agent::GuestDetailsReq
   return response;
 }
 
-Result<void> SetGuestDateTime(const agent::SetGuestDateTimeRequest& request) {
-  constexpr int64_t kMicrosecondsPerSecond = 1'000'000;
-  if (request.sec() < 0 || request.usec() < 0 || request.usec() >= kMicrosecondsPerSecond) {
+Result<void> SetClock(int64_t seconds, int64_t nanoseconds) {
+  constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+  if (seconds < 0 || nanoseconds < 0 || nanoseconds >= kNanosecondsPerSecond) {
     return Fail(Code::kInvalidArgument,
-                fmt::format("time of {} s and {} us", request.sec(), request.usec()));
+                fmt::format("time of {} s and {} ns", seconds, nanoseconds));
   }
-  const timespec now{.tv_sec = request.sec(), .tv_nsec = request.usec() * 1000};
+  const timespec now{.tv_sec = seconds, .tv_nsec = nanoseconds};
   if (::clock_settime(CLOCK_REALTIME, &now) != 0) return FailErrno("clock_settime");
   return {};
 }
 
-Result<void> ReseedRandomDev(const agent::ReseedRandomDevRequest& request) {
+Result<void> SetGuestDateTime(const agent::SetGuestDateTimeRequest& request) {
+  constexpr int64_t kMicrosecondsPerSecond = 1'000'000;
+  if (request.usec() < 0 || request.usec() >= kMicrosecondsPerSecond) {
+    return Fail(Code::kInvalidArgument, fmt::format("time of {} us", request.usec()));
+  }
+  return SetClock(request.sec(), request.usec() * 1000);
+}
+
+Result<void> Reseed(const std::string& seed) {
   constexpr size_t kMaxSeed = 4096;
-  const std::string& seed = request.data();
   if (seed.empty() || seed.size() > kMaxSeed) {
     return Fail(Code::kInvalidArgument,
                 fmt::format("seed of {} bytes, not 1 to {}", seed.size(), kMaxSeed));
@@ -76,6 +84,22 @@ Result<void> ReseedRandomDev(const agent::ReseedRandomDevRequest& request) {
   if (::ioctl(random.get(), RNDADDENTROPY, buffer.data()) != 0) return FailErrno("RNDADDENTROPY");
   // A clone of a virtual machine must not hand out numbers that its siblings do.
   if (::ioctl(random.get(), RNDRESEEDCRNG) != 0) return FailErrno("RNDRESEEDCRNG");
+  return {};
+}
+
+Result<void> ReseedRandomDev(const agent::ReseedRandomDevRequest& request) {
+  return Reseed(request.data());
+}
+
+Result<void> Renew(const RenewRequest& request) {
+  constexpr size_t kLeastSeed = 32;
+  if (request.entropy().size() < kLeastSeed) {
+    return Fail(Code::kInvalidArgument, fmt::format("seed of {} bytes, not {} or more",
+                                                    request.entropy().size(), kLeastSeed));
+  }
+  KATA_TRY(Reseed(request.entropy()));
+  KATA_TRY(SetClock(request.seconds(), request.nanoseconds()));
+  if (request.look_for_devices()) KATA_TRY(sys::WriteControl("/sys/bus/pci/rescan", "1"));
   return {};
 }
 
@@ -164,6 +188,7 @@ void RegisterMachineMethods(ttrpc::Server& server, Agent& agent) {
                                             SetGuestDateTime);
   HandleNow<agent::ReseedRandomDevRequest>(server, kAgentService, "ReseedRandomDev",
                                            ReseedRandomDev);
+  HandleNow<RenewRequest>(server, kGuestService, "Renew", Renew);
   HandleNow<agent::VolumeStatsRequest>(server, kAgentService, "GetVolumeStats", GetVolumeStats);
   HandleNow<agent::MemHotplugByProbeRequest>(
       server, kAgentService, "MemHotplugByProbe",

@@ -29,7 +29,7 @@ constexpr auto kActionTime = seconds(30);
 
 // Beside this program, else from $PATH.
 std::string ShimProgram() {
-  const std::string own = OwnProgram();
+  const std::string own = sys::OwnProgram();
   std::string beside = own.substr(0, own.rfind('/') + 1) + kShimProgram;
   return ::access(beside.c_str(), X_OK) == 0 ? beside : kShimProgram;
 }
@@ -67,13 +67,6 @@ Result<std::string> RunAction(const Globals& globals, const std::string& id,
 }
 
 }  // namespace
-
-std::string OwnProgram() {
-  char target[PATH_MAX];
-  const ssize_t size = ::readlink("/proc/self/exe", target, sizeof target);
-  if (size <= 0 || static_cast<size_t>(size) >= sizeof target) return "/proc/self/exe";
-  return std::string(target, static_cast<size_t>(size));
-}
 
 Result<std::string> StartShim(const Globals& globals, const std::string& id,
                               const std::string& directory) {

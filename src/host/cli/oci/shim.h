@@ -20,9 +20,6 @@
 
 namespace kata::cli::oci {
 
-// This program's file, for processes that it starts.
-std::string OwnProgram();
-
 // Runs `start` with `directory` as the bundle, and returns the path of the socket that the daemon
 // listens on.
 Result<std::string> StartShim(const Globals& globals, const std::string& id,

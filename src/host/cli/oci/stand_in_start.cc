@@ -22,7 +22,7 @@ Result<StandIn> StandIn::Start(const StandInRequest& request, const std::string&
   const sys::UniqueFd listener = KATA_TRY(sys::ListenUnix(socket, 0600, 1));
   sys::Pipe go = KATA_TRY(sys::MakePipe());
   sys::Command command;
-  const std::string runtime = OwnProgram();
+  const std::string runtime = sys::OwnProgram();
   // The small program beside this one, else this one.
   command.executable = runtime.substr(0, runtime.rfind('/') + 1) + kStandInProgram;
   if (::access(command.executable.c_str(), X_OK) != 0) command.executable = runtime;
