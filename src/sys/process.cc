@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cctype>
 #include <cerrno>
+#include <charconv>
 #include <climits>
 #include <condition_variable>
 #include <functional>
@@ -25,6 +26,8 @@
 #include <thread>
 
 #include <fmt/format.h>
+
+#include "sys/file.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -428,6 +431,43 @@ Result<std::string> FindExecutable(std::string_view name) {
   }
   return Fail(Code::kNotFound,
               fmt::format("find executable \"{}\": executable file not found in $PATH", name));
+}
+
+std::vector<pid_t> WithDescendants(pid_t pid) {
+  std::vector<pid_t> all = {pid};
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto text = ReadFile(fmt::format("/proc/{0}/task/{0}/children", all[i]), 64 << 10);
+    if (!text) continue;
+    const char* const end = text->data() + text->size();
+    for (const char* at = text->data(); at < end;) {
+      pid_t child = 0;
+      const auto [next, error] = std::from_chars(at, end, child);
+      if (error == std::errc()) all.push_back(child);
+      at = next + 1;
+    }
+  }
+  return all;
+}
+
+void ShowArguments(std::span<const char* const> arguments, std::span<const std::string> words) {
+  if (arguments.empty()) return;
+  // The kernel has put the strings one behind the other.
+  char* const begin = const_cast<char*>(arguments.front());
+  char* end = begin;
+  for (const char* argument : arguments) {
+    if (argument != end) break;
+    end += ::strlen(argument) + 1;
+  }
+  char* at = begin;
+  for (const std::string& word : words) {
+    const size_t size = word.size() + 1;
+    if (size > static_cast<size_t>(end - at)) break;
+    ::memcpy(at, word.c_str(), size);
+    at += size;
+  }
+  ::memset(at, 0, static_cast<size_t>(end - at));
+  // Needs a capability; without it the list ends in empty words.
+  (void)::prctl(PR_SET_MM, PR_SET_MM_ARG_END, at, 0, 0);
 }
 
 std::string OwnProgram() {

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -130,6 +131,9 @@ Result<UniqueFd> OpenPidFd(pid_t pid);
 // pidfd_send_signal(2). Errors  kNotFound  the process is gone
 Result<void> SignalPidFd(int pidfd, int signal);
 
+// `pid` and all that it has made, as far as they can be seen now.
+std::vector<pid_t> WithDescendants(pid_t pid);
+
 // The file that execvp(3) would run for `name`. A name with a slash is returned unchecked; relative
 // entries of $PATH are skipped.
 // Errors  kNotFound          nothing of that name in $PATH
@@ -139,6 +143,10 @@ Result<std::string> FindExecutable(std::string_view name);
 // The running program's own file, so that it can be started again under its name; /proc/self/exe
 // when an upgrade has removed it.
 std::string OwnProgram();
+
+// What /proc shows as this process's arguments from here on: `words`, as far as they fit into the
+// place of `arguments`, which are those that main() got.
+void ShowArguments(std::span<const char* const> arguments, std::span<const std::string> words);
 
 // Runs `command` to its end with its output collected: stdout and stderr both go to `output`,
 // bounded (the rest is read and dropped). Killed when the deadline passes.

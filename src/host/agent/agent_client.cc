@@ -104,6 +104,13 @@ Result<void> AgentClient::CreateSandbox(const agent::CreateSandboxRequest& reque
   return CallVoid("CreateSandbox", request);
 }
 
+Result<void> AgentClient::ResetSandbox() {
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "ResetSandbox",
+                                           guest::ResetSandboxRequest(),
+                                           Deadline::After(request_timeout_)));
+  return {};
+}
+
 Result<void> AgentClient::CreateContainer(const agent::CreateContainerRequest& request,
                                           std::chrono::milliseconds timeout) {
   return CallVoid("CreateContainer", request, timeout);

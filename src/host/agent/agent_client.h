@@ -52,6 +52,8 @@ class AgentClient {
   Result<void> WaitUntilServing(Deadline deadline);
 
   Result<void> CreateSandbox(const agent::CreateSandboxRequest& request);
+  // Makes room for another sandbox. kUnimplemented from an agent that is not ours.
+  Result<void> ResetSandbox();
   Result<void> CreateContainer(const agent::CreateContainerRequest& request,
                                std::chrono::milliseconds timeout);
   Result<void> StartContainer(const std::string& container_id);

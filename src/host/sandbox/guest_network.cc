@@ -89,18 +89,29 @@ Result<hypervisor::Nic> GuestNetwork::NicOn(Card& card) {
   return nic;
 }
 
-Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& options, Save save) {
-  const std::lock_guard lock(mutex_);
+Result<network::NamespaceView> GuestNetwork::Begin(const Options& options, Save save) {
   options_ = options;
   save_ = std::move(save);
-  std::vector<hypervisor::Nic> nics;
-  const network::NamespaceView view = KATA_TRY(network::Discover(socket_));
+  network::NamespaceView view = KATA_TRY(network::Discover(socket_));
   // Before anything boots in vain.
   if (options_.model != network::Model::kNone) {
     for (const network::Endpoint& endpoint : view.endpoints) {
       KATA_TRY(network::CheckEndpoint(endpoint));
     }
   }
+  return view;
+}
+
+void GuestNetwork::BeginTest(const network::NamespaceView& view) {
+  if (options_.model != network::Model::kNone && !view.endpoints.empty()) {
+    test_ = std::async(std::launch::async, &network::FirstWorkingModel, options_.model);
+  }
+}
+
+Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& options, Save save) {
+  const std::lock_guard lock(mutex_);
+  std::vector<hypervisor::Nic> nics;
+  const network::NamespaceView view = KATA_TRY(Begin(options, std::move(save)));
   size_t count = network::NicsAtBoot(view, options_.model, kMostNicsAtBoot);
   if (options_.of_template) {
     count = std::max(count, network::NicsAtBoot({}, options_.model, kMostNicsAtBoot));
@@ -126,11 +137,29 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
     nics.push_back(KATA_TRY(NicOn(card)));
     cards_.push_back(std::move(card));
   }
-  // While the machine boots.
-  if (options_.model != network::Model::kNone && !view.endpoints.empty()) {
-    test_ = std::async(std::launch::async, &network::FirstWorkingModel, options_.model);
-  }
+  BeginTest(view);
   return nics;
+}
+
+Result<void> GuestNetwork::TakeNic(GuestNetwork& from, const Options& options, Save save) {
+  const std::scoped_lock lock(mutex_, from.mutex_);
+  const network::NamespaceView view = KATA_TRY(Begin(options, std::move(save)));
+  if (!from.cards_.empty()) {
+    Card card = std::move(from.cards_.front());
+    from.cards_.clear();
+    int number = 0;
+    while (std::ranges::find(view.names, network::TapName(number)) != view.names.end()) ++number;
+    const std::string name = network::TapName(number);
+    KATA_TRY(sys::ChangeLink(from.socket_, card.tap.link,
+                             {.name = name, .up = false, .namespace_fd = namespace_.get()}));
+    card.tap.name = name;
+    card.tap.link = KATA_TRY(sys::FindLink(socket_, name)).index;
+    KATA_TRY(sys::ChangeLink(socket_, card.tap.link, {.up = true}));
+    cards_.push_back(std::move(card));
+    next_card_ = from.next_card_;
+  }
+  BeginTest(view);
+  return {};
 }
 
 void GuestNetwork::ForgetNics() {

@@ -56,6 +56,10 @@ class GuestNetwork {
   // The NICs that the machine is to begin with.
   Result<std::vector<hypervisor::Nic>> MakeNics(const Options& options, Save save);
 
+  // Instead of MakeNics, for a machine that runs already with the NIC of `from`: takes that over,
+  // its tap moved into this namespace. `from` has none afterwards.
+  Result<void> TakeNic(GuestNetwork& from, const Options& options, Save save);
+
   // Takes those NICs back: the machine that had them has ended, and another is to get its own.
   void ForgetNics();
 
@@ -90,6 +94,10 @@ class GuestNetwork {
         socket_(std::move(socket)),
         events_(std::move(events)) {}
 
+  // What there is, looked at before anything is made for it.
+  Result<network::NamespaceView> Begin(const Options& options, Save save);
+  // Finds out how frames pass here, while other things are done.
+  void BeginTest(const network::NamespaceView& view);
   void OnEvents();
   Result<network::Model> WorkingModel();
   Result<void> SaveCards();

@@ -93,13 +93,14 @@ std::vector<std::string> HostCgroup::before() const {
   return directories;
 }
 
-Result<void> HostCgroup::Enter() {
+Result<void> HostCgroup::Enter(const std::vector<pid_t>& others) {
   entered_ = true;
   for (const sys::CgroupHierarchy& hierarchy : KATA_TRY(sys::ReadCgroupHierarchies())) {
     const std::string directory = sys::CgroupDir(hierarchy, path_);
     if (std::ranges::find(places_, directory, &Place::directory) == places_.end()) continue;
     KATA_TRY(sys::MakeCgroup(hierarchy, path_));
     KATA_TRY(sys::JoinCgroup(directory, ::getpid()));
+    for (const pid_t pid : others) (void)sys::JoinCgroup(directory, pid);
   }
   return {};
 }

@@ -9,6 +9,8 @@
 // Basis: OCI runtime-spec config-linux.md "Cgroups Path"; runc's reading of it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,8 +38,9 @@ class HostCgroup {
   // The directories of the cgroups that the process was in.
   std::vector<std::string> before() const;
 
-  // Makes the cgroup and moves the calling process into it.
-  Result<void> Enter();
+  // Makes the cgroup and moves the calling process and `others` into it. Of those, what has ended
+  // is left out.
+  Result<void> Enter(const std::vector<pid_t>& others = {});
   // Moves it back to where it was, so that the directories can be removed. Does nothing before
   // Enter().
   void Leave();

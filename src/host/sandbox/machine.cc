@@ -18,6 +18,7 @@
 #include "host/hypervisor/qemu/qemu.h"
 #include "host/sandbox/cleanup.h"
 #include "host/sandbox/phases.h"
+#include "sys/cgroups.h"
 #include "sys/file.h"
 
 namespace kata::sandbox {
@@ -34,24 +35,36 @@ constexpr char kHasEnded[] = "the machine has ended";
 
 }  // namespace
 
-Machine::Machine(std::string sandbox_id, std::string owner, sys::EventLoop& loop,
-                 std::function<void()> on_end, std::function<void()> on_network)
-    : id_(std::move(sandbox_id)),
-      owner_(std::move(owner)),
-      loop_(loop),
-      on_end_(std::move(on_end)),
-      on_network_(std::move(on_network)) {}
+Machine::Machine(std::string name, sys::EventLoop& loop) : name_(std::move(name)), loop_(loop) {
+  identity_.sandbox_id = name_;
+  identity_.owner = name_;
+}
 
 Machine::~Machine() = default;
 
+void Machine::Identify(Identity identity) { identity_ = std::move(identity); }
+
 Result<void> Machine::Open(const config::Loaded& config) {
   if (open_) return {};
+  waiting_ = false;
+  if (!prepared_.empty()) {
+    const auto key = PreparedKey(config.config);
+    if (alive_ && key && *key == prepared_) {
+      KATA_TRY(TakeRecord());
+      config_ = config;
+      open_ = true;
+      return {};
+    }
+    log::Warn("the warm machine is not used",
+              {{"reason", alive_ ? "it has another configuration" : "it has ended"}});
+    DropPrepared();
+  }
   KATA_TRY(config::RequireFiles(config));
   KATA_TRY(BeginRecord());
   config_ = config;
   stopping_ = false;
   open_ = true;
-  auto share = storage::SharedDirectory::Create(id_);
+  auto share = storage::SharedDirectory::Create(name_);
   if (!share) {
     Stop();
     return std::unexpected(std::move(share).error());
@@ -62,7 +75,7 @@ Result<void> Machine::Open(const config::Loaded& config) {
 }
 
 Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
-                           std::unique_ptr<GuestNetwork> network) {
+                           const std::string& network) {
   if (auto entered = EnterCgroup(); !entered) {
     if (entered.error().code() == Code::kFailedPrecondition) {
       Stop();
@@ -70,11 +83,26 @@ Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRe
     }
     log::Warn("the host's cgroup is not used", {{"error", entered.error().message()}});
   }
-  {
-    const std::lock_guard lock(mutex_);
-    network_ = std::move(network);
-  }
-  auto started = StartParts(size, sandbox);
+  auto started = [&]() -> Result<void> {
+    if (!prepared_.empty()) {
+      auto taken = TakePrepared(size, sandbox, network);
+      prepared_.clear();
+      if (taken) return taken;
+      log::Warn("the warm machine cannot be used", {{"error", taken.error().message()}});
+      UndoStart();
+      CloseNetwork();
+    }
+    std::unique_ptr<GuestNetwork> opened = KATA_TRY(GuestNetwork::Open(network));
+    {
+      const std::lock_guard lock(mutex_);
+      network_ = std::move(opened);
+    }
+    Phases phases;
+    KATA_TRY(StartGuest(size, phases));
+    KATA_TRY(EnterSandbox(size, sandbox, phases));
+    phases.Log("machine booted", origin_);
+    return {};
+  }();
   if (!started) {
     Error error = Explain(std::move(started).error());
     // The VMM only sees that its peer has gone.
@@ -89,21 +117,27 @@ Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRe
   return {};
 }
 
+Result<void> Machine::CheckRecord() {
+  const std::string& id = identity_.sandbox_id;
+  const auto other = LoadRecord(id);
+  if (!other || other->owner == identity_.owner) return {};
+  if (std::ranges::any_of(other->processes, IsAlive)) {
+    return Fail(Code::kAlreadyExists,
+                fmt::format("sandbox \"{}\" runs already under another containerd namespace or "
+                            "another --root; choose another id",
+                            id));
+  }
+  LogIfFailed(Cleanup(*other, Deadline::After(seconds(5))));
+  return {};
+}
+
 Result<void> Machine::BeginRecord() {
   const sys::UniqueFd records = KATA_TRY(LockRecords());
-  if (const auto other = LoadRecord(id_); other && other->owner != owner_) {
-    if (std::ranges::any_of(other->processes, IsAlive)) {
-      return Fail(Code::kAlreadyExists,
-                  fmt::format("sandbox \"{}\" runs already under another containerd namespace or "
-                              "another --root; choose another id",
-                              id_));
-    }
-    LogIfFailed(Cleanup(*other, Deadline::After(seconds(5))));
-  }
+  KATA_TRY(CheckRecord());
   {
     const std::lock_guard lock(mutex_);
-    record_ = {.id = id_, .owner = owner_};
-    record_.paths = {storage::SharedDirectory::RootOf(id_), VmDirectory(id_)};
+    record_ = {.id = identity_.sandbox_id, .owner = identity_.owner};
+    record_.paths = {storage::SharedDirectory::RootOf(name_), VmDirectory()};
     if (const auto self = DescribeProcess(::getpid(), ProcessRole::kShim)) {
       record_.processes.push_back(*self);
     }
@@ -113,15 +147,37 @@ Result<void> Machine::BeginRecord() {
   return Save();
 }
 
+Result<void> Machine::TakeRecord() {
+  const sys::UniqueFd records = KATA_TRY(LockRecords());
+  KATA_TRY(CheckRecord());
+  std::string before;
+  {
+    const std::lock_guard lock(mutex_);
+    before = std::exchange(record_.id, identity_.sandbox_id);
+    record_.owner = identity_.owner;
+  }
+  KATA_TRY(Save());
+  return sys::RemoveTree(RecordDir(before));
+}
+
 Result<void> Machine::EnterCgroup() {
-  if (cgroup_path_.empty()) return {};
+  const std::vector<pid_t> others = prepared_.empty() ? std::vector<pid_t>() : PartPids();
+  if (cgroup_path_.empty()) {
+    // Out of the service's, which ends what is there.
+    if (prepared_.empty()) return {};
+    for (const std::string& directory : home_) {
+      KATA_TRY(sys::JoinCgroup(directory, ::getpid()));
+      for (const pid_t pid : others) (void)sys::JoinCgroup(directory, pid);
+    }
+    return {};
+  }
   cgroup_ = KATA_TRY(HostCgroup::Plan(cgroup_path_));
   {
     const std::lock_guard lock(mutex_);
     record_.cgroups = cgroup_->ours();
   }
   KATA_TRY(Save());
-  return cgroup_->Enter();
+  return cgroup_->Enter(others);
 }
 
 Result<void> Machine::SyncNetwork() {
@@ -143,10 +199,10 @@ void Machine::OnVmExit(const hypervisor::VmExit& exit) {
     if (agent_) agent_->Close(Error(Code::kUnavailable, exit.message));
   }
   // Before the boot has ended, its caller gets the error.
-  if (stopping_ || !booted_) return;
+  if (stopping_ || (!booted_ && !waiting_)) return;
   log::Error("the machine has ended",
              {{"reason", exit.message}, {"console", vm_->ConsoleTail(kConsoleLines)}});
-  on_end_();
+  if (identity_.on_end) identity_.on_end();
 }
 
 Error Machine::Explain(Error error) const {
@@ -227,18 +283,22 @@ void Machine::StopVirtiofsd() {
   virtiofsd_.reset();
 }
 
-void Machine::Stop() {
-  const std::lock_guard stop_lock(stop_mutex_);
-  stopping_ = true;
-  alive_ = false;
-  if (vm_) vm_->Stop(kStopGrace);
-  StopVirtiofsd();
+void Machine::CloseNetwork() {
   std::shared_ptr<GuestNetwork> network;
   {
     const std::lock_guard lock(mutex_);
     network = std::exchange(network_, nullptr);
   }
   if (network) network->Close();
+}
+
+void Machine::Stop() {
+  const std::lock_guard stop_lock(stop_mutex_);
+  stopping_ = true;
+  alive_ = false;
+  if (vm_) vm_->Stop(kStopGrace);
+  StopVirtiofsd();
+  CloseNetwork();
   {
     const std::lock_guard lock(share_mutex_);
     if (share_) {

@@ -35,15 +35,35 @@ namespace kata::sandbox {
 
 class Machine {
  public:
-  // `on_end` is called once on the loop's thread when the machine has ended, whoever ended it,
-  // unless that was Stop(). `on_network` is called there when the network namespace has changed:
-  // SyncNetwork() is to follow, on another thread.
-  // `owner` is the shim's socket: two containerd namespaces may use one id, but not at a time.
-  Machine(std::string sandbox_id, std::string owner, sys::EventLoop& loop,
-          std::function<void()> on_end, std::function<void()> on_network);
+  // Whose the machine is. Its calls come on the loop's thread.
+  struct Identity {
+    std::string sandbox_id;
+    // The shim's socket: two containerd namespaces may use one id, but not at a time.
+    std::string owner;
+    // Called once when the machine has ended, whoever ended it, unless that was Stop().
+    std::function<void()> on_end;
+    // Called when the network namespace has changed: SyncNetwork() is to follow, on another thread.
+    std::function<void()> on_network;
+  };
+
+  // `name` is that of the machine's directories, unique on the host.
+  Machine(std::string name, sys::EventLoop& loop);
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
   ~Machine();
+
+  // Once, before Open; on the loop's thread after Prepare.
+  void Identify(Identity identity);
+
+  // Starts the machine before anybody asks for it, and rehearses a container, so that all that one
+  // needs is warm. Its end before Identify calls `on_end`. Then Open and Boot make it somebody's,
+  // or, where it does not fit what they ask for, begin anew.
+  Result<void> Prepare(const config::Loaded& config, std::function<void()> on_end);
+  // In place of a cgroup that UseCgroup names: those that a prepared machine is to move to.
+  void UseCgroupsOf(std::vector<std::string> directories) { home_ = std::move(directories); }
+
+  // Of this process and a prepared machine's, as the kernel weighs them when memory runs out.
+  void SetOomScore(int score) const;
 
   // The host's cgroup for the next Boot, as HostCgroupPath gives it. Where it cannot be had, the
   // machine runs where the shim was started.
@@ -55,10 +75,11 @@ class Machine {
   //         kNotFound       a file that a machine needs is missing
   Result<void> Open(const config::Loaded& config);
   // Once open, starts everything and returns when the agent serves and the sandbox exists in the
-  // guest. After a failure nothing is left, and Open and Boot may be tried again. The VMM lives in
-  // the namespace of `network`, and the guest has its interfaces.
+  // guest. After a failure nothing is left, and Open and Boot may be tried again. The guest has the
+  // interfaces of the network namespace bound at `network`, or of a new one where that is empty;
+  // the VMM lives there, or, if the machine was prepared, in one of its own.
   Result<void> Boot(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
-                    std::unique_ptr<GuestNetwork> network);
+                    const std::string& network);
   bool is_open() const { return open_; }
   bool booted() const { return booted_; }
   // False once the machine has ended or is being stopped.
@@ -102,7 +123,16 @@ class Machine {
   void Stop();
 
  private:
-  Result<void> StartParts(const MachineSize& size, const agent::CreateSandboxRequest& sandbox);
+  // Until the agent answers; by a copy of the template where there is one.
+  Result<void> StartGuest(const MachineSize& size, Phases& phases);
+  Result<void> EnterSandbox(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
+                            Phases& phases);
+  // What a machine must have in common with a prepared one to take its place.
+  Result<std::string> PreparedKey(const config::Config& config);
+  void DropPrepared();
+  Result<void> TakePrepared(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
+                            const std::string& network);
+  std::vector<pid_t> PartPids() const;
   Result<void> StartVm(const MachineSize& size, Deadline deadline, Phases& phases);
   // The same from `copy`, with the template's size.
   Result<void> StartCopy(MemoryCopy copy, Deadline deadline, Phases& phases);
@@ -115,28 +145,34 @@ class Machine {
   // A copy of the template, or none: there is none yet, or it is damaged and will be made anew.
   std::optional<MemoryCopy> FindTemplate();
   void BuildTemplate();
+  Result<GuestNetwork::Options> NetworkOptions(bool of_template) const;
+  GuestNetwork::Save NetworkSaver();
   Result<void> AddNics(hypervisor::VmSpec* spec);
   Result<void> ConnectAgent(Deadline deadline, uint32_t first_stream);
   void WatchVirtiofsd();
   void StopVirtiofsd();
-  static std::string VmDirectory(const std::string& sandbox_id) {
-    return "/run/vc/vm/" + sandbox_id;
-  }
+  void CloseNetwork();
+  std::string VmDirectory() const { return "/run/vc/vm/" + name_; }
   // On the loop's thread: what serves the VMM has gone, perhaps because the VMM has. It gets a
   // moment to say why before it is killed.
   void KillSoon();
   void OnVmExit(const hypervisor::VmExit& exit);
+  // Refuses an id that lives elsewhere, removes what a dead sandbox of this id left.
+  Result<void> CheckRecord();
   Result<void> BeginRecord();
+  Result<void> TakeRecord();
   Result<void> EnterCgroup();
   Result<void> Save();
 
-  const std::string id_;
-  const std::string owner_;
+  std::string name_;
+  Identity identity_;
   sys::EventLoop& loop_;
-  const std::function<void()> on_end_;
-  const std::function<void()> on_network_;
 
+  std::string prepared_;               // the key of what was prepared and is not taken yet
+  bool preparing_ = false;             // it is nobody's yet
+  std::atomic<bool> waiting_ = false;  // prepared, and nobody has opened it
   std::string cgroup_path_;
+  std::vector<std::string> home_;
   std::optional<HostCgroup> cgroup_;
   config::Loaded config_;
   std::mutex share_mutex_;  // guards share_
@@ -146,6 +182,7 @@ class Machine {
   std::atomic<int> vm_number_ = 0;  // counts those that were started
   hypervisor::AcceleratorKind accelerator_ = hypervisor::AcceleratorKind::kTcg;
   size_t nics_ = 0;                            // that the machine was started with
+  std::string origin_;                         // of the guest: boot, template or warm
   bool template_wanted_ = false;               // it is to be built once this machine has booted
   std::unique_ptr<agent::AgentClient> agent_;  // set under mutex_
   std::shared_ptr<GuestNetwork> network_;      // set under mutex_

@@ -26,49 +26,49 @@ constexpr auto kResizeTimeout = seconds(20);
 
 }  // namespace
 
-Result<void> Machine::StartParts(const MachineSize& size,
-                                 const agent::CreateSandboxRequest& sandbox) {
-  Phases phases;
+Result<void> Machine::StartGuest(const MachineSize& size, Phases& phases) {
   const Deadline deadline = Deadline::After(seconds(config().agent.dial_timeout_s));
-  KATA_TRY(sys::MakeDirs(VmDirectory(id_), 0700));
+  KATA_TRY(sys::MakeDirs(VmDirectory(), 0700));
   const hypervisor::AcceleratorChoice accelerator =
       KATA_TRY(hypervisor::ChooseAccelerator(config().hypervisor.accelerator));
   log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
   accelerator_ = accelerator.kind;
   alive_ = true;
-
-  std::string_view origin = "boot";
+  origin_ = "boot";
   if (auto copy = FindTemplate()) {
     phases.End("template");
     const std::string name = copy->template_name();
     auto started = StartCopy(*std::move(copy), deadline, phases);
     if (started) {
-      origin = "template";
-    } else {
-      log::Warn(
-          "a copy of the template does not start; the guest boots, and the template is made anew",
-          {{"error", Explain(started.error()).message()}});
-      UndoStart();
-      LogIfFailed(factory::TemplateStore(config().factory.template_path).Remove(name));
-      template_wanted_ = true;
+      origin_ = "template";
+      return {};
     }
+    log::Warn(
+        "a copy of the template does not start; the guest boots, and the template is made anew",
+        {{"error", Explain(started.error()).message()}});
+    UndoStart();
+    LogIfFailed(factory::TemplateStore(config().factory.template_path).Remove(name));
+    template_wanted_ = true;
   }
-  if (origin == "boot") KATA_TRY(StartVm(size, deadline, phases));
+  return StartVm(size, deadline, phases);
+}
+
+Result<void> Machine::EnterSandbox(const MachineSize& size,
+                                   const agent::CreateSandboxRequest& sandbox, Phases& phases) {
   KATA_TRY(agent_->CreateSandbox(sandbox));
   phases.End("create_sandbox");
-  network_->Follow(loop_, on_network_);
+  network_->Follow(loop_, identity_.on_network);
   KATA_TRY(SyncNetwork());
   phases.End("network");
-  if (origin != "boot") {
+  if (origin_ != "boot") {
     Grow(size);
     phases.End("grow");
   }
-  phases.Log("machine booted", origin);
   return {};
 }
 
 Result<void> Machine::StartVm(const MachineSize& size, Deadline deadline, Phases& phases) {
-  hypervisor::VmSpec spec = PlanVm(id_, config(), size, accelerator_);
+  hypervisor::VmSpec spec = PlanVm(name_, config(), size, accelerator_);
   KATA_TRY(StartVmm(std::move(spec), deadline, phases));
   KATA_TRY(ConnectAgent(deadline, 1));
   KATA_TRY(agent_->WaitUntilServing(deadline));
@@ -77,7 +77,8 @@ Result<void> Machine::StartVm(const MachineSize& size, Deadline deadline, Phases
 }
 
 Result<void> Machine::StartCopy(MemoryCopy copy, Deadline deadline, Phases& phases) {
-  hypervisor::VmSpec spec = PlanVm(id_, config(), TotalSize(config().hypervisor, {}), accelerator_);
+  hypervisor::VmSpec spec =
+      PlanVm(name_, config(), TotalSize(config().hypervisor, {}), accelerator_);
   spec.restored = true;
   spec.memory.file = copy.TakeFile();
   KATA_TRY(StartVmm(std::move(spec), deadline, phases));
@@ -143,7 +144,7 @@ void Machine::UndoStart() {
   }
   agent.reset();
   vm_.reset();
-  network_->ForgetNics();
+  if (network_) network_->ForgetNics();
   pid_ = 0;
   alive_ = true;
 }
@@ -196,21 +197,28 @@ void Machine::Grow(const MachineSize& total) {
   }
 }
 
-Result<void> Machine::AddNics(hypervisor::VmSpec* spec) {
-  const GuestNetwork::Options options{
+Result<GuestNetwork::Options> Machine::NetworkOptions(bool of_template) const {
+  return GuestNetwork::Options{
       .model = KATA_TRY(network::ModelByName(config().runtime.internetworking_model)),
       .queues = QueuesOf(config()),
       .vhost = !config().hypervisor.disable_vhost_net,
-      .of_template = spec->restored};
+      .of_template = of_template};
+}
+
+GuestNetwork::Save Machine::NetworkSaver() {
+  return [this](std::vector<NetworkEntry> entries) {
+    {
+      const std::lock_guard lock(mutex_);
+      record_.networks = std::move(entries);
+    }
+    return Save();
+  };
+}
+
+Result<void> Machine::AddNics(hypervisor::VmSpec* spec) {
   spec->network_namespace = KATA_TRY(network_->DuplicateNamespace());
-  auto nics = KATA_TRY_WITHIN(
-      "network", network_->MakeNics(options, [this](std::vector<NetworkEntry> entries) {
-        {
-          const std::lock_guard lock(mutex_);
-          record_.networks = std::move(entries);
-        }
-        return Save();
-      }));
+  const GuestNetwork::Options options = KATA_TRY(NetworkOptions(spec->restored || preparing_));
+  auto nics = KATA_TRY_WITHIN("network", network_->MakeNics(options, NetworkSaver()));
   for (hypervisor::Nic& nic : nics) spec->devices.push_back(std::move(nic));
   return {};
 }
@@ -221,7 +229,7 @@ Result<void> Machine::StartVirtiofsd(Deadline deadline) {
   virtiofsd_ =
       KATA_TRY(storage::Virtiofsd::Start({.program = config().hypervisor.virtio_fs_daemon,
                                           .shared_directory = served,
-                                          .run_directory = VmDirectory(id_),
+                                          .run_directory = VmDirectory(),
                                           .cache = config().hypervisor.virtio_fs_cache,
                                           .extra_args = config().hypervisor.virtio_fs_extra_args},
                                          deadline));

@@ -27,14 +27,18 @@ ExitInfo ExitNow(uint32_t status) {
 }  // namespace
 
 Sandbox::Sandbox(std::string id, std::string owner, std::string container_namespace,
-                 sys::EventLoop& loop, Observer observer)
+                 sys::EventLoop& loop, Observer observer, std::unique_ptr<Machine> prepared)
     : id_(std::move(id)),
       container_namespace_(std::move(container_namespace)),
       loop_(loop),
       observer_(std::move(observer)),
-      machine_(
-          id_, std::move(owner), loop, [this] { OnMachineEnd(); },
-          [this] { observer_.on_network(); }) {}
+      owned_machine_(prepared ? std::move(prepared) : std::make_unique<Machine>(id_, loop)),
+      machine_(*owned_machine_) {
+  machine_.Identify({.sandbox_id = id_,
+                     .owner = std::move(owner),
+                     .on_end = [this] { OnMachineEnd(); },
+                     .on_network = [this] { observer_.on_network(); }});
+}
 
 Sandbox::~Sandbox() = default;
 

@@ -70,8 +70,9 @@ struct ProcessView {
 class Sandbox {
  public:
   // `owner` is the shim's socket; `container_namespace` is containerd's, for logging programs.
+  // `prepared` is a machine that waits for a sandbox, or none.
   Sandbox(std::string id, std::string owner, std::string container_namespace, sys::EventLoop& loop,
-          Observer observer);
+          Observer observer, std::unique_ptr<Machine> prepared = nullptr);
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;
   // After the event loop has ended.
@@ -163,7 +164,8 @@ class Sandbox {
   const std::string container_namespace_;
   sys::EventLoop& loop_;
   const Observer observer_;
-  Machine machine_;
+  const std::unique_ptr<Machine> owned_machine_;
+  Machine& machine_;
 
   std::mutex boot_mutex_;    // one container at a time boots the machine
   std::mutex filter_mutex_;  // one call about the packet filter at a time

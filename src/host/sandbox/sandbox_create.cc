@@ -16,6 +16,7 @@
 #include "host/config/annotations.h"
 #include "host/sandbox/phases.h"
 #include "host/sandbox/sandbox.h"
+#include "host/sandbox/sandbox_request.h"
 #include "oci/annotations.h"
 #include "oci/id.h"
 #include "oci/parse.h"
@@ -25,18 +26,6 @@ namespace kata::sandbox {
 namespace {
 
 using std::chrono::seconds;
-
-// /dev/shm of a pod's containers.
-void AddSharedMemory(agent::CreateSandboxRequest& request) {
-  agent::Storage& shm = *request.add_storages();
-  shm.set_driver("ephemeral");
-  shm.set_source("shm");
-  shm.set_fstype("tmpfs");
-  shm.set_mount_point("/run/kata-containers/sandbox/shm");
-  for (const char* option : {"noexec", "nosuid", "nodev", "mode=1777", "size=67108864"}) {
-    shm.add_options(option);
-  }
-}
 
 // Each of `modules` is a name and its parameters, separated by spaces.
 void AddKernelModules(const config::StringList& modules, agent::CreateSandboxRequest& request) {
@@ -56,22 +45,14 @@ void AddKernelModules(const config::StringList& modules, agent::CreateSandboxReq
   }
 }
 
-void AddSharedDirectory(agent::CreateSandboxRequest& request) {
-  agent::Storage& share = *request.add_storages();
-  share.set_driver("virtio-fs");
-  share.set_source(storage::SharedDirectory::kTag);
-  share.set_fstype("virtiofs");
-  share.set_mount_point(storage::SharedDirectory::kGuestDirectory);
-}
-
-// The VMM lives in the container's network namespace, or in an empty one of its own where the
-// container is to get a new one: programs of the host that find a container's network by its pid
-// must never find the host's.
-Result<std::unique_ptr<GuestNetwork>> OpenNetwork(const oci::Spec& spec) {
+// Where the network namespace is bound that the container is to use; empty where it is to get a new
+// one. The VMM lives there or in an empty one: programs of the host that find a container's network
+// by its pid must never find the host's.
+std::string NetworkOf(const oci::Spec& spec) {
   for (const oci::LinuxNamespace& wanted : spec.linux().namespaces()) {
-    if (wanted.type() == "network") return GuestNetwork::Open(wanted.path());
+    if (wanted.type() == "network") return wanted.path();
   }
-  return GuestNetwork::Open("");
+  return "";
 }
 
 // The annotation that Podman sets for --group-add keep-groups, as crun reads it: the groups of who
@@ -218,16 +199,11 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
     sizes_[container_id] = size;
   }
   const config::Config& config = machine_.config();
-  agent::CreateSandboxRequest request;
-  request.set_sandbox_id(id_);
-  request.set_hostname(spec.hostname());
+  agent::CreateSandboxRequest request = SandboxRequest(id_, spec.hostname());
   request.set_sandbox_pidns(share_pid_namespace);
-  AddSharedDirectory(request);
-  AddSharedMemory(request);
   AddKernelModules(config.agent.kernel_modules, request);
   machine_.UseCgroup(KATA_TRY(HostCgroupPath(spec.linux().cgroups_path())));
-  auto network = KATA_TRY(OpenNetwork(spec));
-  KATA_TRY(machine_.Boot(TotalSize(config.hypervisor, size), request, std::move(network)));
+  KATA_TRY(machine_.Boot(TotalSize(config.hypervisor, size), request, NetworkOf(spec)));
   WatchOom();
   return {};
 }

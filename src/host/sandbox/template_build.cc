@@ -37,8 +37,9 @@ Result<std::string> BootAndSave(hypervisor::Hypervisor& vm, hypervisor::VmSpec s
   progress("booting the guest");
   KATA_TRY(vm.Start(std::move(spec), deadline));
   sys::UniqueFd channel = KATA_TRY(vm.ConnectAgent(deadline));
-  auto agent = KATA_TRY(agent::AgentClient::Create(
-      loop, std::move(channel), milliseconds(config.agent.request_timeout_ms), [](const Error&) {}));
+  auto agent = KATA_TRY(agent::AgentClient::Create(loop, std::move(channel),
+                                                   milliseconds(config.agent.request_timeout_ms),
+                                                   [](const Error&) {}));
   KATA_TRY(agent->WaitUntilServing(deadline));
   // An agent that knows this call can be a copy.
   KATA_TRY_WITHIN("the guest's agent cannot be copied", agent->Renew(false, deadline));

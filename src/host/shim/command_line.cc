@@ -25,6 +25,7 @@ std::string* StringFlag(CommandLine& line, std::string_view name) {
   if (name == "bundle") return &line.bundle;
   if (name == "socket") return &line.socket;
   if (name == "config") return &line.config;
+  if (name == "room") return &line.room;
   return nullptr;
 }
 
@@ -49,6 +50,8 @@ Result<void> ParseAction(CommandLine& line, std::string_view word) {
     line.action = Action::kStart;
   } else if (word == "delete") {
     line.action = Action::kDelete;
+  } else if (word == "warm") {
+    line.action = Action::kWarm;
   } else if (word == "template") {
     line.action = Action::kTemplate;
   } else {
@@ -57,10 +60,16 @@ Result<void> ParseAction(CommandLine& line, std::string_view word) {
   return {};
 }
 
-Result<void> ParseListenFd(CommandLine& line, std::string_view word) {
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), line.listen_fd);
-  if (error != std::errc() || end != word.data() + word.size() || line.listen_fd < 3) {
-    return Misuse(fmt::format("-listen-fd: \"{}\" is not a descriptor above 2", word));
+int* FdFlag(CommandLine& line, std::string_view name) {
+  if (name == "listen-fd") return &line.listen_fd;
+  if (name == "control-fd") return &line.control_fd;
+  return nullptr;
+}
+
+Result<void> ParseFd(std::string_view name, std::string_view word, int* fd) {
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), *fd);
+  if (error != std::errc() || end != word.data() + word.size() || *fd < 3) {
+    return Misuse(fmt::format("-{}: \"{}\" is not a descriptor above 2", name, word));
   }
   return {};
 }
@@ -70,6 +79,10 @@ Result<void> CheckComplete(const CommandLine& line) {
     return Misuse("an action is missing: expected start or delete");
   }
   if (line.action == Action::kTemplate) return {};
+  if (line.action == Action::kWarm) {
+    if (line.control_fd < 0) return Misuse("warm: -control-fd is missing");
+    return oci::ValidateId("-id", line.id);
+  }
   KATA_TRY(oci::ValidateId("-id", line.id));
   return oci::ValidateId("-namespace", line.namespace_name);
 }
@@ -98,7 +111,8 @@ Result<CommandLine> ParseCommandLine(std::span<const char* const> arguments) {
       continue;
     }
     std::string* text = StringFlag(line, name);
-    if (text == nullptr && name != "listen-fd") {
+    int* fd = FdFlag(line, name);
+    if (text == nullptr && fd == nullptr) {
       return Misuse(fmt::format("unknown flag \"{}\"", word));
     }
     if (!value) {
@@ -108,7 +122,7 @@ Result<CommandLine> ParseCommandLine(std::span<const char* const> arguments) {
     if (text != nullptr) {
       *text = *value;
     } else {
-      KATA_TRY(ParseListenFd(line, *value));
+      KATA_TRY(ParseFd(name, *value, fd));
     }
   }
   line.debug = switches.debug;

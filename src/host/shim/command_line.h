@@ -21,6 +21,7 @@ enum class Action {
   kStart,
   kDelete,
   kTemplate,
+  kWarm,
   kVersion,
   kInfo,
   kHelp,
@@ -33,9 +34,11 @@ struct CommandLine {
   std::string address;
   std::string publish_binary;
   std::string bundle;
-  std::string socket;  // the daemon's own socket, as a path
-  int listen_fd = -1;  // the daemon's only
-  std::string config;  // the template's only
+  std::string socket;   // the daemon's own socket, as a path
+  int listen_fd = -1;   // the daemon's only
+  std::string config;   // of template and warm
+  int control_fd = -1;  // of warm
+  std::string room;     // of warm: nothing, which takes place for the arguments that it will have
   bool debug = false;
 };
 

@@ -12,14 +12,11 @@
 
 #include "base/log.h"
 #include "host/sandbox/hooks.h"
-#include "host/shim/events.h"
+#include "host/shim/serving.h"
 #include "host/shim/shim_log.h"
-#include "host/shim/task_service.h"
 #include "sys/event_loop.h"
 #include "sys/file.h"
 #include "sys/mounts.h"
-#include "sys/worker_pool.h"
-#include "ttrpc/server.h"
 
 namespace kata::shim {
 namespace {
@@ -28,6 +25,16 @@ namespace {
 // still find one.
 constexpr size_t kMaxThreads = 64;
 constexpr auto kFlushTime = std::chrono::seconds(5);
+
+Result<void> Serve(const DaemonArgs& args) {
+  KATA_TRY(EnterOwnMountNamespace());
+  const auto loop = KATA_TRY(sys::EventLoop::Create());
+  Daemon daemon(args, *loop, nullptr);
+  KATA_TRY(daemon.Begin());
+  RunToTheEnd(*loop);
+}
+
+}  // namespace
 
 void PrepareProcess() {
   // A heap a thread would cost more memory than all else in this process.
@@ -38,41 +45,53 @@ void PrepareProcess() {
   for (const int signal : {SIGPIPE, SIGTERM, SIGINT, SIGHUP}) std::signal(signal, SIG_IGN);
 }
 
-// Mounts made from here on are seen by this process and its children only, and are gone with them,
-// however they end. What the host mounts later still arrives.
-Result<void> LeaveMountNamespace() {
+Result<void> EnterOwnMountNamespace() {
+  KATA_TRY(sandbox::RememberMountNamespace());
   if (::unshare(CLONE_NEWNS) != 0) return FailErrno("unshare mount namespace");
   return sys::SetPropagation("/", MS_SLAVE | MS_REC);
 }
 
-Result<void> Serve(const DaemonArgs& args) {
-  KATA_TRY(sandbox::RememberMountNamespace());
-  KATA_TRY(LeaveMountNamespace());
-  const auto loop = KATA_TRY(sys::EventLoop::Create());
-  EventPublisher events(*loop, args);
-  sys::WorkerPool pool(kMaxThreads);
-  TaskService service(args, *loop, pool, events, [&] {
-    events.Flush(Deadline::After(kFlushTime));
-    loop->Stop();
-  });
-  ttrpc::Server server(*loop);
-  service.Register(server);
-  KATA_TRY(server.Listen(sys::UniqueFd(args.listen_fd)));
-  log::Info("shim serves", {{"socket", args.socket_path}});
-  const auto ended = loop->Run();
+void RunToTheEnd(sys::EventLoop& loop) {
+  const auto ended = loop.Run();
   LogIfFailed(ended);
   // Threads may still be inside calls whose answers nobody awaits; they are not waited for.
   ::_exit(ended ? 0 : 1);
 }
 
-}  // namespace
+Daemon::Daemon(const DaemonArgs& args, sys::EventLoop& loop,
+               std::unique_ptr<sandbox::Machine> prepared)
+    : args_(args),
+      events_(loop, args),
+      pool_(kMaxThreads),
+      service_(
+          args, loop, pool_, events_,
+          [this, &loop] {
+            events_.Flush(Deadline::After(kFlushTime));
+            loop.Stop();
+          },
+          std::move(prepared)),
+      server_(loop) {
+  service_.Register(server_);
+}
+
+Result<void> Daemon::Begin() {
+  KATA_TRY(server_.Listen(sys::UniqueFd(args_.listen_fd)));
+  log::Info("shim serves", {{"socket", args_.socket_path}});
+  return {};
+}
+
+void Daemon::OpenLog(const DaemonArgs& args) {
+  static sys::UniqueFd open;
+  auto log_fd = OpenShimLog(args.bundle);
+  log::SetOutput(log_fd ? log_fd->get() : -1, kMaxLogFile);
+  if (log_fd) open = *std::move(log_fd);
+  if (args.debug) log::SetLevel(log::Level::kDebug);
+  log::SetCommonFields({{"sandbox", args.id}, {"namespace", args.namespace_name}});
+}
 
 int RunDaemon(const DaemonArgs& args) {
   PrepareProcess();
-  auto log_fd = OpenShimLog(args.bundle);
-  log::SetOutput(log_fd ? log_fd->get() : -1, kMaxLogFile);
-  if (args.debug) log::SetLevel(log::Level::kDebug);
-  log::SetCommonFields({{"sandbox", args.id}, {"namespace", args.namespace_name}});
+  Daemon::OpenLog(args);
   LogIfFailed(Serve(args));
   LogIfFailed(sys::RemoveFile(args.socket_path));
   return 1;

@@ -13,6 +13,7 @@
 
 #include "host/shim/daemon.h"
 #include "host/shim/template_action.h"
+#include "host/shim/warm_action.h"
 #include "sys/fd.h"
 #include "sys/file.h"
 
@@ -56,5 +57,7 @@ int RunDaemon(const DaemonArgs& args) {
 }
 
 int RunTemplate(const std::string&) { return 1; }
+
+int RunWarm(const CommandLine&, std::span<const char* const>) { return 1; }
 
 }  // namespace kata::shim

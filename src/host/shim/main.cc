@@ -15,6 +15,7 @@
 #include "host/shim/info.h"
 #include "host/shim/start.h"
 #include "host/shim/template_action.h"
+#include "host/shim/warm_action.h"
 #include "sys/fd.h"
 
 namespace {
@@ -34,6 +35,8 @@ int Main(std::span<const char* const> arguments) {
       return kata::shim::RunDelete(*line);
     case Action::kTemplate:
       return kata::shim::RunTemplate(line->config);
+    case Action::kWarm:
+      return kata::shim::RunWarm(*line, arguments);
     case Action::kVersion:
       return kata::shim::RunVersion(arguments[0]);
     case Action::kInfo:

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,9 +22,11 @@
 #include <fmt/format.h>
 
 #include "base/rollback.h"
+#include "host/config/load.h"
 #include "host/shim/address.h"
 #include "host/shim/bootstrap.h"
 #include "host/shim/bundle.h"
+#include "host/warm/protocol.h"
 #include "sys/fd.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -40,6 +43,7 @@ constexpr int kDaemonListenFd = 3;
 constexpr size_t kMaxInput = 4 << 20;
 constexpr auto kInputPatience = 2s;
 constexpr int kBacklog = 128;
+constexpr auto kTakePatience = 2s;
 constexpr char kUnixScheme[] = "unix://";
 
 std::string GetEnv(const char* name) {
@@ -148,8 +152,7 @@ std::vector<std::string> DaemonEnvironment(const Plan& plan) {
   return environment;
 }
 
-Result<sys::ChildProcess> SpawnDaemon(const Plan& plan, const std::string& socket_path,
-                                      int listener) {
+sys::Command DaemonCommand(const Plan& plan, const std::string& socket_path, int listener) {
   sys::Command command;
   command.executable = sys::OwnProgram();
   command.argv = {command.executable,
@@ -173,7 +176,26 @@ Result<sys::ChildProcess> SpawnDaemon(const Plan& plan, const std::string& socke
   command.fds = {{listener, kDaemonListenFd}};
   command.new_session = true;
   command.oom_score_adj = DaemonOomScore();
-  return sys::ChildProcess::Spawn(command);
+  return command;
+}
+
+// A shim of the service kata-factory that becomes this daemon; none where there is no service,
+// none is ready, or it could not be the same.
+std::optional<pid_t> TakeWarmDaemon(const sys::Command& command, int listener) {
+  // Its threads have been on all cores already.
+  if (!GetEnv("SCHED_CORE").empty()) return std::nullopt;
+  const auto config = config::Load(config::LoadOptions::OfThisProcess());
+  if (!config || config->config.factory.vm_cache_number == 0) return std::nullopt;
+  const std::string& endpoint = config->config.factory.vm_cache_endpoint;
+  if (!sys::Exists(endpoint)) return std::nullopt;
+  const auto pid = warm::Take(endpoint,
+                              {.program = warm::IdentityOfProgram(),
+                               .argv = command.argv,
+                               .env = *command.env,
+                               .directory = command.cwd,
+                               .oom_score_adj = command.oom_score_adj},
+                              listener, Deadline::After(kTakePatience));
+  return pid ? std::optional(*pid) : std::nullopt;
 }
 
 // Writes a file of the bundle that goes again when a later step fails.
@@ -230,9 +252,16 @@ Result<void> Start(const CommandLine& line, const std::string& input,
   KATA_TRY(WriteBundleFile(plan.bundle + "/address", address, undo));
   sys::ChildProcess daemon;  // killed unless it is detached
   if (listener) {
-    if (!GetEnv("SCHED_CORE").empty()) KATA_TRY(CreateSchedulingCookie());
-    daemon = KATA_TRY(SpawnDaemon(plan, socket_path, listener->get()));
-    KATA_TRY(WriteBundleFile(plan.bundle + "/shim.pid", std::to_string(daemon.pid()), undo));
+    const sys::Command command = DaemonCommand(plan, socket_path, listener->get());
+    std::optional<pid_t> pid = TakeWarmDaemon(command, listener->get());
+    if (pid) {
+      undo.Add([pid] { ::kill(*pid, SIGKILL); });
+    } else {
+      if (!GetEnv("SCHED_CORE").empty()) KATA_TRY(CreateSchedulingCookie());
+      daemon = KATA_TRY(sys::ChildProcess::Spawn(command));
+      pid = daemon.pid();
+    }
+    KATA_TRY(WriteBundleFile(plan.bundle + "/shim.pid", std::to_string(*pid), undo));
   }
   KATA_TRY(deliver(answer));
   if (daemon.valid()) (void)daemon.Detach();

@@ -69,12 +69,14 @@ void LogUnsupported(const std::vector<oci::Unsupported>& parts) {
 }  // namespace
 
 TaskService::TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::WorkerPool& pool,
-                         EventPublisher& events, std::function<void()> end)
+                         EventPublisher& events, std::function<void()> end,
+                         std::unique_ptr<sandbox::Machine> prepared)
     : pool_(pool),
       events_(events),
       end_(std::move(end)),
       socket_path_(args.socket_path),
-      sandbox_(args.id, args.socket_path, args.namespace_name, loop, MakeObserver()),
+      sandbox_(args.id, args.socket_path, args.namespace_name, loop, MakeObserver(),
+               std::move(prepared)),
       idle_(
           loop, IdleEnd::kPatience, [this] { return !sandbox_.HasContainers(); },
           [this] {

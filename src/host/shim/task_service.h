@@ -34,7 +34,8 @@ class TaskService {
   // `end` is called once, on a pool thread, when nothing is left and containerd has asked for the
   // end or has given up.
   TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::WorkerPool& pool,
-              EventPublisher& events, std::function<void()> end);
+              EventPublisher& events, std::function<void()> end,
+              std::unique_ptr<sandbox::Machine> prepared = nullptr);
   TaskService(const TaskService&) = delete;
   TaskService& operator=(const TaskService&) = delete;
 

@@ -11,6 +11,7 @@
 #include "guest/agent/copy_file.h"
 #include "guest/agent/network/iptables.h"
 #include "guest/agent/service/services.h"
+#include "proto/guest.pb.h"
 #include "sys/mounts.h"
 
 namespace kata::guest {
@@ -57,6 +58,11 @@ void RegisterSandboxMethods(ttrpc::Server& server, Agent& agent) {
               Answer(responder, result);
               agent.StopSoon();
             });
+      });
+  server.Handle<ResetSandboxRequest>(
+      kGuestService, "ResetSandbox",
+      [&agent](CallContext, const ResetSandboxRequest&, Responder responder) {
+        agent.DestroySandbox(AnswerLater(std::move(responder)));
       });
   server.Handle<agent::GetOOMEventRequest>(
       kAgentService, "GetOOMEvent",

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/sandbox/rehearsal.h"
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/rollback.h"
+#include "host/sandbox/guest_container.h"
+#include "host/sandbox/guest_plan.h"
+#include "host/sandbox/sandbox_request.h"
+#include "oci/parse.h"
+#include "sys/file.h"
+
+namespace kata::sandbox {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr char kName[] = "rehearsal";
+constexpr auto kPatience = seconds(60);
+
+// The smallest program for x86-64: an ELF header, one segment of 129 bytes at 0x400000, and the
+// instructions xor edi, edi; mov eax, 60; syscall.
+constexpr std::string_view kProgram(
+    "\x7f"
+    "ELF\x02\x01\x01\0"
+    "\0\0\0\0\0\0\0\0"
+    "\x02\0\x3e\0\x01\0\0\0"
+    "\x78\0\x40\0\0\0\0\0"
+    "\x40\0\0\0\0\0\0\0"
+    "\0\0\0\0\0\0\0\0"
+    "\0\0\0\0\x40\0\x38\0"
+    "\x01\0\0\0\0\0\0\0"
+    "\x01\0\0\0\x05\0\0\0"
+    "\0\0\0\0\0\0\0\0"
+    "\0\0\x40\0\0\0\0\0"
+    "\0\0\x40\0\0\0\0\0"
+    "\x81\0\0\0\0\0\0\0"
+    "\x81\0\0\0\0\0\0\0"
+    "\0\x10\0\0\0\0\0\0"
+    "\x31\xff"
+    "\xb8\x3c\0\0\0"
+    "\x0f\x05",
+    129);
+
+// What engines ask for when they are asked for nothing.
+constexpr char kSpec[] = R"({
+  "ociVersion": "1.0.2",
+  "hostname": "rehearsal",
+  "root": {"path": "rootfs"},
+  "process": {
+    "args": ["/true"], "cwd": "/", "env": ["PATH=/"], "user": {"uid": 0, "gid": 0},
+    "noNewPrivileges": true,
+    "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+    "capabilities": {
+      "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"],
+      "effective": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"],
+      "permitted": ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"]}},
+  "mounts": [
+    {"destination": "/proc", "type": "proc", "source": "proc",
+     "options": ["nosuid", "noexec", "nodev"]},
+    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+     "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+    {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+     "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+    {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+     "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
+    {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
+     "options": ["nosuid", "noexec", "nodev"]},
+    {"destination": "/sys", "type": "sysfs", "source": "sysfs",
+     "options": ["nosuid", "noexec", "nodev", "ro"]},
+    {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+     "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]},
+    {"destination": "/run", "type": "tmpfs", "source": "tmpfs",
+     "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}],
+  "linux": {
+    "resources": {"devices": [{"allow": false, "access": "rwm"}], "cpu": {"shares": 1024}},
+    "namespaces": [{"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
+                   {"type": "network"}, {"type": "cgroup"}],
+    "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
+    "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    "seccomp": {
+      "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"],
+      "syscalls": [{"names": ["read", "write", "openat", "close", "mmap", "munmap", "execve", "brk",
+                              "exit", "exit_group", "fstat", "rt_sigaction", "futex", "clone"],
+                    "action": "SCMP_ACT_ALLOW"}]}}
+})";
+
+Result<void> RunContainer(agent::AgentClient& agent, const GuestContainer& container) {
+  KATA_TRY(agent.CreateContainer(container.request(), kPatience));
+  const auto ended = std::make_shared<std::promise<Result<int>>>();
+  agent.WaitProcess({kName, ""}, [ended](Result<int> status) { ended->set_value(status); });
+  KATA_TRY(agent.StartContainer(kName));
+  auto end = ended->get_future();
+  if (end.wait_for(kPatience) != std::future_status::ready) {
+    return Fail(Code::kDeadlineExceeded, "its program does not end");
+  }
+  const int status = KATA_TRY(end.get());
+  if (status != 0) return Fail(Code::kInternal, fmt::format("its program ended with {}", status));
+  return agent.RemoveContainer(kName, kPatience);
+}
+
+// As if an engine had connected it.
+Result<void> UseInterface(agent::AgentClient& agent) {
+  const std::string mac = sys::MacText(GuestNetwork::kTemplateMac);
+  types::Interface interface;
+  interface.set_device("eth0");
+  interface.set_name("eth0");
+  interface.set_mtu(1500);
+  interface.set_hw_addr("02:00:00:00:00:02");
+  interface.set_permanent_hw_addr(mac);
+  types::IPAddress& address = *interface.add_ip_addresses();
+  address.set_address("169.254.254.2");
+  address.set_mask("30");
+  KATA_TRY(agent.UpdateInterface(interface));
+  agent::Routes routes;
+  routes.set_complete(true);
+  KATA_TRY(agent.UpdateRoutes(routes));
+  return agent.ReleaseInterface(mac);
+}
+
+}  // namespace
+
+Result<void> Rehearse(Machine& machine, const std::string& directory) {
+  Rollback undo;
+  undo.Add([&] { LogIfFailed(sys::RemoveTree(directory)); });
+  KATA_TRY(sys::MakeDirs(directory + "/rootfs", 0755));
+  KATA_TRY(sys::WriteFile(directory + "/rootfs/true", kProgram, 0755));
+  const auto spec = KATA_TRY(oci::ParseSpec(kSpec, kName));
+  GuestPlan plan = KATA_TRY(PlanGuest(spec.value, {.container_id = kName,
+                                                   .bundle = directory,
+                                                   .container_kind = "single_container",
+                                                   .guest_seccomp = true}));
+  GuestContainer container =
+      KATA_TRY(GuestContainer::Prepare(machine, kName, std::move(plan), {}, directory));
+  undo.Add([&] { container.Remove(machine); });
+  agent::AgentClient& agent = machine.agent();
+  KATA_TRY(agent.CreateSandbox(SandboxRequest(kName, kName)));
+  // What has no NIC has nothing to rehearse there.
+  if (auto used = UseInterface(agent); !used && used.error().code() != Code::kNotFound) return used;
+  KATA_TRY(RunContainer(agent, container));
+  return agent.ResetSandbox();
+}
+
+}  // namespace kata::sandbox
