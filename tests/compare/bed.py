@@ -48,6 +48,7 @@ class Bed:
     def close(self):
         for name in self.cli("list", "-q").out.split():
             self.cli("delete", "--force", name)
+        self.runtime.release(self.base)
         shutil.rmtree(self.base, ignore_errors=True)
 
     def argv(self, *arguments):

@@ -135,6 +135,7 @@ class Containerd:
     def destroy(self):
         if self.process and self.process.poll() is None:
             self.kill()
+        self.runtime.release(self.base)
         with open("/proc/self/mounts") as mounts:
             points = [line.split()[1] for line in mounts]
         for point in reversed(points):

@@ -225,6 +225,7 @@ class Docker:
         if self._init:
             self._init.kill()
             self._init.wait()
+        self.runtime.release(self.base)
         remove_cgroups(self.cgroup)
         shutil.rmtree(self.base, ignore_errors=True)
 

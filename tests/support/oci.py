@@ -124,6 +124,7 @@ class OciCase(BedCase):
         for name in cls.ids():
             cls.cli("delete", "--force", name)
         reap_orphans()
+        cls.runtime.release(cls.base)
         cls.end_folder()
 
     def setUp(self):

@@ -48,6 +48,7 @@ class PodmanCase(BedCase):
 
     @classmethod
     def _finish(cls):
+        cls.runtime.release(cls.base)
         cls.end_folder()
 
     def setUp(self):

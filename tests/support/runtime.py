@@ -2,9 +2,12 @@
 """The runtimes that the suite can run against, and where they are expected to differ."""
 
 import glob
+import json
 import os
 import re
 import shutil
+import signal
+import subprocess
 
 
 class Runtime:
@@ -19,7 +22,10 @@ class Runtime:
         return 100
 
     def prepare(self, base):
-        """Writes what the runtime needs below the bed's folder `base`."""
+        """Writes what the runtime needs below the bed's folder `base`, starts what serves it."""
+
+    def release(self, base):
+        """Ends what prepare(base) has started."""
 
     def path_dirs(self):
         return []
@@ -61,18 +67,28 @@ class Runc(Runtime):
 
 
 class Kata(Runtime):
-    """bin_dir has containerd-shim-kata-v2; kernel and initrd are the guest's files."""
+    """bin_dir has containerd-shim-kata-v2; kernel and initrd are the guest's files.
+
+    start_from  "boot": each machine boots; "template": it is a copy of one that is made before the
+                first test; "warm": the service kata-factory keeps one ready
+    """
 
     name = "kata"
     type = "io.containerd.kata.v2"
     is_vm = True
     memory_mib = 256  # of the machine, before its containers' limits
     # What the timed probe of /dev/kvm found, kept until the next boot so that it runs once.
-    known_leftovers = re.compile(r"^file /run/kata-containers/accelerator\.json$")
+    # So are templates; and warm machines wait for the next test.
+    known_leftovers = re.compile(r"^file /run/kata-containers/accelerator\.json$|"
+                                 r"^process .*[ -]warm-[0-9a-f]{8}|^[a-z ]+ /run/.*/warm-[0-9a-f]{8}|"
+                                 r"^process \d+ kata-factory ")
+    start_from = "template"
+    templates = "/var/tmp/kata-test-templates"
 
     def __init__(self, bin_dir, kernel, initrd):
         self.bin_dir, self.kernel, self.initrd = bin_dir, kernel, initrd
         self.config = None
+        self.services = {}
 
     def path_dirs(self):
         return [self.bin_dir]
@@ -80,6 +96,17 @@ class Kata(Runtime):
     def prepare(self, base):
         self.config = f"{base}/configuration.toml"
         self.write_config(self.config)
+        if self.start_from == "warm":
+            with open(f"{base}/factory.log", "ab") as log:
+                self.services[base] = subprocess.Popen(
+                    [f"{self.bin_dir}/kata-factory", "--config", self.config], stdout=log, stderr=log,
+                    env={**os.environ, **self.environment()})
+
+    def release(self, base):
+        service = self.services.pop(base, None)
+        if service:
+            service.send_signal(signal.SIGTERM)
+            service.wait(30)
 
     def environment(self):
         return {"KATA_CONF_FILE": self.config}
@@ -89,13 +116,18 @@ class Kata(Runtime):
                 "machine_type": "q35", "default_vcpus": 1, "default_memory": self.memory_mib,
                 "shared_fs": "virtio-fs", "virtio_fs_daemon": find("virtiofsd")}
 
-    def write_config(self, path, /, agent=None, **changes):
+    def write_config(self, path, /, agent=None, factory=None, **changes):
         """A configuration file; a change to None leaves the key out. Returns path.
 
         agent      keys of the table [agent.kata]
+        factory    keys of the table [factory]; a changed machine has no template unless these say so
         changes    keys of the table [hypervisor.qemu]
         """
-        tables = {"hypervisor.qemu": {**self.values(), **changes}, "agent.kata": agent or {}}
+        templates = {"enable_template": self.start_from != "boot" and not changes,
+                     "template_path": self.templates, "vm_cache_number": 1,
+                     "vm_cache_endpoint": f"{os.path.dirname(path)}/factory.sock"}
+        tables = {"hypervisor.qemu": {**self.values(), **changes}, "agent.kata": agent or {},
+                  "factory": {**templates, **(factory or {})}}
         with open(path, "w") as file:
             for name, keys in tables.items():
                 file.write(f"[{name}]\n")
@@ -103,6 +135,12 @@ class Kata(Runtime):
                     if value is not None:
                         text = f'"{value}"' if isinstance(value, str) else str(value).lower()
                         file.write(f"{key} = {text}\n")
+        if tables["factory"]["enable_template"]:
+            # Not in the background of a test.
+            done = subprocess.run([f"{self.bin_dir}/containerd-shim-kata-v2", "-config", path,
+                                   "template"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            if done.returncode != 0:
+                raise RuntimeError(f"no template: {done.stderr.decode()}")
         return path
 
     def be_patient(self):
@@ -112,17 +150,15 @@ class Kata(Runtime):
             "request_timeout_ms": 600000})
 
     def victims(self, containerd, name):
-        """The VMM and virtiofsd name the sandbox in the paths on their command lines."""
+        """The VMM and virtiofsd stand in the sandbox's record."""
         found = super().victims(containerd, name)
-        sandbox = re.compile(rf"(^|[/=,-]){re.escape(name)}($|[/,.-])")
-        for pid, argv in processes():
-            program = os.path.basename(argv[0])
-            if any(sandbox.search(word) for word in argv[1:]):
-                if program.startswith("qemu-system"):
-                    found["vmm"] = pid
-                elif program.startswith("virtiofsd"):
-                    # virtiofsd forks a sandboxed child; the parent is the one that was started.
-                    found["virtiofsd"] = min(pid, found.get("virtiofsd", pid))
+        try:
+            with open(f"/run/vc/sbs/{name}/record.json") as file:
+                processes_of_it = json.load(file)["processes"]
+        except FileNotFoundError:
+            return found
+        found.update((process["role"], process["pid"]) for process in processes_of_it
+                     if process["role"] in ("vmm", "virtiofsd"))
         return found
 
 

@@ -105,6 +105,7 @@ int Main(int argc, char** argv) {
   AddVersion(app, &status);
   AddCheck(app, globals, &status);
   AddEnv(app, globals, &status);
+  AddFactory(app, globals, &status);
   const auto word = oci::CommandWord({argv, static_cast<size_t>(argc)});
   const auto is_meant = [&](const CLI::App* command) { return command->get_name() == *word; };
   if (word && app.get_subcommands(is_meant).empty()) {

@@ -15,6 +15,7 @@
 #include "host/sandbox/guest_container.h"
 #include "host/sandbox/hooks.h"
 #include "host/sandbox/process.h"
+#include "host/sandbox/timing.h"
 #include "proto/oci.pb.h"
 #include "sys/fuse_tree.h"
 
@@ -46,6 +47,9 @@ class Container {
   // Set once, while the container is created; read when it exists in the guest.
   void SetHooks(HookRunner hooks) { hooks_ = std::move(hooks); }
   const HookRunner& hooks() const { return hooks_; }
+
+  // Where the time of its start went; Create's part is set while it is created.
+  StartTiming timing;
 
   // The /proc that the host shows of the container, until the container goes.
   void SetProc(std::shared_ptr<sys::FuseServer> server) { proc_ = std::move(server); }

@@ -101,6 +101,7 @@ Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRe
     KATA_TRY(StartGuest(size, phases));
     KATA_TRY(EnterSandbox(size, sandbox, phases));
     phases.Log("machine booted", origin_);
+    boot_phases_ = phases.list();
     return {};
   }();
   if (!started) {

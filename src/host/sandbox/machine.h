@@ -105,6 +105,10 @@ class Machine {
   // is known, which is waited for; not on the loop's thread.
   Error Explain(Error error) const;
 
+  // How the machine began and where the time went. Once booted.
+  const std::string& origin() const { return origin_; }
+  const std::vector<Phase>& boot_phases() const { return boot_phases_; }
+
   // Adds a process or path to the record.
   void Record(pid_t pid, ProcessRole role);
   void RecordContainer(const std::string& container_id);
@@ -181,6 +185,7 @@ class Machine {
   std::unique_ptr<hypervisor::Hypervisor> vm_;
   std::atomic<int> vm_number_ = 0;  // counts those that were started
   hypervisor::AcceleratorKind accelerator_ = hypervisor::AcceleratorKind::kTcg;
+  std::vector<Phase> boot_phases_;
   size_t nics_ = 0;                            // that the machine was started with
   std::string origin_;                         // of the guest: boot, template or warm
   bool template_wanted_ = false;               // it is to be built once this machine has booted

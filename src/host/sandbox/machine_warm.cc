@@ -97,6 +97,7 @@ Result<void> Machine::TakePrepared(const MachineSize& size,
   phases.End("renew");
   KATA_TRY(EnterSandbox(size, sandbox, phases));
   phases.Log("machine booted", origin_);
+  boot_phases_ = phases.list();
   return {};
 }
 

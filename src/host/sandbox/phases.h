@@ -6,8 +6,10 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/log.h"
+#include "host/sandbox/timing.h"
 
 namespace kata::sandbox {
 
@@ -17,19 +19,24 @@ class Phases {
   // The phase that began when the one before ended, or when this object was made.
   void End(std::string_view name) {
     const auto now = Clock::now();
-    const double millis = std::chrono::duration<double, std::milli>(now - last_).count();
-    if (!text_.empty()) text_ += ' ';
-    text_ += fmt::format("{}={:.1f}ms", name, millis);
+    list_.push_back(
+        {std::string(name), std::chrono::duration<double, std::milli>(now - last_).count()});
     last_ = now;
   }
 
+  const std::vector<Phase>& list() const { return list_; }
+
   void Log(std::string_view message, std::string_view from = {}) const {
+    std::string text;
+    for (const Phase& phase : list_) {
+      text += fmt::format("{}{}={:.1f}ms", text.empty() ? "" : " ", phase.name, phase.millis);
+    }
     const double total = std::chrono::duration<double, std::milli>(last_ - begin_).count();
     const std::string total_text = fmt::format("{:.1f}ms", total);
     if (from.empty()) {
-      log::Info(message, {{"phases", text_}, {"total", total_text}});
+      log::Info(message, {{"phases", text}, {"total", total_text}});
     } else {
-      log::Info(message, {{"from", from}, {"phases", text_}, {"total", total_text}});
+      log::Info(message, {{"from", from}, {"phases", text}, {"total", total_text}});
     }
   }
 
@@ -37,7 +44,7 @@ class Phases {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin_ = Clock::now();
   Clock::time_point last_ = begin_;
-  std::string text_;
+  std::vector<Phase> list_;
 };
 
 }  // namespace kata::sandbox

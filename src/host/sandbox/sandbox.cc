@@ -104,6 +104,8 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
   if (!exec_id.empty()) {
     WaitForExit(container_id, process);
   } else if (const auto container = FindContainer(container_id)) {
+    (*container)->timing.started = phases.list();
+    LogIfFailed(SaveTiming(id_, container_id, (*container)->timing));
     (*container)->hooks().RunPoststart(machine_.pid());
   }
   return {};

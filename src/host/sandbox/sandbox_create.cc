@@ -119,7 +119,8 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   const oci::Spec spec = KATA_TRY(LoadSpec(request.bundle));
   oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(spec));
   // Who comes into a machine that runs shares it, whatever the annotations say.
-  const bool by_namespaces = machine_.booted() && JoinsNamespaces(spec);
+  const bool was_booted = machine_.booted();
+  const bool by_namespaces = was_booted && JoinsNamespaces(spec);
   if (machine_.booted()) role.kind = oci::ContainerKind::kMember;
   std::unique_ptr<GuestContainer> guest;  // before `undo`, which uses it
   Rollback undo;
@@ -163,6 +164,11 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
       guest->request(), seconds(machine_.config().runtime.create_container_timeout_s)));
   phases.End("create_container");
   phases.Log("container created");
+  if (!was_booted) {
+    container.timing.from = machine_.origin();
+    container.timing.booted = machine_.boot_phases();
+  }
+  container.timing.created = phases.list();
 
   undo.Release();
   const auto process = std::make_shared<Process>("", request.stdio, io);

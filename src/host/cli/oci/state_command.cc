@@ -12,6 +12,7 @@
 #include "host/cli/oci/command.h"
 #include "host/cli/oci/network_report.h"
 #include "host/cli/oci/shim.h"
+#include "host/sandbox/timing.h"
 
 namespace kata::cli::oci {
 namespace {
@@ -20,7 +21,8 @@ using nlohmann::ordered_json;
 
 constexpr std::array kStateFlags = {
     Flag{"network", '\0', false, "how the sandbox is connected, instead of the state"},
-    Flag{"json", '\0', false, "with --network: as JSON"},
+    Flag{"timing", '\0', false, "where the time of the start went, instead of the state"},
+    Flag{"json", '\0', false, "with --network or --timing: as JSON"},
 };
 
 constexpr std::array kListFlags = {
@@ -45,12 +47,37 @@ std::string Dump(const ordered_json& json, int indent) {
   return json.dump(indent, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+std::string TimingTable(const sandbox::StartTiming& timing) {
+  std::string text;
+  double total = 0;
+  const auto add = [&](std::string_view part, const std::vector<sandbox::Phase>& phases) {
+    for (const sandbox::Phase& phase : phases) {
+      text += fmt::format("{:<8} {:<18} {:>8.1f} ms\n", part, phase.name, phase.millis);
+      // The machine's phases are part of "boot".
+      if (part != "machine") total += phase.millis;
+    }
+  };
+  text += timing.from.empty() ? "the machine ran already\n"
+                              : fmt::format("the machine began from: {}\n", timing.from);
+  add("machine", timing.booted);
+  add("create", timing.created);
+  add("start", timing.started);
+  return text + fmt::format("{:<8} {:<18} {:>8.1f} ms\n", "total", "", total);
+}
+
 Result<int> PrintState(const Globals& globals, const Arguments& arguments) {
   if (arguments.On("network")) {
     // Of every sandbox of this host, containerd's as well.
     const auto endpoints = KATA_TRY(ReportNetwork(arguments.words().front()));
     KATA_TRY(
         Print(arguments.On("json") ? FormatNetworkJson(endpoints) : FormatNetworkTable(endpoints)));
+    return 0;
+  }
+  if (arguments.On("timing")) {
+    // Likewise.
+    const auto timing = KATA_TRY(sandbox::LoadTiming(arguments.words().front()));
+    KATA_TRY(
+        Print(arguments.On("json") ? sandbox::FormatTiming(timing) + "\n" : TimingTable(timing)));
     return 0;
   }
   const State state = KATA_TRY(LoadState(globals.root, arguments.words().front()));
@@ -114,10 +141,11 @@ Result<int> List(const Globals& globals, const Arguments& arguments) {
 
 }  // namespace
 
-const Command kState{.name = "state",
-                     .summary = "print a container's state as JSON, or its network",
-                     .flags = kStateFlags,
-                     .run = PrintState};
+const Command kState{
+    .name = "state",
+    .summary = "print a container's state as JSON, its network, or its start's timing",
+    .flags = kStateFlags,
+    .run = PrintState};
 const Command kList{.name = "list",
                     .words = "",
                     .summary = "list containers",
