@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from support.case import ContainerdCase, core, only
-from support.host import wait_until
+from support.process import wait_until
 
 SECONDS = 60
 
@@ -342,18 +342,14 @@ class WarmMachines(FactoryCase):
 
     def test_a_warm_machine_that_dies_is_replaced(self):
         self.begin_service()
-        name = os.path.basename(glob.glob("/run/vc/sbs/warm-*")[0])
-        with open(f"/run/vc/sbs/{name}/record.json") as file:
-            pids = {process["role"]: process["pid"] for process in json.load(file)["processes"]}
-        for role in ("vmm", "virtiofsd", "shim"):
-            with self.subTest(role=role):
-                self.await_ready(1)
-                name = os.path.basename(glob.glob("/run/vc/sbs/warm-*")[0])
-                with open(f"/run/vc/sbs/{name}/record.json") as file:
-                    pids = {each["role"]: each["pid"] for each in json.load(file)["processes"]}
-                os.kill(pids[role], signal.SIGKILL)
-                wait_until(lambda: not os.path.exists(f"/run/vc/sbs/{name}"), SECONDS,
-                           lambda: f"{name} is gone")
+        for count, role in enumerate(("vmm", "virtiofsd", "shim"), 1):
+            self.await_ready(1)
+            name = os.path.basename(glob.glob("/run/vc/sbs/warm-*")[0])
+            with open(f"/run/vc/sbs/{name}/record.json") as file:
+                pids = {each["role"]: each["pid"] for each in json.load(file)["processes"]}
+            os.kill(pids[role], signal.SIGKILL)
+            wait_until(lambda: self.status()["failed"] == count, SECONDS, self.status)
+            self.assertFalse(os.path.exists(f"/run/vc/sbs/{name}"), role)
         self.await_ready(1)
         self.assertEqual(self.start()[0], "warm")
         self.end_service()

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/agent/storage/storage.h"
 
+#include <dirent.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 
 #include <fmt/format.h>
 
@@ -48,6 +50,18 @@ Result<bool> DiskIsReady(std::string_view driver, const std::string& address) {
     const ScsiAddress scsi = KATA_TRY(ParseScsiAddress(address));
     ScanScsi(scsi);
     return FindScsiDisk(scsi).has_value();
+  }
+  return false;
+}
+
+// Kernels before 6.9 do not show tags; there the mount finds out.
+bool ShareIsReady(const std::string& tag) {
+  constexpr const char* kShares = "/sys/fs/virtiofs";
+  const std::unique_ptr<DIR, int (*)(DIR*)> shares(::opendir(kShares), ::closedir);
+  if (!shares) return true;
+  while (const dirent* share = ::readdir(shares.get())) {
+    const auto found = sys::ReadFile(fmt::format("{}/{}/tag", kShares, share->d_name), 64);
+    if (found && *found == tag + "\n") return true;
   }
   return false;
 }
@@ -228,6 +242,7 @@ Result<bool> StorageIsReady(const agent::Storage& storage) {
   if (!Knows(kStorageDrivers, driver)) {
     return Fail(Code::kInvalidArgument, fmt::format("unknown storage driver \"{}\"", driver));
   }
+  if (driver == "virtio-fs") return ShareIsReady(storage.source());
   if (!Knows(kDeviceDrivers, driver)) return true;
   return KATA_TRY_WITHIN("storage", DiskIsReady(driver, storage.source()));
 }
