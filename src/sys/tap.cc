@@ -107,6 +107,11 @@ Result<std::vector<UniqueFd>> MakeTap(const std::string& name, uint32_t queues) 
   return OpenQueues(name, queues, IFF_TUN_EXCL, queues > 1);
 }
 
+Result<void> KeepTap(int fd, bool on) {
+  if (::ioctl(fd, TUNSETPERSIST, on ? 1UL : 0UL) != 0) return FailErrno("TUNSETPERSIST");
+  return {};
+}
+
 Result<std::vector<UniqueFd>> OpenTap(const std::string& name, uint32_t queues, bool multi_queue) {
   return OpenQueues(name, multi_queue ? queues : 1, 0, multi_queue);
 }

@@ -22,6 +22,10 @@ namespace kata::sys {
 //         kPermissionDenied CAP_NET_ADMIN is missing over the namespace
 Result<std::vector<UniqueFd>> MakeTap(const std::string& name, uint32_t queues);
 
+// Whether the tap behind `fd` outlives its descriptors, until its namespace goes. Closing the last
+// descriptor of one that does not takes some 20 ms.
+Result<void> KeepTap(int fd, bool on);
+
 // Descriptors of a tap that somebody made to be used, one a queue.
 // Errors  kUnavailable  somebody uses it
 Result<std::vector<UniqueFd>> OpenTap(const std::string& name, uint32_t queues, bool multi_queue);

@@ -100,6 +100,9 @@ class Hypervisor {
   // destructor is what ends the VM, it runs after that.
   virtual void OnExit(ExitHandler handler) = 0;
 
+  // Whether a disk that can be written is attached, or was.
+  virtual bool has_disks() const = 0;
+
   // The VMM's pid; -1 before Start.
   virtual pid_t pid() const = 0;
   // The end of what the guest wrote to its console: at most `lines` lines, printable characters

@@ -18,6 +18,7 @@
 #include "host/sandbox/phases.h"
 #include "sys/file.h"
 #include "sys/netns.h"
+#include "sys/tap.h"
 
 namespace kata::sandbox {
 namespace {
@@ -134,6 +135,11 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
       return nics;
     }
     card.tap = KATA_TRY(std::move(tap));
+    // In a namespace of our own, which goes with the machine: that is quicker than to remove it.
+    if (path_.empty()) {
+      KATA_TRY(sys::KeepTap(card.tap.fds.front().get(), true));
+      card.kept = KATA_TRY(sys::Duplicate(card.tap.fds.front().get()));
+    }
     nics.push_back(KATA_TRY(NicOn(card)));
     cards_.push_back(std::move(card));
   }
@@ -152,6 +158,8 @@ Result<void> GuestNetwork::TakeNic(GuestNetwork& from, const Options& options, S
     const std::string name = network::TapName(number);
     KATA_TRY(sys::ChangeLink(from.socket_, card.tap.link,
                              {.name = name, .up = false, .namespace_fd = namespace_.get()}));
+    KATA_TRY(sys::KeepTap(card.kept.get(), false));
+    card.kept.Reset();
     card.tap.name = name;
     card.tap.link = KATA_TRY(sys::FindLink(socket_, name)).index;
     KATA_TRY(sys::ChangeLink(socket_, card.tap.link, {.up = true}));

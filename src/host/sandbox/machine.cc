@@ -162,23 +162,40 @@ Result<void> Machine::TakeRecord() {
 }
 
 Result<void> Machine::EnterCgroup() {
-  const std::vector<pid_t> others = prepared_.empty() ? std::vector<pid_t>() : PartPids();
-  if (cgroup_path_.empty()) {
-    // Out of the service's, which ends what is there.
-    if (prepared_.empty()) return {};
-    for (const std::string& directory : home_) {
-      KATA_TRY(sys::JoinCgroup(directory, ::getpid()));
-      for (const pid_t pid : others) (void)sys::JoinCgroup(directory, pid);
+  std::vector<pid_t> others;
+  if (!prepared_.empty()) others = PartPids();
+  if (!cgroup_path_.empty()) {
+    cgroup_ = KATA_TRY(HostCgroup::Plan(cgroup_path_));
+    {
+      const std::lock_guard lock(mutex_);
+      record_.cgroups = cgroup_->ours();
     }
-    return {};
+    KATA_TRY(Save());
   }
-  cgroup_ = KATA_TRY(HostCgroup::Plan(cgroup_path_));
-  {
-    const std::lock_guard lock(mutex_);
-    record_.cgroups = cgroup_->ours();
+  // What is started from here on is there from its beginning; what runs already is moved meanwhile.
+  if (prepared_.empty()) return MoveToCgroup({});
+  const std::lock_guard lock(moving_mutex_);
+  moving_ = std::async(std::launch::async,
+                       [this, others = std::move(others)] { return MoveToCgroup(others); });
+  return {};
+}
+
+Result<void> Machine::MoveToCgroup(const std::vector<pid_t>& others) {
+  if (cgroup_) return cgroup_->Enter(others);
+  // Out of the service's, which ends what is there.
+  for (const std::string& directory : home_) {
+    KATA_TRY(sys::JoinCgroup(directory, ::getpid()));
+    for (const pid_t pid : others) (void)sys::JoinCgroup(directory, pid);
   }
-  KATA_TRY(Save());
-  return cgroup_->Enter(others);
+  return {};
+}
+
+void Machine::FinishMove() {
+  const std::lock_guard lock(moving_mutex_);
+  if (!moving_.valid()) return;
+  if (const auto moved = moving_.get(); !moved) {
+    log::Warn("the host's cgroup is not used", {{"error", moved.error().message()}});
+  }
 }
 
 Result<void> Machine::SyncNetwork() {
@@ -261,6 +278,14 @@ Result<void> Machine::Save() {
   return SaveRecord(record_);
 }
 
+bool Machine::HoldsWrites() const {
+  if (vm_->has_disks()) return true;
+  const config::StringList& arguments = config().hypervisor.virtio_fs_extra_args;
+  return std::ranges::any_of(arguments, [](const std::string& argument) {
+    return argument.find("writeback") != std::string::npos;
+  });
+}
+
 void Machine::Kill() {
   const int pid = pid_;
   if (alive_ && pid > 0) ::kill(pid, SIGKILL);
@@ -297,7 +322,12 @@ void Machine::Stop() {
   const std::lock_guard stop_lock(stop_mutex_);
   stopping_ = true;
   alive_ = false;
-  if (vm_) vm_->Stop(kStopGrace);
+  FinishMove();
+  // That takes as long as the end of a VMM.
+  auto leaving = std::async(std::launch::async, [this] {
+    if (cgroup_) cgroup_->Leave();
+  });
+  if (vm_) vm_->Stop(vm_->has_disks() ? kStopGrace : milliseconds(0));
   StopVirtiofsd();
   CloseNetwork();
   {
@@ -314,10 +344,8 @@ void Machine::Stop() {
   }
   booted_ = false;
   open_ = false;
-  if (cgroup_) {
-    cgroup_->Leave();
-    cgroup_.reset();
-  }
+  leaving.wait();
+  cgroup_.reset();
   // What is still recorded has ended by now; this removes the files, the record last.
   if (!record.paths.empty()) LogIfFailed(Cleanup(record, Deadline::After(seconds(5))));
 }

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -85,6 +86,10 @@ class Machine {
   // False once the machine has ended or is being stopped.
   bool alive() const { return alive_; }
 
+  // Returns when all that Boot has begun has happened: the move to the host's cgroup takes its
+  // time.
+  void AwaitBoot() { FinishMove(); }
+
   // Only while booted().
   agent::AgentClient& agent() { return *agent_; }
   hypervisor::Hypervisor& vm() { return *vm_; }
@@ -120,6 +125,10 @@ class Machine {
 
   // Makes the guest's network what the namespace has now. Does nothing when that has not changed.
   Result<void> SyncNetwork();
+
+  // Whether what containers have written may still be in the guest alone when they have ended: on
+  // disks, or where virtiofs holds writes back. Else the machine can end at any time.
+  bool HoldsWrites() const;
 
   // Kills the VMM and no more: `on_end` follows. From any thread, does not block.
   void Kill();
@@ -166,6 +175,9 @@ class Machine {
   Result<void> BeginRecord();
   Result<void> TakeRecord();
   Result<void> EnterCgroup();
+  // The part of it that a prepared machine does while its guest works, and its end.
+  Result<void> MoveToCgroup(const std::vector<pid_t>& others);
+  void FinishMove();
   Result<void> Save();
 
   std::string name_;
@@ -178,6 +190,8 @@ class Machine {
   std::string cgroup_path_;
   std::vector<std::string> home_;
   std::optional<HostCgroup> cgroup_;
+  std::mutex moving_mutex_;  // guards moving_
+  std::future<Result<void>> moving_;
   config::Loaded config_;
   std::mutex share_mutex_;  // guards share_
   std::optional<storage::SharedDirectory> share_;
@@ -186,6 +200,7 @@ class Machine {
   std::atomic<int> vm_number_ = 0;  // counts those that were started
   hypervisor::AcceleratorKind accelerator_ = hypervisor::AcceleratorKind::kTcg;
   std::vector<Phase> boot_phases_;
+  MachineSize size_;                           // that the guest knows of
   size_t nics_ = 0;                            // that the machine was started with
   std::string origin_;                         // of the guest: boot, template or warm
   bool template_wanted_ = false;               // it is to be built once this machine has booted

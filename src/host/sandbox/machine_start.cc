@@ -60,10 +60,8 @@ Result<void> Machine::EnterSandbox(const MachineSize& size,
   network_->Follow(loop_, identity_.on_network);
   KATA_TRY(SyncNetwork());
   phases.End("network");
-  if (origin_ != "boot") {
-    Grow(size);
-    phases.End("grow");
-  }
+  Grow(size);
+  phases.End("grow");
   return {};
 }
 
@@ -109,6 +107,7 @@ Result<void> Machine::StartVmm(hypervisor::VmSpec spec, Deadline deadline, Phase
   vm_->OnExit([this, number = ++vm_number_](const hypervisor::VmExit& exit) {
     if (number == vm_number_) OnVmExit(exit);
   });
+  size_ = {.vcpus = spec.cpus.boot, .memory_mib = spec.memory.boot_mib};
   KATA_TRY_WITHIN(fmt::format("start \"{}\"", config().hypervisor.path),
                   vm_->Start(std::move(spec), deadline));
   pid_ = vm_->pid();
@@ -186,6 +185,7 @@ void Machine::BuildTemplate() {
 }
 
 void Machine::Grow(const MachineSize& total) {
+  if (total.vcpus <= size_.vcpus && total.memory_mib <= size_.memory_mib) return;
   const auto reached = vm_->Resize({.vcpus = total.vcpus, .memory_mib = total.memory_mib},
                                    Deadline::After(kResizeTimeout));
   if (!reached) {
@@ -194,7 +194,9 @@ void Machine::Grow(const MachineSize& total) {
   }
   if (auto online = agent_->OnlineCpusAndMemory(reached->vcpus); !online) {
     log::Warn("the guest does not use what it was given", {{"error", online.error().message()}});
+    return;
   }
+  size_ = {.vcpus = reached->vcpus, .memory_mib = reached->memory_mib};
 }
 
 Result<GuestNetwork::Options> Machine::NetworkOptions(bool of_template) const {

@@ -150,6 +150,7 @@ class Sandbox {
   Result<ExitInfo> DeleteContainer(Container& container);
   Result<ExitInfo> DeleteExec(Container& container, const std::string& exec_id);
   void RemoveFromGuest(Container& container);
+  bool OthersThan(const std::string& container_id) const;
   void Grow(const std::string& container_id, const oci::LinuxResources& resources);
   void OnMachineEnd();
   void WatchOom();

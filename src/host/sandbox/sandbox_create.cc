@@ -162,6 +162,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   phases.End("hook_network");
   KATA_TRY(machine_.agent().CreateContainer(
       guest->request(), seconds(machine_.config().runtime.create_container_timeout_s)));
+  machine_.AwaitBoot();
   phases.End("create_container");
   phases.Log("container created");
   if (!was_booted) {

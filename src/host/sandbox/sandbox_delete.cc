@@ -66,8 +66,14 @@ Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
   return init->exit();
 }
 
+bool Sandbox::OthersThan(const std::string& container_id) const {
+  const std::lock_guard lock(mutex_);
+  return containers_.size() > 1 || !containers_.contains(container_id);
+}
+
 void Sandbox::RemoveFromGuest(Container& container) {
-  if (machine_.alive()) {
+  // The last one ends with its machine, unless something has to be written first.
+  if (machine_.alive() && (OthersThan(container.id()) || machine_.HoldsWrites())) {
     if (auto removed = machine_.agent().RemoveContainer(container.id(), kRemoveTimeout); !removed) {
       log::Warn(
           "the guest does not remove a container",

@@ -29,9 +29,9 @@ constexpr milliseconds kMemoryPause = seconds(5);
 // Room for the command line that the shim will have.
 constexpr size_t kArgumentRoom = 2048;
 
-std::string NewName() {
+Result<std::string> NewName() {
   uint32_t number = 0;
-  (void)::getrandom(&number, sizeof number, 0);
+  if (::getrandom(&number, sizeof number, 0) != sizeof number) return FailErrno("getrandom");
   return fmt::format("warm-{:08x}", number);
 }
 
@@ -91,7 +91,7 @@ void Pool::Fill() {
 
 Result<void> Pool::Prepare() {
   sys::SocketPair pair = KATA_TRY(sys::MakeSocketPair());
-  Shim shim{.name = NewName()};
+  Shim shim{.name = KATA_TRY(NewName())};
   sys::Command command;
   command.executable = options_.program;
   command.argv = {options_.program, "-id", shim.name, "-control-fd", std::to_string(kControlFd)};

@@ -132,6 +132,9 @@ Result<GuestAddress> QemuVm::Attach(Device device, Deadline deadline) {
   KATA_TRY_WITHIN(context,
                   Call("device_add", FrontEnd(device, pci, place.lun.value_or(0)), deadline));
   undo.Release();
+  if (const auto* disk = std::get_if<Disk>(&device); disk != nullptr && !disk->read_only) {
+    has_disks_ = true;
+  }
   place.busy = false;
   {
     const std::lock_guard lock(mutex_);

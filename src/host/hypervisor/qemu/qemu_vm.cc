@@ -163,6 +163,8 @@ Result<void> QemuVm::Launch(VmSpec& spec, Deadline deadline) {
   if (auto* vsock = std::get_if<VsockChannel>(&spec.agent)) vsock_ = std::move(*vsock);
   for (uint32_t lun = 0; lun < line.luns; ++lun) luns_used_.set(lun);
   for (const Device& device : spec.devices) {
+    const auto* disk = std::get_if<Disk>(&device);
+    if (disk != nullptr && !disk->read_only) has_disks_ = true;
     devices_[DeviceId(device)] = Attached{.busy = false, .cold = true};
   }
   return {};

@@ -3,6 +3,7 @@
 // qemu/qemu_vm.h - the QEMU driver's state. Private to this folder.
 #pragma once
 
+#include <atomic>
 #include <bitset>
 #include <condition_variable>
 #include <map>
@@ -100,6 +101,7 @@ class QemuVm : public Hypervisor {
   Result<void> Resume(Deadline deadline) override;
   void Stop(std::chrono::milliseconds grace) override { process_->Stop(grace); }
   void OnExit(ExitHandler handler) override { process_->OnExit(std::move(handler)); }
+  bool has_disks() const override { return has_disks_; }
   pid_t pid() const override { return process_->pid(); }
   std::string ConsoleTail(size_t lines) const override {
     return process_->console_log()->Tail(lines);
@@ -132,6 +134,7 @@ class QemuVm : public Hypervisor {
 
   sys::EventLoop& loop_;
   const std::shared_ptr<QemuProcess> process_;
+  std::atomic<bool> has_disks_ = false;
 
   mutable std::mutex mutex_;  // guards all below; never held across a command
   bool started_ = false;
