@@ -64,7 +64,7 @@ void AddMachine(const VmSpec& spec, Builder& out) {
     // The default lets translated code grow to a gigabyte. Processors take turns on one thread: on
     // threads of their own, QEMU 7.2 now and then goes on to run code that the guest's kernel has
     // patched meanwhile, and the guest panics.
-    out.Add("-accel", spec.cpus.max > 1 ? "tcg,thread=single,tb-size=64" : "tcg,tb-size=64");
+    out.Add("-accel", spec.cpus.max > 1 ? "tcg,thread=single,tb-size=32" : "tcg,tb-size=32");
   }
   std::string cpu = spec.accelerator == AcceleratorKind::kKvm ? "host" : "max";
   if (!spec.cpus.nested_virtualization) cpu += ",vmx=off,svm=off";
