@@ -14,6 +14,8 @@
 #include <gtest/gtest.h>
 
 #include "guest/agent/agent_test_bed.h"
+#include "guest/agent/service/services.h"
+#include "proto/guest.pb.h"
 #include "proto/health.pb.h"
 
 namespace kata::guest {
@@ -274,6 +276,27 @@ TEST_F(AgentTest, TellsWhatItIs) {
   const auto metrics = Call<agent::Metrics>("GetMetrics", agent::GetMetricsRequest());
   ASSERT_TRUE(metrics);
   EXPECT_THAT(metrics->metrics(), HasSubstr("kata_guest_load"));
+}
+
+TEST_F(AgentTest, ACopyIsRenewedOnlyWithEnoughEntropy) {
+  RenewRequest request;
+  request.set_entropy("short");
+  EXPECT_EQ(Do("Renew", request, kGuestService).error().code(), Code::kInvalidArgument);
+  request.set_entropy(std::string(64, 'e'));
+  request.set_seconds(-1);
+  EXPECT_EQ(Do("Renew", request, kGuestService).error().code(), Code::kInvalidArgument);
+}
+
+TEST_F(AgentTest, ASandboxCanBeResetAndMadeAgain) {
+  Run("c1", {"sleep", "100"});
+  EXPECT_TRUE(Do("ResetSandbox", ResetSandboxRequest(), kGuestService));
+  EXPECT_FALSE(StartContainer("c1")) << "its containers have gone with it";
+  agent::CreateSandboxRequest again;
+  again.set_sandbox_id("again");
+  const auto made = Do("CreateSandbox", again);
+  ASSERT_TRUE(made) << made.error().message();
+  Run("c1", {"true"});
+  EXPECT_EQ(*Wait("c1"), 0);
 }
 
 }  // namespace

@@ -123,6 +123,35 @@ TEST(BuildCommandLine, EmulatedProcessorsTakeTurnsOnOneThread) {
   EXPECT_THAT(Render(BuildCommandLine(spec, {})), Not(HasSubstr("thread=")));
 }
 
+TEST(BuildCommandLine, ARestoredMachineHasMemoryInAFileAndNoKernel) {
+  VmSpec spec = MinimalSpec();
+  spec.restored = true;
+  EXPECT_EQ(ValidateSpec(spec).error().code(), Code::kInvalidArgument) << "without its memory";
+  spec.memory.file = AnyFd();
+  spec.memory.shared = false;
+  ASSERT_TRUE(ValidateSpec(spec)) << ValidateSpec(spec).error().message();
+  const CommandLine line = BuildCommandLine(spec, {.qmp = 100, .console = 101, .agent = 102});
+  ExpectGolden("restored", line);
+  EXPECT_EQ(line.fds.front().from, spec.memory.file.get());
+  spec.memory.huge_pages = true;
+  EXPECT_EQ(ValidateSpec(spec).error().code(), Code::kInvalidArgument);
+}
+
+TEST(StateKey, TellsMachinesApartAndForgetsDescriptors) {
+  VmSpec one = MinimalSpec();
+  VmSpec other = MinimalSpec();
+  for (VmSpec* spec : {&one, &other}) {
+    Nic nic{.id = "net0", .mac = {2}};
+    nic.tap_fds.push_back(AnyFd());
+    spec->devices.push_back(std::move(nic));
+  }
+  EXPECT_EQ(StateKey(one), StateKey(other));
+  other.memory.boot_mib = 512;
+  EXPECT_NE(StateKey(one), StateKey(other));
+  other = MinimalSpec();
+  EXPECT_NE(StateKey(one), StateKey(other)) << "it has no NIC";
+}
+
 TEST(ValidateSpec, RefusesWhatNoQemuCouldRun) {
   struct Case {
     std::function<void(VmSpec&)> change;
