@@ -56,13 +56,14 @@ class Containerd:
     runtime   a support.runtime.Runtime: PATH entries and environment for its shim
     prelude   shell text to run in a private mount namespace before containerd, or None; {base} is
               the bed's folder
+    token     what names end in; a new one where none is given
     """
 
-    def __init__(self, bin_dir, runtime, prelude=None):
+    def __init__(self, bin_dir, runtime, prelude=None, token=None):
         self.bin_dir, self.runtime, self.prelude = bin_dir, runtime, prelude
         # Short on purpose: a unix socket's path ends at 107 bytes.
         # In every command line that this bed leads to: containerd's, shims', VMMs'.
-        self.token = new_token()
+        self.token = token or new_token()
         self.base = f"/tmp/kt-{self.token}"
         os.mkdir(self.base, 0o711)
         self.address = f"{self.base}/c.sock"

@@ -117,12 +117,13 @@ class Docker:
     runtime    a support.runtime.Runtime
     door       SHIM or COMMAND_LINE: how the daemon's default runtime is reached
     options    more of dockerd's options
+    token      what names end in; a new one where none is given
     """
 
-    def __init__(self, bin_dir, runtime, door, options=()):
+    def __init__(self, bin_dir, runtime, door, options=(), token=None):
         self.bin_dir, self.runtime, self.door = bin_dir, runtime, door
         # In every command line that this bed leads to; short, because sockets' paths are.
-        self.token = new_token()
+        self.token = token or new_token()
         self.base = f"/tmp/kt-{self.token}"
         os.mkdir(self.base, 0o711)
         self.cgroup = f"kt-{self.token}"

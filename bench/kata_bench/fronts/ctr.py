@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""containerd: a private daemon, driven with its ctr."""
+
+import os
+
+from support.containerd import Containerd, fetch
+from support.runtime import Runtime as BedRuntime
+
+from .. import rootfs, tools
+from ..commands import Failed, Running, run
+from .front import Box, Front
+
+WITHOUT_CGROUPS = {"crun": ["--cgroup-manager=disabled"]}
+
+
+class _Bed(BedRuntime):
+    """What containerd's environment gets for all runtimes together."""
+
+    def __init__(self, runtimes):
+        self._runtimes = runtimes
+
+    def path_dirs(self):
+        return [folder for runtime in self._runtimes for folder in runtime.path_dirs]
+
+
+class Ctr(Front):
+    name = "ctr"
+
+    def start(self, runtimes):
+        version, folder = fetch(tools.ROOT, self.settings["containerd"])
+        self.versions = {"containerd": version}
+        self._bed = Containerd(folder, _Bed(runtimes), token=self.token)
+        self._bed.start()
+        path = self.rootfs.write_image(f"{self.base}/image.tar")
+        self._bed.ctr("image", "import", path, timeout=300, check=True)
+        os.unlink(path)
+
+    def stop(self):
+        self._bed.stop()
+        self._bed.destroy()
+
+    def refuses(self, runtime):
+        return "" if runtime.shim else "containerd has no shim for it"
+
+    def fallback(self, runtime):
+        words = WITHOUT_CGROUPS.get(runtime.family)
+        return words and (words, "without control groups: it refuses this host's layout of them")
+
+    def _run_words(self, runtime, *flags):
+        words = ["run", "--runtime", runtime.shim, "--fifo-dir", f"{self._bed.base}/fifo"]
+        if runtime.runc_binary:
+            words += ["--runc-binary", self.wrapper(runtime)]
+        if runtime.config:
+            words += ["--runtime-config-path", runtime.config]
+        return [*words, *flags, rootfs.NAME]
+
+    def begin_run(self, runtime, command):
+        return Running(self._bed.argv(*self._run_words(runtime, "--rm"), self.new_id("r"), *command),
+                       self._bed.env)
+
+    def start_box(self, runtime, needs, timeout):
+        flags = ["-d"]
+        for here, inside in needs.mounts:
+            flags += ["--mount", f"type=bind,src={here},dst={inside},options=rbind:rw"]
+        for inside in needs.tmpfs:
+            flags += ["--mount", f"type=tmpfs,src=tmpfs,dst={inside},options=nosuid:nodev"]
+        if needs.device:
+            flags += ["--device", needs.device]
+        if needs.netns:
+            flags += ["--with-ns", f"network:{needs.netns}"]
+        if needs.privileged:
+            flags += ["--privileged"]
+        box = Box(runtime, self.new_id("b"))
+        try:
+            run(self._bed.argv(*self._run_words(runtime, *flags), box.id, "sleep", "1000000"), timeout,
+                self._bed.env)
+        except Failed:
+            self.remove(box)
+            raise
+        return box
+
+    def exec_argv(self, box, command):
+        return self._bed.argv("task", "exec", "--fifo-dir", f"{self._bed.base}/fifo", "--exec-id",
+                              self.new_id("e"), box.id, *command), self._bed.env
+
+    def remove(self, box, timeout=60):
+        for words in (("task", "kill", "--signal", "SIGKILL", box.id),
+                      ("task", "delete", "--force", box.id), ("container", "delete", box.id)):
+            try:
+                run(self._bed.argv(*words), timeout, self._bed.env, check=False)
+            except Failed:
+                pass
+
+    def forget_failed(self, runtime):
+        try:
+            done = run(self._bed.argv("container", "list", "-q"), 20, self._bed.env, check=False)
+        except Failed:
+            return
+        for name in done.out.split():
+            if name.startswith("r"):
+                self.remove(Box(runtime, name), timeout=20)
+
+    def init_pid(self, box):
+        return self._bed.tasks()[box.id][0]

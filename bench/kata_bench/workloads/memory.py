@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory of idle containers, by the PSS of all processes that come with them."""
+
+import time
+
+from .. import processes
+from ..commands import Failed
+from ..fronts.front import Needs
+
+IDLE = ["memory.idle"]
+DENSITY = ["memory.density"]
+
+
+def _total():
+    return processes.memory(processes.table())
+
+
+def idle(bench, runtime, count):
+    """MiB a container of `count` of them, and what of it single programs have."""
+    processes.settle()
+    before, parts_before = _total()
+    boxes = []
+    try:
+        for _ in range(count):
+            boxes.append(bench.front.start_box(runtime, Needs(), bench.timeout(runtime, 30)))
+        # A shim's threads of the start end after a while, and so do helpers of daemons.
+        time.sleep(bench.plan.pick(0.5, 2))
+        processes.settle()
+        after, parts = _total()
+    finally:
+        for box in boxes:
+            bench.front.remove(box)
+    found = {"memory.idle": (after - before) / count / 1024}
+    if runtime.family == "kata":
+        # A process's name is cut to 15 characters.
+        for metric, name in (("memory.shim", "containerd-shim-kata-v2"),
+                             ("memory.stand_in", "kata-stand-in")):
+            kib = parts.get(name[:15], 0) - parts_before.get(name[:15], 0)
+            if kib > 0:
+                found[metric] = kib / count / 1024
+    return found
+
+
+def density(bench, runtime, budget_mib, seconds, limit):
+    """How many containers a GiB holds, from as many as a budget of memory and of time allow."""
+    processes.settle()
+    before, _ = _total()
+    boxes, used, deadline = [], 0.0, time.monotonic() + seconds
+    try:
+        while len(boxes) < limit and used < budget_mib and (not boxes or time.monotonic() < deadline):
+            boxes.append(bench.front.start_box(runtime, Needs(), bench.timeout(runtime, 30)))
+            used = (_total()[0] - before) / 1024
+        processes.settle(5)
+        used = (_total()[0] - before) / 1024
+    finally:
+        for box in boxes:
+            bench.front.remove(box)
+    if used <= 0:
+        raise Failed("containers took no memory that could be seen")
+    why = (f"the budget of {budget_mib} MiB was reached" if used >= budget_mib else
+           f"{limit} were enough" if len(boxes) >= limit else "the time was over")
+    bench.emit({"event": "samples", "metric": "memory.density", "runtime": runtime.name,
+                "samples": [round(len(boxes) * 1024 / used, 2)],
+                "note": f"{len(boxes)} containers held {used:.0f} MiB; {why}"})
+    return {}
+
+
+def measure(bench):
+    plan = bench.plan
+    for _, runtime in bench.rounds(bench.runtimes, plan.count(1, 3), warm_up=False,
+                                   what="idle containers"):
+        bench.attempt(runtime, IDLE, lambda: idle(bench, runtime, plan.pick(1, 2)))
+    share = max(4.0, bench.time_left() / max(1, len(bench.runtimes)))
+    for _, runtime in bench.rounds(bench.runtimes, 1, warm_up=False, what="density"):
+        bench.attempt(runtime, DENSITY, lambda: density(
+            bench, runtime, plan.pick(256, 1024), share * 0.6, plan.pick(8, 40)))
