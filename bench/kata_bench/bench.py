@@ -82,8 +82,20 @@ class Bench:
         self._failures[key] = self._failures.get(key, 0) + 1
         if isinstance(error, Hung) or self._failures[key] >= PATIENCE:
             self._given_up[key] = str(error)
+            for name in self.expected(runtime):
+                self.emit({"event": "error", "metric": name, "runtime": runtime.name,
+                           "reason": str(error)})
             self.emit({"event": "note", "text": f"{metrics.GROUPS[self.group]}: goes on without "
                        f"{runtime.name}: {error}"})
+
+    def expected(self, runtime):
+        """The group's metrics that this runtime has under this front end."""
+        for metric in metrics.of_group(self.group):
+            if metric.id in metrics.KATA_ONLY and runtime.family != "kata":
+                continue
+            if metric.id in metrics.STEPS and not self.front.has_steps:
+                continue
+            yield metric.id
 
     def attempt(self, runtime, names, function, keep=True):
         """Calls function(), which gives {metric: value or [values]}, and emits what it gives.

@@ -80,8 +80,8 @@ def _compare_parser(commands):
     compare = commands.add_parser(
         "compare", help="compare two results of the same machine",
         description="Compares each figure of B with that of A, and B with this project's promises. Exit "
-                    "status 1 when a figure is worse by more than the threshold beyond doubt (the whole "
-                    "interval of the ratio is) or a promise is broken.",
+                    "status 1 when a promise is broken, or a figure is worse by more than the threshold and "
+                    "the interval leaves no doubt that it is worse.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n  kata-bench compare before.json after.json\n"
                "  kata-bench compare before.json after.json --threshold 1.3 --only start,exec\n"

@@ -2,6 +2,7 @@
 """Running commands with deadlines and marks. A command that hangs is ended with all that it started."""
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -56,6 +57,7 @@ class Running:
                 self.argv, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=self._err, start_new_session=True)
         except OSError as error:
+            self._err.close()
             raise Failed(f"{self.argv[0]}: {error.strerror}") from None
 
     @property
@@ -107,11 +109,15 @@ class Running:
             pass
         self._child.wait()
         self.stream.close()
+        self._err.close()
 
     def short(self):
-        words = [os.path.basename(self.argv[0]), *self.argv[1:]]
-        text = " ".join(words)
-        return text if len(text) < 160 else f"{text[:157]}..."
+        """The command line for people: without paths of loaders and state, on one line."""
+        text = " ".join([os.path.basename(self.argv[0]), *self.argv[1:]])
+        text = re.sub(r"(--root|--fifo-dir|--exec-id) \S+ |\S+/lib/loader --library-path \S+ \S+/bin/", "",
+                      text)
+        text = " ".join(text.split())
+        return text if len(text) < 120 else f"{text[:117]}..."
 
     def _done(self):
         self._err.seek(0)

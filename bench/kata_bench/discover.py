@@ -162,8 +162,8 @@ def named(text):
     if target.startswith("io.containerd."):
         return Runtime(name, "other", shim=target, path=target)
     path = shutil.which(target) or os.path.abspath(target)
-    if not os.path.exists(path):
-        raise DiscoverError(f"--runtime {text}: no {path}")
+    if not os.path.isfile(path):
+        raise DiscoverError(f"--runtime {text}: no file {path}")
     if path.startswith(("/tmp/", "/run/", "/dev/shm/")):
         raise DiscoverError(f"--runtime {text}: a run has folders of its own in place of /tmp, /run and "
                             "/dev/shm: move the program elsewhere")

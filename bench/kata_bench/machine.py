@@ -37,7 +37,8 @@ def _virtualization():
 
 
 def _file_system(path):
-    done = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True)
+    done = subprocess.run(["findmnt", "--noheadings", "--output", "FSTYPE", "--target", path],
+                          capture_output=True, text=True)
     return done.stdout.strip() or "unknown"
 
 

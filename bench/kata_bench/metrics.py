@@ -117,11 +117,17 @@ _ALL = [
            "/proc/PID/smaps_rollup"),
     Metric("memory.stand_in", "of it: the stand-in of the container's process", "MiB", LOWER,
            "PSS of kata-stand-in, idle", "/proc/PID/smaps_rollup"),
+    Metric("memory.agent", "the guest's agent, stripped", "MiB", LOWER, "the file's size",
+           "strip -s kata-agent"),
+    Metric("memory.initrd", "the guest's initrd", "MiB", LOWER, "the file's size", "stat"),
     Metric("isolation.host_syscalls", "system calls that its seccomp filter leaves to the process that "
            "runs the container's code on the host's kernel", "calls", LOWER,
            "the process's filters are read with ptrace and every number is tried on them",
            "PTRACE_SECCOMP_GET_FILTER"),
 ]
+# What is there only of some runtimes, or through some front ends.
+KATA_ONLY = ("memory.shim", "memory.stand_in", "memory.agent", "memory.initrd")
+STEPS = ("start.create", "start.start", "start.delete")
 METRICS = {metric.id: metric for metric in _ALL}
 
 

@@ -3,12 +3,12 @@
 #
 # scripts/lib/go.sh - a Go that is new enough. Sourced after common.sh and debs.sh.
 
-# find_go VERSION: prints the path of a go of at least VERSION: the machine's own, or that of
-# bookworm-backports, unpacked into the cache.
+# find_go VERSION [BELOW]: prints the path of a go of at least VERSION and before BELOW: the machine's
+# own, or that of bookworm-backports (1.23), unpacked into the cache.
 find_go() {
-  local needs=$1 go have
+  local needs=$1 below=${2:-9999} go have
   if go=$(command -v go) && have=$("$go" env GOVERSION 2>/dev/null) &&
-    printf '%s\n' "$needs" "${have#go}" | sort --version-sort --check=quiet; then
+    printf '%s\n' "$needs" "${have#go}" "$below" | sort --version-sort --check=quiet; then
     printf '%s' "$go"
     return
   fi

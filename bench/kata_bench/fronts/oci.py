@@ -21,7 +21,7 @@ class Oci(Front):
     has_steps = True
 
     def start(self, runtimes):
-        self._bundles, self._states = {}, {}
+        """Nothing stands between."""
 
     def stop(self):
         """Nothing stands between."""
@@ -47,22 +47,16 @@ class Oci(Front):
             json.dump(spec.make(command, root, f"/{self.token}/{name}", needs), file)
         return folder
 
-    def _run_bundle(self, runtime, command):
-        """Runs share the tree: they do not write."""
-        key = (runtime.name, *command)
-        if key not in self._bundles:
-            self._bundles[key] = self._write_bundle(command, self.rootfs.tree, Needs(),
-                                                    f"run-{runtime.word}-{len(self._bundles)}")
-        return self._bundles[key]
-
     def begin_run(self, runtime, command):
-        bundle = self._run_bundle(runtime, command)
-        return Running(self.argv(runtime, "run", "--bundle", bundle, self.new_id("r")), runtime.env)
+        # Runs share the tree: they do not write. Cgroups, which bundles name, they cannot share.
+        name = self.new_id("r")
+        bundle = self._write_bundle(command, self.rootfs.tree, Needs(), name)
+        return Running(self.argv(runtime, "run", "--bundle", bundle, name), runtime.env)
 
     def steps(self, runtime, command, timeout):
         """Milliseconds of create, start (until the first byte) and delete, each a command."""
         name = self.new_id("s")
-        bundle = self._run_bundle(runtime, command)
+        bundle = self._write_bundle(command, self.rootfs.tree, Needs(), name)
         read, write = os.pipe()
         try:
             # The container's output is the pipe that create was given.
@@ -139,22 +133,23 @@ class Oci(Front):
 
 
 class _Piped:
-    """A command whose standard output is a given pipe, or none."""
+    """A command whose standard output is a given pipe, or nothing."""
 
     def __init__(self, argv, env, out):
-        self._err = tempfile.TemporaryFile()
         self._begin, self._argv = time.monotonic(), argv
+        self._err = tempfile.TemporaryFile()
         try:
             self._child = subprocess.Popen(
                 argv, env={**os.environ, **env}, stdin=subprocess.DEVNULL, start_new_session=True,
                 stdout=out if out is not None else subprocess.DEVNULL, stderr=self._err)
         except OSError as error:
+            self._err.close()
             raise Failed(f"{argv[0]}: {error.strerror}") from None
 
     def wait_readable(self, descriptor, timeout):
         """Seconds until the pipe has something, or is at its end."""
         if not select.select([descriptor], [], [], timeout)[0]:
-            self._child.kill()
+            self._kill()
             raise Hung(f"no output within {timeout:.0f} s of start")
         return time.monotonic() - self._begin
 
@@ -163,12 +158,17 @@ class _Piped:
         try:
             code = self._child.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+            self._kill()
             raise Hung(f"no end within {timeout:.0f} s: {' '.join(self._argv[-3:])}") from None
         seconds = time.monotonic() - self._begin
-        if code != 0:
+        with self._err:
             self._err.seek(0)
             lines = self._err.read().decode(errors="replace").strip().splitlines() or ["no word why"]
+        if code != 0:
             raise Failed(f"{self._argv[-1]}: exit code {code}: {lines[-1][:300]}")
         return seconds
+
+    def _kill(self):
+        self._child.kill()
+        self._child.wait()
+        self._err.close()

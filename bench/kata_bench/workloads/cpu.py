@@ -17,10 +17,10 @@ def events(text):
 
 
 def measure(bench):
-    seconds = bench.plan.pick(1, 2)
+    seconds = bench.plan.pick(0.5, 2)
     sysbench = bench.tools.argv("sysbench", "/bench")
     inside.by_turns(bench, {
         "cpu.sysbench": lambda box: events(bench.inside(
-            box, *sysbench, "cpu", "--cpu-max-prime=2000", f"--time={seconds}", "run")),
+            box, *sysbench, "cpu", "--cpu-max-prime=2000", f"--time={max(1, int(seconds))}", "run")),
         "cpu.copy": [PROBE, "copy", str(seconds / 2)],
     }, bench.plan.count(2, 5), what="computes")

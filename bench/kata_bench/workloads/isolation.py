@@ -21,7 +21,7 @@ echo "interfaces $(ls /sys/class/net 2>/dev/null | tr '\n' ' ')"
 echo "dmesg $(dmesg 2>/dev/null | wc -l)"
 echo "devices $(find /dev -type b -o -type c 2>/dev/null | wc -l)"
 echo "partitions $(awk 'NR > 2 { print $4 }' /proc/partitions 2>/dev/null | tr '\n' ' ')"
-echo "mounts $(awk '{ print $4 }' /proc/self/mountinfo 2>/dev/null | grep -c -E '^/(var|home|root|tmp|work|kb)' )"
+echo "mounts $(grep -c -E 'upperdir=/|lowerdir=/|^[0-9]+ [0-9]+ [0-9:]+ /(var|home|root|tmp)' /proc/self/mountinfo)"
 """
 NESTED = r"""
 mkdir -p /work/n && mount -t tmpfs n /work/n && cd /work/n && mkdir l u w m &&
@@ -57,7 +57,7 @@ def seen(text, host_boot_id, host_disks):
             "devices": values.get("devices", ""),
             # A guest's own disk may be called as one of the host's; then it is not the host's.
             "host_devices": same_kernel and bool(disks),
-            "host_paths": int(values.get("mounts") or 0) > 0}
+            "host_paths": same_kernel and int(values.get("mounts") or 0) > 0}
 
 
 def filters(new):

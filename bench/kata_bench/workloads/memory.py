@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory of idle containers, by the PSS of all processes that come with them."""
 
+import os
+import shutil
+import subprocess
+import tempfile
 import time
 
 from .. import processes
@@ -65,8 +69,23 @@ def density(bench, runtime, budget_mib, seconds, limit):
     return {}
 
 
+def sizes(runtime):
+    """MiB of the files that come with each guest, where they are there."""
+    found = {"memory.initrd": os.path.getsize(
+        f"{runtime.files['guest']}/kata-containers-initrd.img") / 2**20}
+    agent = f"{runtime.files['bin']}/kata-agent"
+    if os.path.exists(agent) and shutil.which("strip"):
+        with tempfile.NamedTemporaryFile() as stripped:
+            subprocess.run(["strip", "-s", "-o", stripped.name, agent], check=True)
+            found["memory.agent"] = os.path.getsize(stripped.name) / 2**20
+    return found
+
+
 def measure(bench):
     plan = bench.plan
+    for runtime in bench.steady():
+        if runtime.family == "kata":
+            bench.attempt(runtime, [], lambda: sizes(runtime))
     for _, runtime in bench.rounds(bench.runtimes, plan.count(1, 3), warm_up=False,
                                    what="idle containers"):
         bench.attempt(runtime, IDLE, lambda: idle(bench, runtime, plan.pick(1, 2)))

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """From nothing to the first instruction and back to nothing: one after the other, and 10 at once."""
 
+from .. import metrics
 from ..commands import Failed, last_words, run_together
 from ..fronts.front import PROBE
 
 AT_ONCE = 10
 HELLO = [PROBE, "hello"]
 ONE = ["start.run", "start.first", "start.gone"]
-STEPS = ["start.create", "start.start", "start.delete"]
 MANY = ["start.parallel", "start.parallel_first"]
 
 
@@ -43,7 +43,7 @@ def measure(bench):
     for number, runtime in bench.rounds(bench.runtimes, plan.count(5, 15), what="starts"):
         bench.attempt(runtime, ONE, lambda r=runtime: one(bench, r), keep=number > 0)
         if front.has_steps and (number % 2 == 1 or plan.rounds) and bench.goes_on(runtime):
-            bench.attempt(runtime, STEPS, lambda r=runtime: front.steps(
+            bench.attempt(runtime, metrics.STEPS, lambda r=runtime: front.steps(
                 r, HELLO, bench.timeout(r, 30)), keep=number > 0)
     for number, runtime in bench.rounds(bench.runtimes, plan.count(1, 3), warm_up=False,
                                         what=f"{AT_ONCE} at once"):

@@ -7,7 +7,7 @@ from . import inside
 
 
 def measure(bench):
-    seconds = bench.plan.pick("0.3", "0.6")
+    seconds = bench.plan.pick("0.15", "0.5")
     inside.by_turns(bench, {
         "syscall.getpid": [PROBE, "getpid", seconds],
         "syscall.stat": [PROBE, "stat", seconds, "/etc/passwd"],
