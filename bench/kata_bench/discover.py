@@ -86,7 +86,6 @@ class Discovery:
     def _runsc(self):
         path = shutil.which("runsc")
         if not path and self._options.fetch:
-            self._say("runsc: the first time it is built, which takes some minutes")
             path = f"{tools.runsc()[1]}/runsc"
         if not path:
             return None

@@ -90,15 +90,15 @@ def remove_cgroups(token, seconds=5, top="/sys/fs/cgroup"):
         time.sleep(0.05)
 
 
-def detach_loops(scratch):
-    """Detaches loop devices on files in the folder."""
+def detach_loops(token):
+    """Detaches loop devices on files whose path holds the token; the path is that of a mount namespace."""
     for path in glob.glob("/sys/block/loop*/loop/backing_file"):
         try:
             with open(path) as file:
                 backing = file.read()
         except OSError:
             continue
-        if backing.startswith(scratch + "/"):
+        if token in backing:
             subprocess.run(["losetup", "--detach", f"/dev/{path.split('/')[3]}"],
                            stderr=subprocess.DEVNULL, check=False)
 
@@ -107,7 +107,7 @@ def clean(entry):
     for process in (entry["worker"],):
         if process:
             end(process)
-    detach_loops(entry["scratch"])
+    detach_loops(entry["token"])
     remove_cgroups(entry["token"])
     shutil.rmtree(entry["scratch"], ignore_errors=True)
 

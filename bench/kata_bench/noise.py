@@ -29,13 +29,14 @@ def _cpu_ticks():
 class Noise:
     """sample() between measurements, summary() at the end."""
 
-    def __init__(self, clock=spin, ticks=_cpu_ticks, load=os.getloadavg):
+    def __init__(self, clock=spin, ticks=_cpu_ticks, load=os.getloadavg, pause=0.1):
         self._clock, self._ticks, self._load = clock, ticks, load
-        self._spins, self._begin = [], ticks()
+        self._spins, self._begin, self._pause = [], ticks(), pause
         self._loads = []
 
     def sample(self):
-        """Takes a sample; nothing of the bench may run meanwhile."""
+        """Takes a sample, when what the bench has just ended has gone."""
+        time.sleep(self._pause)
         self._spins.append(self._clock())
         self._loads.append(self._load()[0])
 

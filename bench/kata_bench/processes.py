@@ -42,6 +42,14 @@ def memory(processes):
     return sum(parts.values()), {name: kib for name, kib in parts.items() if kib}
 
 
+def program(pid):
+    """The name of the program's file; empty for a process that has ended."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""
+
+
 def cpu_ticks(processes):
     ticks = 0
     for pid, _ in processes:

@@ -132,12 +132,9 @@ class Worker:
             reason = self._first_run(front, runtime)
             way = front.fallback(runtime) if reason else None
             if way:
-                plain = list(runtime.argv)
-                runtime.argv += way[0]
-                again = self._first_run(front, runtime)
-                if again:
-                    runtime.argv = plain
-                else:
+                for name, value in way[0].items():
+                    setattr(runtime, name, value)
+                if not self._first_run(front, runtime):
                     reason = ""
                     runtime.notes.append(way[1])
         if reason:

@@ -81,8 +81,8 @@ class Measuring(Bed):
     def test_one_that_hangs_is_told_and_left_out_while_others_go_on(self):
         begin = time.monotonic()
         self.run_start(["hang", "good"])
-        self.assertIn("no end within", self.reason("start.run", "hang"))
-        self.assertIn("no end within", self.reason("start.parallel", "hang"))
+        self.assertIn("did not end within", self.reason("start.run", "hang"))
+        self.assertIn("did not end within", self.reason("start.parallel", "hang"))
         self.assertEqual(len(self.samples("start.run", "good")), 3)
         self.assertLess(time.monotonic() - begin, 20)
         left = subprocess.run(["pgrep", "-f", f"{FAKE} --root {self.front.base}"],

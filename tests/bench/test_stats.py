@@ -78,7 +78,7 @@ class Noise(unittest.TestCase):
         source, load = iter(spins), iter(loads * len(spins))
         ticks = iter([(0, 0, 0), (60, 30, 10)])
         found = noise.Noise(clock=lambda: next(source), ticks=lambda: next(ticks),
-                            load=lambda: (next(load), 0, 0))
+                            load=lambda: (next(load), 0, 0), pause=0)
         for _ in spins:
             found.sample()
         return found.summary()

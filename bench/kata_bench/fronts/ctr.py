@@ -9,9 +9,7 @@ from support.runtime import Runtime as BedRuntime
 from .. import rootfs, tools
 from ..commands import Failed, Running, run
 from .front import Box, Front
-
-WITHOUT_CGROUPS = {"crun": ["--cgroup-manager=disabled"]}
-
+from .oci import without_cgroups
 
 class _Bed(BedRuntime):
     """What containerd's environment gets for all runtimes together."""
@@ -43,8 +41,10 @@ class Ctr(Front):
         return "" if runtime.shim else "containerd has no shim for it"
 
     def fallback(self, runtime):
-        words = WITHOUT_CGROUPS.get(runtime.family)
-        return words and (words, "without control groups: it refuses this host's layout of them")
+        if runtime.family == "runsc":
+            return ({"shim": "io.containerd.runc.v2", "runc_binary": runtime.path},
+                    "through runc's shim: its own does not start on this host")
+        return without_cgroups(runtime)
 
     def _run_words(self, runtime, *flags):
         words = ["run", "--runtime", runtime.shim, "--fifo-dir", f"{self._bed.base}/fifo"]

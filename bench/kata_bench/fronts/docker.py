@@ -9,7 +9,7 @@ from support.runtime import Runtime as BedRuntime
 from .. import tools
 from ..commands import Failed, Running, run
 from .front import Box, Front
-from .oci import WITHOUT_CGROUPS
+from .oci import without_cgroups
 
 IMAGE = "kata/bench"
 
@@ -60,8 +60,7 @@ class DockerFront(Front):
         return "" if runtime.argv else "Docker calls command lines here, and it has none"
 
     def fallback(self, runtime):
-        words = WITHOUT_CGROUPS.get(runtime.family)
-        return words and (words, "without control groups: it refuses this host's layout of them")
+        return without_cgroups(runtime)
 
     def _argv(self, *words):
         return self._bed.argv(*words)

@@ -79,6 +79,10 @@ class Front(abc.ABC):
         """Why a runtime cannot be reached this way; empty when it can."""
 
     @abc.abstractmethod
+    def fallback(self, runtime):
+        """({attribute: value}, what it means) to try when the runtime does not run as it is; or None."""
+
+    @abc.abstractmethod
     def begin_run(self, runtime, command):
         """A Running that creates a container, runs the command in it and removes it."""
 

@@ -16,6 +16,13 @@ from .front import Box, Front, Needs
 WITHOUT_CGROUPS = {"crun": ["--cgroup-manager=disabled"], "runsc": ["--ignore-cgroups"]}
 
 
+def without_cgroups(runtime):
+    """What to change of the runtime when it does not run, and what that means; None where nothing helps."""
+    words = WITHOUT_CGROUPS.get(runtime.family)
+    return words and ({"argv": runtime.argv + words},
+                      "without control groups: it refuses this host's layout of them")
+
+
 class Oci(Front):
     name = "oci"
     has_steps = True
@@ -36,9 +43,7 @@ class Oci(Front):
         return run(self.argv(runtime, *words), timeout, runtime.env, check)
 
     def fallback(self, runtime):
-        """Words for a runtime that does not run as it is, and what they mean; None when there are none."""
-        words = WITHOUT_CGROUPS.get(runtime.family)
-        return words and (words, "without control groups: it refuses this host's layout of them")
+        return without_cgroups(runtime)
 
     def _write_bundle(self, command, root, needs, name):
         folder = f"{self.base}/bundles/{name}"

@@ -23,4 +23,4 @@ def measure(bench):
         "cpu.sysbench": lambda box: events(bench.inside(
             box, *sysbench, "cpu", "--cpu-max-prime=2000", f"--time={max(1, int(seconds))}", "run")),
         "cpu.copy": [PROBE, "copy", str(seconds / 2)],
-    }, bench.plan.count(2, 5), what="computes")
+    }, bench.plan.count(1, 5), what="computes", warm_up=not bench.plan.quick)

@@ -9,7 +9,7 @@ NAMES = ["exec.true"]
 def measure(bench):
     boxes = bench.open_boxes(bench.steady(), NAMES)
     # An emulated guest first translates the code, so that one exec is no warm-up.
-    batch, count = 5, bench.plan.count(4, 20)
+    batch, count = 5, bench.plan.count(3, 20)
     try:
         for number, runtime in bench.rounds([r for r in bench.steady() if r.name in boxes], count,
                                             what="execs"):

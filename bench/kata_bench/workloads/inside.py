@@ -11,7 +11,7 @@ def number(text):
         raise Failed(f"no number in the output {text[:200]!r}") from None
 
 
-def by_turns(bench, works, rounds, needs=None, timeout=30, what=""):
+def by_turns(bench, works, rounds, needs=None, timeout=30, what="", warm_up=True):
     """Runs {metric: command} in boxes of all steady runtimes, by turns.
 
     A command may also be a function of the box that gives the number.
@@ -20,7 +20,7 @@ def by_turns(bench, works, rounds, needs=None, timeout=30, what=""):
     boxes = bench.open_boxes(bench.steady(), names, needs)
     try:
         for turn, runtime in bench.rounds([r for r in bench.steady() if r.name in boxes], rounds,
-                                          what=what):
+                                          warm_up=warm_up, what=what):
             box = boxes[runtime.name]
             for name in names:
                 if not bench.goes_on(runtime):

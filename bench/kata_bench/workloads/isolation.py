@@ -17,7 +17,7 @@ echo "cpus $(grep -c ^processor /proc/cpuinfo)"
 echo "memory $(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
 echo "proc $(ls /proc | grep -vc '^[0-9]')"
 echo "modules $(wc -l </proc/modules 2>/dev/null || echo none)"
-echo "interfaces $(ls /sys/class/net 2>/dev/null | tr '\n' ' ')"
+echo "interfaces $(sed -n 's/^ *\([^ :]*\):.*/\1/p' /proc/net/dev 2>/dev/null | tr '\n' ' ')"
 echo "dmesg $(dmesg 2>/dev/null | wc -l)"
 echo "devices $(find /dev -type b -o -type c 2>/dev/null | wc -l)"
 echo "partitions $(awk 'NR > 2 { print $4 }' /proc/partitions 2>/dev/null | tr '\n' ' ')"
@@ -105,8 +105,9 @@ def _nested(bench, runtime):
             works = "works" in bench.inside(box, "sh", "-c", NESTED)
         finally:
             bench.front.remove(box)
-    except Failed:
+    except Failed as error:
         works = False
+        bench.emit({"event": "note", "text": f"{runtime.name}: no containers inside: {error}"})
     bench.emit({"event": "facts", "runtime": runtime.name, "facts": {"nested": works}})
     return {}
 
