@@ -5,6 +5,7 @@ One workload after the other gets the bench. What it measures leaves as events, 
 is lost when the run ends early.
 """
 
+import contextlib
 import random
 import time
 
@@ -27,6 +28,7 @@ class Bench:
         self.noise = Noise()
         self.group, self._failures, self._given_up = None, {}, {}
         self._deadline = None
+        self.modes = None
 
     # -- the plan's time -------------------------------------------------------------------------
 
@@ -59,9 +61,32 @@ class Bench:
                 self.emit({"event": "step", "group": self.group, "runtime": runtime.name,
                            "round": number, "rounds": count, "what": what,
                            "fraction": done / (count + 1 - first)})
+                self._wait_modes(runtime)
                 yield number, runtime
+                # What is prepared anew must not fall into the next one's turn.
+                self._wait_modes(runtime)
             longest = max(longest, time.monotonic() - begin)
             self.noise.sample()
+
+    @contextlib.contextmanager
+    def all_modes(self, needed):
+        """Meanwhile the services of kata's modes run, if they are needed."""
+        if not needed or self.modes is None:
+            yield
+            return
+        try:
+            self.modes.begin()
+            yield
+        finally:
+            self.modes.end()
+
+    def _wait_modes(self, runtime):
+        if self.modes is None or not self.goes_on(runtime):
+            return
+        try:
+            self.modes.wait(runtime)
+        except Failed as error:
+            self.fail(runtime, self.expected(runtime), error)
 
     # -- failures --------------------------------------------------------------------------------
 

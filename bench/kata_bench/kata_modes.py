@@ -3,12 +3,19 @@
 keeps booted VMs ready). All that knows how kata-cpp is told of them is here.
 """
 
+import glob
+import json
 import os
+import socket
 import subprocess
 import time
 
+from .commands import Failed
+
 COLD, TEMPLATE, WARM = "cold", "template", "warm"
 WARM_VMS = 2
+# The groups in which modes differ; in others one mode stands for all.
+GROUPS = ("start", "memory")
 
 
 def offered(bin_dir):
@@ -20,7 +27,7 @@ def offered(bin_dir):
 
 
 def factory_table(mode, folder):
-    """Lines of configuration.toml's table [factory] for a mode; "" for programs without templates."""
+    """Lines of configuration.toml's table [factory] for a mode; what it names is below the folder."""
     lines = [f"enable_template = {str(mode != COLD).lower()}",
              f'template_path = "{folder}/templates"',
              f"vm_cache_number = {WARM_VMS if mode == WARM else 0}",
@@ -28,24 +35,57 @@ def factory_table(mode, folder):
     return "[factory]\n" + "\n".join(lines) + "\n"
 
 
-class Factory:
-    """The service that keeps VMs ready, for one configuration."""
+def wait_template(folder, seconds):
+    """Waits until the template, which the first start saves in the background, is there."""
+    deadline = time.monotonic() + seconds
+    while not glob.glob(f"{folder}/templates/*/manifest.json"):
+        if time.monotonic() > deadline:
+            raise Failed(f"no template was saved within {seconds:.0f} s")
+        time.sleep(0.05)
 
-    def __init__(self, bin_dir, config, folder):
-        self._argv = [f"{bin_dir}/kata-factory", "--config", config]
+
+class Factory:
+    """The service that keeps VMs ready, for one configuration.
+
+    enter    makes a command line that runs in the front end's namespaces of one that runs here
+    """
+
+    def __init__(self, bin_dir, config, folder, enter):
+        self._argv = enter([f"{bin_dir}/kata-factory", "--config", config])
         self._log, self._endpoint = f"{folder}/factory.log", f"{folder}/factory.sock"
         self._process = None
 
-    def start(self, seconds=120):
-        with open(self._log, "wb") as log:
+    def start(self, seconds):
+        with open(self._log, "ab") as log:
             self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=log,
                                              stderr=log)
-        deadline = time.monotonic() + seconds
-        while not os.path.exists(self._endpoint):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                with open(self._log, errors="replace") as file:
-                    raise RuntimeError(f"kata-factory does not serve: {file.read()[-500:]}")
-            time.sleep(0.05)
+        self.wait_ready(seconds)
+
+    def wait_ready(self, seconds):
+        """Waits until it has as many VMs ready as it is to keep."""
+        deadline, status = time.monotonic() + seconds, {}
+        while not status or status["ready"] < status["wanted"]:
+            if self._process.poll() is not None:
+                raise Failed(f"kata-factory ended with {self._process.returncode}: {self._last()}")
+            if time.monotonic() > deadline:
+                raise Failed(f"kata-factory: not ready within {seconds:.0f} s: {status}, {self._last()}")
+            time.sleep(0.02)
+            status = self._status()
+
+    def _status(self):
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(5)
+            try:
+                asking.connect(self._endpoint)
+                asking.sendall(b'{"status":{}}\n')
+                with asking.makefile() as answer:
+                    return json.loads(answer.readline())
+            except (OSError, ValueError):
+                return {}
+
+    def _last(self):
+        with open(self._log, errors="replace") as file:
+            return file.read()[-300:].strip()
 
     def stop(self):
         if self._process and self._process.poll() is None:
@@ -55,3 +95,38 @@ class Factory:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+
+class Modes:
+    """What has to be done around measurements for the modes of the runtimes."""
+
+    PATIENCE = 60
+
+    def __init__(self, runtimes, front, base):
+        self._front, self._base = front, base
+        self._warm = [runtime for runtime in runtimes if runtime.mode == WARM]
+        self._factories = {}
+
+    def folder(self, runtime):
+        return f"{self._base}/{runtime.word}"
+
+    def begin(self):
+        """The services run only while something is measured that needs them: their VMs are not idle."""
+        for runtime in self._warm:
+            self._factories[runtime.name] = factory = Factory(
+                runtime.files["bin"], runtime.config, self.folder(runtime), self._front.enter)
+            factory.start(self.PATIENCE)
+
+    def end(self):
+        for factory in self._factories.values():
+            factory.stop()
+        self._factories = {}
+
+    def wait(self, runtime):
+        """Before and after a measurement: until nothing is prepared in the background."""
+        if runtime.name in self._factories:
+            self._factories[runtime.name].wait_ready(self.PATIENCE)
+
+    def after_first_run(self, runtime):
+        if runtime.mode in (TEMPLATE, WARM):
+            wait_template(self.folder(runtime), self.PATIENCE)

@@ -57,8 +57,8 @@ def _io():
 
 
 _ALL = [
-    Metric("start.run", "one command: create, run true, remove", "ms", LOWER,
-           "the command is started → it has ended", "RUNTIME run ... true", True),
+    Metric("start.run", "one command: create, run, remove", "ms", LOWER,
+           "the command is started → it has ended", "RUNTIME run ... probe hello", True),
     Metric("start.first", "until the program's first instruction", "ms", LOWER,
            "the command is started → the container's first byte of output arrives",
            "RUNTIME run ... probe hello", True),
@@ -72,7 +72,7 @@ _ALL = [
     Metric("start.delete", "delete alone", "ms", LOWER,
            "the command delete is started → it has ended", "RUNTIME delete"),
     Metric("start.parallel", "10 at once: until all are gone", "ms", LOWER,
-           "10 commands are started → the last has ended", "10 × RUNTIME run ... true"),
+           "10 commands are started → the last has ended", "10 × RUNTIME run ... probe hello"),
     Metric("start.parallel_first", "10 at once: each until its first instruction", "ms", LOWER,
            "the commands are started → that container's first byte of output arrives",
            "10 × RUNTIME run ... probe hello", True),

@@ -54,7 +54,6 @@ class Worker:
     def __init__(self, job, emit):
         self._job, self.emit = job, emit
         self._runtimes = [runtimes.from_json(data) for data in job["runtimes"]]
-        self._factories = []
         self._plan = Plan(**job["plan"])
         self._base = f"/tmp/kb-{job['token']}"
 
@@ -78,14 +77,13 @@ class Worker:
                           Tools(self._job["tools"]), rootfs)
             self._plan.end_setup(time.monotonic() - begin)
             bench.noise.sample()
+            bench.modes = kata_modes.Modes(ready, front, self._base)
             for group in self._plan.groups:
                 self._measure(bench, group)
                 self.emit({"event": "noise", "noise": bench.noise.summary()})
         finally:
             self._say("ends what it started")
             front.stop()
-            for factory in self._factories:
-                factory.stop()
 
     def _say(self, text):
         self.emit({"event": "stage", "text": text})
@@ -95,7 +93,8 @@ class Worker:
         bench.begin_group(group)
         try:
             if bench.runtimes:
-                WORKLOADS[group].measure(bench)
+                with bench.all_modes(group in kata_modes.GROUPS):
+                    WORKLOADS[group].measure(bench)
         except (Failed, BedError, AssertionError, OSError, RuntimeError) as error:
             # Of the bench, not of one runtime: the other groups go on.
             self.emit({"event": "note", "text": f"{group}: ended early: {error}"})
@@ -119,10 +118,6 @@ class Worker:
         runtime.accelerator = accelerator_of(done.out)
         if runtime.is_emulated:
             runtime.notes.append("emulated VM (QEMU's TCG): this is no figure of a machine with KVM")
-        if runtime.mode == kata_modes.WARM:
-            factory = kata_modes.Factory(runtime.files["bin"], runtime.config, folder)
-            self._factories.append(factory)
-            factory.start()
 
     def _tried(self, front, runtime):
         """Whether the runtime runs a container at all; tries it again without control groups."""
@@ -137,6 +132,11 @@ class Worker:
                 if not self._first_run(front, runtime):
                     reason = ""
                     runtime.notes.append(way[1])
+        if not reason:
+            try:
+                kata_modes.Modes([], front, self._base).after_first_run(runtime)
+            except Failed as error:
+                reason = str(error)
         if reason:
             self.emit({"event": "absent", "name": runtime.name,
                        "how": f"it is there, but does not run: {reason}"})

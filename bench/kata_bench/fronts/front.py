@@ -54,6 +54,10 @@ class Front(abc.ABC):
     def new_id(self, word="c"):
         return f"{word}{next(self._numbers)}-{self.token}"
 
+    def enter(self, argv):
+        """argv in the namespaces in which this front end's runtimes run."""
+        return argv
+
     def wrapper(self, runtime):
         """A program that calls the runtime with its words and environment; its own where none is needed."""
         if len(runtime.argv) == 1 and not runtime.env:

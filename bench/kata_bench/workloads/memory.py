@@ -27,6 +27,7 @@ def idle(bench, runtime, count):
     try:
         while len(boxes) < count:
             boxes.append(bench.front.start_box(runtime, Needs(), bench.timeout(runtime, 30)))
+            bench.modes.wait(runtime)
             if len(boxes) == 1 and runtime.family == "kata":
                 found = _own_programs(known)
         # A shim's threads of the start end after a while, and so do helpers of daemons.
