@@ -3,7 +3,6 @@
 keeps booted VMs ready). All that knows how kata-cpp is told of them is here.
 """
 
-import glob
 import json
 import os
 import socket
@@ -26,22 +25,11 @@ def offered(bin_dir):
     return [COLD, TEMPLATE, *([WARM] if os.path.exists(f"{bin_dir}/kata-factory") else [])]
 
 
-def factory_table(mode, folder):
-    """Lines of configuration.toml's table [factory] for a mode; what it names is below the folder."""
-    lines = [f"enable_template = {str(mode != COLD).lower()}",
-             f'template_path = "{folder}/templates"',
-             f"vm_cache_number = {WARM_VMS if mode == WARM else 0}",
-             f'vm_cache_endpoint = "{folder}/factory.sock"']
-    return "[factory]\n" + "\n".join(lines) + "\n"
-
-
-def wait_template(folder, seconds):
-    """Waits until the template, which the first start saves in the background, is there."""
-    deadline = time.monotonic() + seconds
-    while not glob.glob(f"{folder}/templates/*/manifest.json"):
-        if time.monotonic() > deadline:
-            raise Failed(f"no template was saved within {seconds:.0f} s")
-        time.sleep(0.05)
+def factory_keys(mode, folder):
+    """Keys of configuration.toml's table [factory] for a mode; what they name is below the folder."""
+    return {"enable_template": mode != COLD, "template_path": f"{folder}/templates",
+            "vm_cache_number": WARM_VMS if mode == WARM else 0,
+            "vm_cache_endpoint": f"{folder}/factory.sock"}
 
 
 class Factory:
@@ -126,7 +114,3 @@ class Modes:
         """Before and after a measurement: until nothing is prepared in the background."""
         if runtime.name in self._factories:
             self._factories[runtime.name].wait_ready(self.PATIENCE)
-
-    def after_first_run(self, runtime):
-        if runtime.mode in (TEMPLATE, WARM):
-            wait_template(self.folder(runtime), self.PATIENCE)

@@ -66,6 +66,7 @@ class Worker:
         rootfs.prepare()
         for runtime in self._runtimes:
             if runtime.family == "kata":
+                self._say(f"prepares {runtime.name}")
                 self._prepare_kata(runtime)
         front = FRONTS[self._job["via"]](self._base, self._job["token"], rootfs, self._job)
         begin = time.monotonic()
@@ -108,11 +109,10 @@ class Worker:
         settings = Kata(runtime.files["bin"], f"{guest}/vmlinux.container",
                         f"{guest}/kata-containers-initrd.img")
         settings.memory_mib = self._job["memory_mib"]
+        # Also makes the template, where the mode has one.
         runtime.config = settings.write_config(f"{folder}/configuration.toml",
-                                               agent={"dial_timeout": 150})
-        if len(kata_modes.offered(runtime.files["bin"])) > 1:
-            with open(runtime.config, "a") as file:
-                file.write(kata_modes.factory_table(runtime.mode, folder))
+                                               agent={"dial_timeout": 150},
+                                               factory=kata_modes.factory_keys(runtime.mode, folder))
         runtime.env["KATA_CONF_FILE"] = runtime.config
         done = run([*runtime.argv, "env", "--json"], 60, runtime.env, check=False)
         runtime.accelerator = accelerator_of(done.out)
@@ -132,11 +132,6 @@ class Worker:
                 if not self._first_run(front, runtime):
                     reason = ""
                     runtime.notes.append(way[1])
-        if not reason:
-            try:
-                kata_modes.Modes([], front, self._base).after_first_run(runtime)
-            except Failed as error:
-                reason = str(error)
         if reason:
             self.emit({"event": "absent", "name": runtime.name,
                        "how": f"it is there, but does not run: {reason}"})

@@ -176,11 +176,10 @@ class Discovery(unittest.TestCase):
             self.assertEqual(kata_modes.offered(folder), ["cold", "template", "warm"])
 
     def test_a_mode_is_a_table_of_the_configuration(self):
-        self.assertIn("enable_template = false", kata_modes.factory_table("cold", "/x"))
-        self.assertIn("vm_cache_number = 0", kata_modes.factory_table("template", "/x"))
-        warm = kata_modes.factory_table("warm", "/x")
-        self.assertIn("vm_cache_number = 2", warm)
-        self.assertIn('vm_cache_endpoint = "/x/factory.sock"', warm)
+        self.assertFalse(kata_modes.factory_keys("cold", "/x")["enable_template"])
+        self.assertEqual(kata_modes.factory_keys("template", "/x")["vm_cache_number"], 0)
+        warm = kata_modes.factory_keys("warm", "/x")
+        self.assertEqual((warm["vm_cache_number"], warm["vm_cache_endpoint"]), (2, "/x/factory.sock"))
 
     def test_the_accelerator_is_found_wherever_it_stands(self):
         self.assertEqual(worker.accelerator_of('{"a": {"accelerator": {"kind": "tcg", "reason": '
