@@ -42,15 +42,15 @@ class Bench:
         """Seconds of the group's share."""
         return self._deadline - time.monotonic()
 
-    def rounds(self, runtimes, count, warm_up=True, what=""):
+    def rounds(self, runtimes, count, warm_up=True, what="", at_least=1):
         """Yields (round, runtime) by turns, each round in an order of its own. Round 0 warms up.
 
-        Ends early, after one round at least, when the next one would not fit into the group's time.
+        Ends early, after `at_least` rounds, when the next one would not fit into the group's time.
         """
         first, longest = (0 if warm_up else 1), 0
         for number in range(first, count + 1):
             begin = time.monotonic()
-            if number > 1 and begin + longest > self._deadline:
+            if number > at_least and begin + longest > self._deadline:
                 self.emit({"event": "note", "text": f"{metrics.GROUPS[self.group]}: {number - 1} of "
                            f"{count} rounds: no more time"})
                 return
@@ -61,26 +61,18 @@ class Bench:
                 self.emit({"event": "step", "group": self.group, "runtime": runtime.name,
                            "round": number, "rounds": count, "what": what,
                            "fraction": done / (count + 1 - first)})
-                self._wait_modes(runtime)
+                self.wait_modes(runtime)
                 yield number, runtime
                 # What is prepared anew must not fall into the next one's turn.
-                self._wait_modes(runtime)
+                self.wait_modes(runtime)
             longest = max(longest, time.monotonic() - begin)
             self.noise.sample()
 
-    @contextlib.contextmanager
-    def all_modes(self, needed):
-        """Meanwhile the services of kata's modes run, if they are needed."""
-        if not needed or self.modes is None:
-            yield
-            return
-        try:
-            self.modes.begin()
-            yield
-        finally:
-            self.modes.end()
+    def services(self, runtimes):
+        """A context in which the services of kata's modes run that these need."""
+        return self.modes.services(runtimes) if self.modes else contextlib.nullcontext()
 
-    def _wait_modes(self, runtime):
+    def wait_modes(self, runtime):
         if self.modes is None or not self.goes_on(runtime):
             return
         try:

@@ -3,6 +3,7 @@
 keeps booted VMs ready). All that knows how kata-cpp is told of them is here.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -13,8 +14,6 @@ from .commands import Failed
 
 COLD, TEMPLATE, WARM = "cold", "template", "warm"
 WARM_VMS = 2
-# The groups in which modes differ; in others one mode stands for all.
-GROUPS = ("start", "memory")
 
 
 def offered(bin_dir):
@@ -90,25 +89,30 @@ class Modes:
 
     PATIENCE = 60
 
-    def __init__(self, runtimes, front, base):
+    def __init__(self, front, base):
         self._front, self._base = front, base
-        self._warm = [runtime for runtime in runtimes if runtime.mode == WARM]
         self._factories = {}
 
     def folder(self, runtime):
         return f"{self._base}/{runtime.word}"
 
-    def begin(self):
-        """The services run only while something is measured that needs them: their VMs are not idle."""
-        for runtime in self._warm:
-            self._factories[runtime.name] = factory = Factory(
-                runtime.files["bin"], runtime.config, self.folder(runtime), self._front.enter)
-            factory.start(self.PATIENCE)
+    @contextlib.contextmanager
+    def services(self, runtimes):
+        """Meanwhile those run that the runtimes need; else not, because their VMs are not idle."""
+        try:
+            for runtime in runtimes:
+                if runtime.mode == WARM:
+                    self._start(runtime)
+            yield
+        finally:
+            for factory in self._factories.values():
+                factory.stop()
+            self._factories = {}
 
-    def end(self):
-        for factory in self._factories.values():
-            factory.stop()
-        self._factories = {}
+    def _start(self, runtime):
+        self._factories[runtime.name] = factory = Factory(
+            runtime.files["bin"], runtime.config, self.folder(runtime), self._front.enter)
+        factory.start(self.PATIENCE)
 
     def wait(self, runtime):
         """Before and after a measurement: until nothing is prepared in the background."""

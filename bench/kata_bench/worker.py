@@ -78,7 +78,7 @@ class Worker:
                           Tools(self._job["tools"]), rootfs)
             self._plan.end_setup(time.monotonic() - begin)
             bench.noise.sample()
-            bench.modes = kata_modes.Modes(ready, front, self._base)
+            bench.modes = kata_modes.Modes(front, self._base)
             for group in self._plan.groups:
                 self._measure(bench, group)
                 self.emit({"event": "noise", "noise": bench.noise.summary()})
@@ -94,8 +94,7 @@ class Worker:
         bench.begin_group(group)
         try:
             if bench.runtimes:
-                with bench.all_modes(group in kata_modes.GROUPS):
-                    WORKLOADS[group].measure(bench)
+                WORKLOADS[group].measure(bench)
         except (Failed, BedError, AssertionError, OSError, RuntimeError) as error:
             # Of the bench, not of one runtime: the other groups go on.
             self.emit({"event": "note", "text": f"{group}: ended early: {error}"})

@@ -27,7 +27,7 @@ def idle(bench, runtime, count):
     try:
         while len(boxes) < count:
             boxes.append(bench.front.start_box(runtime, Needs(), bench.timeout(runtime, 30)))
-            bench.modes.wait(runtime)
+            bench.wait_modes(runtime)
             if len(boxes) == 1 and runtime.family == "kata":
                 found = _own_programs(known)
         # A shim's threads of the start end after a while, and so do helpers of daemons.
@@ -104,10 +104,11 @@ def measure(bench):
             bench.attempt(runtime, [], lambda: sizes(runtime))
     for _, runtime in bench.rounds(bench.runtimes, plan.count(1, 3), warm_up=False,
                                    what="idle containers"):
-        bench.attempt(runtime, IDLE, lambda: idle(bench, runtime, 2))
+        with bench.services([runtime]):
+            bench.attempt(runtime, IDLE, lambda: idle(bench, runtime, 2))
     if plan.quick:
         return
     share = max(4.0, bench.time_left() / max(1, len(bench.runtimes)))
     for _, runtime in bench.rounds(bench.runtimes, 1, warm_up=False, what="density"):
-        bench.attempt(runtime, DENSITY, lambda: density(
-            bench, runtime, 1024, share * 0.6, 40))
+        with bench.services([runtime]):
+            bench.attempt(runtime, DENSITY, lambda: density(bench, runtime, 1024, share * 0.6, 40))

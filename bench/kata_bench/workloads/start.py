@@ -39,13 +39,18 @@ def many(bench, runtime):
 
 
 def measure(bench):
+    with bench.services(bench.runtimes):
+        _measure(bench)
+
+
+def _measure(bench):
     front, plan = bench.front, bench.plan
     # First, because it takes as long as it takes: the rounds after it fill the time that is left.
     for _, runtime in bench.rounds(bench.runtimes, plan.count(1, 3), warm_up=False,
                                    what=f"{AT_ONCE} at once"):
         bench.attempt(runtime, MANY, lambda r=runtime: many(bench, r))
     for number, runtime in bench.rounds(bench.runtimes, plan.count(4, 15), warm_up=not plan.quick,
-                                        what="starts"):
+                                        what="starts", at_least=2):
         bench.attempt(runtime, ONE, lambda r=runtime: one(bench, r), keep=number > 0)
         if front.has_steps and (number % 2 == 1 or plan.rounds) and bench.goes_on(runtime):
             bench.attempt(runtime, metrics.STEPS, lambda r=runtime: front.steps(
