@@ -14,6 +14,10 @@ class RuleError(ValueError):
     """A file of rules with a mistake; the message says which and where."""
 
 
+# Costs this many times apart are the same.
+ALIKE = 1.05
+
+
 @dataclass
 class Candidate:
     label: str
@@ -179,8 +183,8 @@ def _reason(model, rule, choice, ranking, refused):
         others = len(_labels(model)) - len(refused)
         parts.append("it has all that is needed" if others > 1 else
                      "of the runtimes measured only it has all that is needed")
-    if len(ranking) > 1:
-        rival = ranking[1]
+    rival = _rival(model, choice, ranking)
+    if rival:
         gains = sorted(((rival.shares[name] / choice.shares[name], name) for name in choice.shares
                         if name in rival.shares), reverse=True)
         said = [f"{metrics.METRICS[name].title} {_value(model, name, choice.label)} against "
@@ -195,11 +199,22 @@ def _reason(model, rule, choice, ranking, refused):
     return f"{choice.label}: {'; '.join(parts)}."
 
 
+def _rival(model, choice, ranking):
+    """The next best, if it can be of another runtime than another mode of the same; None alone."""
+    family = model.column(choice.label).runtime["family"]
+    others = [candidate for candidate in ranking if candidate is not choice]
+    return next((candidate for candidate in others
+                 if model.column(candidate.label).runtime["family"] != family),
+                others[0] if others else None)
+
+
 def _flips(model, rule, choice, ranking, candidates):
     """Sentences: what would have to change for another answer."""
     flips = []
-    if len(ranking) > 1:
-        rival = ranking[1]
+    rival = _rival(model, choice, ranking)
+    if rival and rival.cost < choice.cost * ALIKE:
+        flips.append(f"{rival.label} differs by less than {(ALIKE - 1) * 100:.0f} %: either will do.")
+    elif rival:
         weights = rule["weighs"]
         total = sum(weights[name] for name in rival.shares)
         # The figure that alone would do it with the smallest change.
@@ -225,7 +240,6 @@ def _flips(model, rule, choice, ranking, candidates):
                      f"be recommended if {what}: {'; '.join(whys)}.")
     emulated = [column.label for column in model.columns if column.is_emulated]
     if emulated:
-        flips.append(f"The figures of {', '.join(emulated)} are those of emulated VMs, which hardware "
-                     "virtualization makes many times faster: measure again on a machine with KVM before "
-                     "deciding by speed.")
+        flips.append("VMs were emulated here, and KVM makes them many times faster: measure again on a "
+                     "machine that has it before deciding by speed.")
     return flips

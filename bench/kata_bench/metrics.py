@@ -120,9 +120,9 @@ _ALL = [
     Metric("memory.agent", "the guest's agent, stripped", "MiB", LOWER, "the file's size",
            "strip -s kata-agent"),
     Metric("memory.initrd", "the guest's initrd", "MiB", LOWER, "the file's size", "stat"),
-    Metric("isolation.host_syscalls", "system calls that its seccomp filter leaves to the process that "
-           "runs the container's code on the host's kernel", "calls", LOWER,
-           "the process's filters are read with ptrace and every number is tried on them",
+    Metric("isolation.host_syscalls", "system calls of the host that seccomp leaves", "calls", LOWER,
+           "the filters of the process that runs the container's code on the host's kernel (the "
+           "program, gVisor's sandbox, the VMM) are read with ptrace, and every number is tried on them",
            "PTRACE_SECCOMP_GET_FILTER"),
 ]
 # What is there only of some runtimes, or through some front ends.

@@ -1,21 +1,12 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""kata-bench: what a container in a VM costs here, beside runc and crun in the same run.
-
-  kata-bench                 tables
-  kata-bench --only oci      one group: start (under containerd), oci (the command line), network
-  kata-bench --json          the same for programs
-  kata-bench --runs 10       more containers for each median (5 at first)
-  kata-bench --execs 200     more execs for each percentile (100 at first)
+"""kata-bench figures: what a container in a VM costs, in the figures that SPECIFICATION.md has.
 
 start: runs `ctr run --rm IMAGE true` by turns with kata and runc under one private containerd, looks
 at one running sandbox, and measures the installed files. oci: runs, execs and asks for the state of
 containers by turns with kata-runtime, runc and crun, and looks for memory that execs leave behind.
 network: throughput, request rate and latency of a container, beside a guest on a bare tap and runc.
-Needs root and scripts/build. Leaves nothing.
 """
 
-import argparse
 import glob
 import json
 import os
@@ -26,31 +17,15 @@ import sys
 import tempfile
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{ROOT}/tests", f"{ROOT}/bench"]
-sys.dont_write_bytecode = True
+from support.containerd import Containerd, fetch
+from support.runtime import Kata, Runc, processes
 
-import network  # noqa: E402
-import oci_figures  # noqa: E402
-from support.containerd import Containerd, fetch  # noqa: E402
-from support.runtime import Kata, Runc, processes  # noqa: E402
+from .. import tools
+from . import network, oci
 
 PHASES = re.compile(r'msg="(machine booted|network changed|container created|container started)"'
                     r'.*?phases="?([^"]*)"? ')
 PHASE = re.compile(r"(\w+)=([\d.]+)ms")
-
-
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--only", choices=["start", "oci", "network"], help="one group of figures")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--execs", type=int, default=100)
-    parser.add_argument("--memory", type=int, default=256, help="MiB of the VM (256)")
-    parser.add_argument("--containerd", default="1.6", choices=["1.6", "1.7", "2.1"])
-    parser.add_argument("--bin", default=f"{ROOT}/build/release/bin")
-    parser.add_argument("--guest", default=f"{ROOT}/build/guest")
-    return parser.parse_args()
 
 
 def pss_kib(pid):
@@ -82,14 +57,20 @@ def phases_of(log, name):
     return found
 
 
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return set(map(int, file.read().split()))
+
+
 def sandbox_figures(bed, runtime):
     """Memory, processes and idle CPU of one sandbox that sleeps."""
     bed.runtime = runtime
     bed.run_detached("idle", ["sleep", "1000"])
-    shim = runtime.shim_pid(bed, "idle")
-    of_sandbox = {pid: os.path.basename(argv[0]) for pid, argv in processes()
-                  if pid == shim or any("idle" in word for word in argv[1:])
-                  and os.path.basename(argv[0]).startswith(("qemu", "virtiofsd"))}
+    victims = runtime.victims(bed, "idle")
+    shim = victims["shim"]
+    # virtiofsd has a sandboxed child.
+    pids = set(victims.values()) | children_of(victims["virtiofsd"])
+    of_sandbox = {pid: os.path.basename(argv[0]) for pid, argv in processes() if pid in pids}
     # The figure of an idle shim: threads of its start have ended after their idle time.
     before = None
     for _ in range(20):
@@ -123,31 +104,23 @@ def make_kata(options):
     return kata
 
 
-def unpacked(package):
-    """Folder of a Debian package of this release, unpacked beside the system."""
-    script = (f"for part in common debs; do . {ROOT}/scripts/lib/$part.sh; done; "
-              f"unpack_deb bookworm {package}")
-    return subprocess.check_output(["bash", "-euc", script], text=True).strip()
-
-
 def measure_oci(options):
     kata = make_kata(options)
-    runc, crun = f"{unpacked('runc')}/usr/sbin/runc", f"{unpacked('crun')}/usr/bin/crun"
-    libraries = glob.glob(f"{unpacked('libyajl2')}/usr/lib/*")
+    crun, libraries = tools.crun()
     with tempfile.TemporaryDirectory(prefix="kb-conf-") as folder:
         kata.prepare(folder)
         lines = {"kata": ([f"{options.bin}/kata-runtime"], kata.environment()),
-                 "runc": ([runc], {}),
+                 "runc": ([tools.runc()], {}),
                  # It refuses layouts of cgroups that are neither version.
                  "crun": ([crun, "--cgroup-manager=disabled"],
-                          {"LD_LIBRARY_PATH": ":".join(libraries)})}
-        return oci_figures.measure(lines, options.runs, options.execs)
+                          libraries)}
+        return oci.measure(lines, options.runs, options.execs)
 
 
 def measure_start(options):
     kata = make_kata(options)
     runc = Runc()
-    version, folder = fetch(ROOT, options.containerd)
+    version, folder = fetch(tools.ROOT, options.containerd)
     bed = Containerd(folder, kata)
     try:
         bed.start()
@@ -179,20 +152,14 @@ def measure_start(options):
             **figures, **sizes(options)}
 
 
-def wrk():
-    """How to call Debian's wrk, unpacked beside the system."""
-    libraries = glob.glob(f"{unpacked('libluajit-5.1-2')}/usr/lib/*-linux-gnu")
-    return ["env", f"LD_LIBRARY_PATH={':'.join(libraries)}", f"{unpacked('wrk')}/usr/bin/wrk"]
-
-
 def measure_network(options):
     kata = make_kata(options)
-    _, folder = fetch(ROOT, options.containerd)
+    _, folder = fetch(tools.ROOT, options.containerd)
     bed = Containerd(folder, kata)
     try:
         bed.start()
         bed.import_image()
-        figures = network.measure(bed, kata, Runc(), wrk(), options.runs)
+        figures = network.measure(bed, kata, Runc(), tools.Tools().argv("wrk"), options.runs)
         with open(bed.log, errors="replace") as file:
             phases = phases_of(file.read(), "net-veth")
         return {**figures, **{f"start_{name}_ms": phases.get(name, 0)
@@ -229,25 +196,24 @@ def print_table(lines):
     print()
 
 
-def leave_hybrid_cgroups():
+def leave_hybrid_cgroups(program):
     """Goes on in a mount namespace without version 2 beside version 1, a layout that crun refuses."""
     if os.path.ismount("/sys/fs/cgroup/unified"):
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
                               "umount /sys/fs/cgroup/unified; exec \"$@\"", "sh", sys.executable,
-                              *sys.argv])
+                              program, *sys.argv[1:]])
 
 
-def main():
-    options = parse()
+def main(options, program):
     options.bin, options.guest = os.path.abspath(options.bin), os.path.abspath(options.guest)
     if os.geteuid() != 0:
         sys.exit("kata-bench: needs root: run it with sudo")
     for path in (f"{options.bin}/containerd-shim-kata-v2", f"{options.guest}/vmlinux.container"):
         if not glob.glob(path):
             sys.exit(f"kata-bench: no {path}: run scripts/build first")
-    leave_hybrid_cgroups()
+    leave_hybrid_cgroups(program)
     groups = {"start": (measure_start, show_start),
-              "oci": (measure_oci, lambda result: print_table(oci_figures.rows(result))),
+              "oci": (measure_oci, lambda result: print_table(oci.rows(result))),
               "network": (measure_network, lambda result: print_table(list(result.items())))}
     results = {}
     for name, (measure, show) in groups.items():
@@ -257,7 +223,4 @@ def main():
                 show(results[name])
     if options.json:
         print(json.dumps(results, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+    return 0
