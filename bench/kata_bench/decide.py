@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass, field
 
 from . import metrics
-from .report.model import fact_text, significant
+from .report.model import MEASURED, fact_text, significant
 
 
 class RuleError(ValueError):
@@ -171,6 +171,10 @@ def _decide(model, rule):
                     **common)
 
 
+def _title(name):
+    return f'"{metrics.METRICS[name].title}"'
+
+
 def _value(model, name, label):
     found = model.measured(name, label)
     return f"{significant(found.value)} {metrics.METRICS[name].unit}"
@@ -187,13 +191,14 @@ def _reason(model, rule, choice, ranking, refused):
     if rival:
         gains = sorted(((rival.shares[name] / choice.shares[name], name) for name in choice.shares
                         if name in rival.shares), reverse=True)
-        said = [f"{metrics.METRICS[name].title} {_value(model, name, choice.label)} against "
+        said = [f"{_title(name)} {_value(model, name, choice.label)} against "
                 f"{_value(model, name, rival.label)}" for gain, name in gains[:2] if gain > 1.02]
-        parts.append(f"it weighs best: {choice.cost:.2f} times the best of each figure, "
-                     f"{rival.label} {rival.cost:.2f} times" + (f" ({'; '.join(said)})" if said else ""))
+        parts.append("on the weighted mean its figures are "
+                     f"{significant(choice.cost)} times the best of each, those of {rival.label} "
+                     f"{significant(rival.cost)} times" + (f" ({'; '.join(said)})" if said else ""))
     elif choice.shares:
         worst = max(choice.shares, key=choice.shares.get)
-        parts.append(f"its price is highest in: {metrics.METRICS[worst].title}, "
+        parts.append(f"its price is highest in {_title(worst)}: "
                      f"{_value(model, worst, choice.label)}, "
                      f"{choice.shares[worst]:.1f} times as bad as the best")
     return f"{choice.label}: {'; '.join(parts)}."
@@ -219,7 +224,8 @@ def _flips(model, rule, choice, ranking, candidates):
         total = sum(weights[name] for name in rival.shares)
         # The figure that alone would do it with the smallest change.
         needed = {name: (rival.cost / choice.cost) ** (total / weights[name])
-                  for name in rival.shares if rival.shares[name] > 1}
+                  for name in rival.shares if rival.shares[name] > 1
+                  and model.row(name).cells[rival.label].kind == MEASURED}
         if needed:
             name = min(needed, key=needed.get)
             factor, metric = needed[name], metrics.METRICS[name]
@@ -227,11 +233,11 @@ def _flips(model, rule, choice, ranking, candidates):
             goal = now / factor if metric.better == metrics.LOWER else now * factor
             word = "fell" if metric.better == metrics.LOWER else "rose"
             if factor <= rival.shares[name] * 1.001:
-                flips.append(f"{rival.label} would be recommended if its {metric.title} {word} from "
+                flips.append(f"{rival.label} would be recommended if {_title(name)} {word} from "
                              f"{significant(now)} to {significant(goal)} {metric.unit}.")
             else:
                 flips.append(f"{rival.label} would have to become better in more than one figure, first "
-                             f"in: {metric.title} ({significant(now)} {metric.unit}).")
+                             f"in {_title(name)} ({significant(now)} {metric.unit}).")
     cheaper = [(candidate, whys) for candidate, whys in candidates
                if whys and candidate.cost < choice.cost]
     for candidate, whys in sorted(cheaper, key=lambda item: item[0].cost)[:1]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results made ready for reading: columns, rows and cells, with estimates and reasons."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .. import metrics, stats
 
@@ -120,7 +120,22 @@ class Model:
             if any(cell.kind != NOTHING for cell in cells.values()):
                 self._fill_same(cells)
                 rows.append(Row(metric, cells, metric.title))
+                if metric.tail:
+                    rows.append(self._tail(metric, cells))
         return rows
+
+    @staticmethod
+    def _tail(metric, cells):
+        """The same samples' high percentile, as a row of its own."""
+        percent = f"{metric.tail * 100:.0f} %"
+        tail = replace(metric, id=f"{metric.id}.tail", title=f"{metric.title}: {percent} are faster",
+                       latency=False)
+
+        def high(samples):
+            return stats.percentile(samples, metric.tail)
+        return Row(tail, {label: replace(cell, estimate=stats.estimate(cell.samples, high))
+                          if cell.kind == MEASURED else cell for label, cell in cells.items()},
+                   tail.title)
 
     @staticmethod
     def _cell(metric, column):
