@@ -106,7 +106,7 @@ _ALL = [
     Metric("network.busy", "HTTP latency under that load, median", "ms", LOWER,
            "wrk's own figure", "wrk -t 1 -c 8 --latency"),
     Metric("network.single", "HTTP requests one after the other, 50 of them", "ms", LOWER,
-           "connect → the answer's last byte", "curl, a connection each", True, 0.99),
+           "connect → the end of the connection", "GET / HTTP/1.0, a connection each", True, 0.99),
     Metric("memory.idle", "an idle container, all of its processes", "MiB", LOWER,
            "PSS of every process that is there with the containers and was not without, over their "
            "number", "/proc/PID/smaps_rollup"),

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from . import metrics
 
 # Shares of the time; what a group does not use, those after it get.
-SHARES = {"start": 26, "exec": 8, "syscall": 12, "cpu": 8, "io": 20, "files": 10, "network": 16,
-          "memory": 16, "isolation": 4}
+SHARES = {"start": 26, "exec": 5, "syscall": 10, "cpu": 8, "io": 34, "files": 6, "network": 14,
+          "memory": 14, "isolation": 3}
 QUICK_SECONDS, SECONDS = 100, 800
 
 

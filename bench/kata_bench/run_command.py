@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
 
@@ -17,7 +18,7 @@ from .progress import Progress
 from .supervisor import Supervisor, now
 
 NEEDS = {"unshare": "util-linux", "nsenter": "util-linux", "losetup": "util-linux", "ip": "iproute2",
-         "curl": "curl", "busybox": "busybox-static"}
+         "gcc": "gcc libc6-dev"}
 
 
 class Usage(Exception):
@@ -25,7 +26,6 @@ class Usage(Exception):
 
 
 def _check_machine():
-    import shutil
     if os.geteuid() != 0:
         raise Usage("needs root: run it with sudo")
     missing = sorted({package for program, package in NEEDS.items() if not shutil.which(program)})
@@ -85,6 +85,7 @@ def main(options, program):
         say(f"cleaned up after run {token}, which was killed")
     found = _find(options, say)
     say("fetches and compiles what containers are to run")
+    os.environ.setdefault("KATA_BUSYBOX", tools.busybox())
     folder_of_tools, probe = tools.Tools().folder, rootfs.compile_probe()
     try:
         _fetch_front(options)

@@ -5,6 +5,9 @@ import glob
 import os
 import subprocess
 
+from support import image
+from support.process import BedError
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -33,6 +36,14 @@ def crun():
     """(path, environment) of crun."""
     libraries = glob.glob(f"{deb('libyajl2')}/usr/lib/*")
     return f"{deb('crun')}/usr/bin/crun", {"LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+def busybox():
+    """Path of a static busybox: the system's, else Debian's."""
+    try:
+        return image.busybox()
+    except BedError:
+        return f"{deb('busybox-static')}/bin/busybox"
 
 
 def runsc():

@@ -88,8 +88,7 @@ def measure(bench):
         boxes.update(bench.open_boxes(bench.steady(), files, needs))
         for runtime in bench.steady():
             _open_block(bench, runtime, loops, boxes, size)
-        for turn, runtime in bench.rounds(bench.steady(), rounds, warm_up=not bench.plan.quick,
-                                          what="fio"):
+        for turn, runtime in bench.rounds(bench.steady(), rounds, warm_up=False, what="fio"):
             for place, box, file in places(runtime):
                 if bench.goes_on(runtime):
                     words = command(fio, file, size, milliseconds, jobs_of(place, bench.plan.quick))

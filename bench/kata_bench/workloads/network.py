@@ -7,6 +7,7 @@ the host's part, as Docker and CNI connect them; with Docker, Docker's own bridg
 
 import json
 import re
+import sys
 
 from support.network import Network
 from support.process import BedError, wait_until
@@ -18,6 +19,21 @@ from ..fronts.front import Needs
 REQUESTS = 50
 CONNECTIONS = 8
 IPERF, HTTP = 5201, 80
+# Requests one after the other, each on a connection of its own; prints the milliseconds of each.
+REQUESTER = """
+import socket, sys, time
+address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+request = f"GET / HTTP/1.0\\r\\nHost: {address}\\r\\n\\r\\n".encode()
+for _ in range(count):
+    begin, answer = time.perf_counter(), b""
+    with socket.create_connection((address, port), 10) as connection:
+        connection.sendall(request)
+        while data := connection.recv(65536):
+            answer += data
+    if b" 200 " not in answer[:20]:
+        sys.exit(f"the server says {answer[:80]!r}")
+    print((time.perf_counter() - begin) * 1000)
+"""
 SERVERS = "{iperf} -s -D >/dev/null 2>&1; httpd -p 80 -h /www"
 
 
@@ -97,15 +113,11 @@ class Client:
     def answers(self):
         """Waits for the server; it may be an emulated guest's."""
         def asked():
-            done = run(self._network.enter("curl", "-sS", "-m", "5", self._url()), 20, check=False)
-            return done.code == 0
+            return run(self._network.enter(*self._requester(1)), 20, check=False).code == 0
         try:
             wait_until(asked, 30, f"an answer from {self._address}")
         except AssertionError as error:
             raise Failed(str(error)) from None
-
-    def _url(self):
-        return f"http://{self._address}:{HTTP}/"
 
     def iperf(self, *options):
         argv = self._tools.argv("iperf3")
@@ -115,15 +127,16 @@ class Client:
     def load(self):
         argv = self._tools.argv("wrk")
         rate, busy = wrk_figures(self._run(*argv, "-t", 1, "-c", CONNECTIONS, "-d",
-                                           f"{self._seconds}s", "--latency", self._url()))
+                                           f"{self._seconds}s", "--latency", f"http://{self._address}:{HTTP}/"))
         return {"network.rate": rate, "network.busy": busy}
 
     def single(self):
-        # curl starts once: what is measured is the network, not the start of a program.
-        text = self._run("curl", "-sS", "--no-keepalive", "-H", "Connection: close", "-w",
-                         "time %{time_total}\n", *[self._url()] * REQUESTS, timeout=60)
-        return {"network.single": [float(seconds) * 1000
-                                   for seconds in re.findall(r"time ([\d.]+)", text)]}
+        # One program makes them all: what is measured is the network, not the start of a program.
+        text = self._run(*self._requester(REQUESTS), timeout=60)
+        return {"network.single": [float(line) for line in text.split()]}
+
+    def _requester(self, count):
+        return [sys.executable, "-c", REQUESTER, self._address, str(HTTP), str(count)]
 
 
 def measure(bench):
