@@ -30,8 +30,9 @@ class Progress:
     def take(self, event):
         kind = event["event"]
         if kind == "stage":
-            self._what = event["text"]
-            self._group = None
+            self._what, self._title = event["text"], ""
+            if self._group:
+                self._done.add(self._group)
             self._line(event["text"])
         elif kind == "group":
             if self._group:

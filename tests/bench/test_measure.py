@@ -66,7 +66,7 @@ class Bed(unittest.TestCase):
 class Measuring(Bed):
     def run_start(self, ways, **options):
         made = self.make(ways, **{"groups": ["start"], "rounds": 3, "seconds": 60, **options})
-        made.timeout = lambda _runtime, seconds: 1
+        made.timeout = lambda _runtime, seconds: 4
         made.begin_group("start")
         start.measure(made)
 
@@ -84,7 +84,7 @@ class Measuring(Bed):
         self.assertIn("did not end within", self.reason("start.run", "hang"))
         self.assertIn("did not end within", self.reason("start.parallel", "hang"))
         self.assertEqual(len(self.samples("start.run", "good")), 3)
-        self.assertLess(time.monotonic() - begin, 20)
+        self.assertLess(time.monotonic() - begin, 60)
         left = subprocess.run(["pgrep", "-f", f"{FAKE} --root {self.front.base}"],
                               capture_output=True).stdout
         self.assertEqual(left, b"")
