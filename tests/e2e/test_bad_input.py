@@ -85,6 +85,8 @@ class BadInput(OciCase):
             file.write(f"#!/bin/sh\necho \"$@\" >> {cls.booted}\nexit 1\n")
         os.chmod(vmm, 0o755)
         cls.runtime.write_config(cls.runtime.config, path=vmm)
+        # A service would start it again and again.
+        cls.runtime.release(cls.base)
 
     def refuse(self, words, bundle):
         begin = time.monotonic()

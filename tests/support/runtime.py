@@ -78,10 +78,11 @@ class Kata(Runtime):
     is_vm = True
     memory_mib = 256  # of the machine, before its containers' limits
     # What the timed probe of /dev/kvm found, kept until the next boot so that it runs once.
-    # So are templates; and warm machines wait for the next test.
-    known_leftovers = re.compile(r"^file /run/kata-containers/accelerator\.json$|"
-                                 r"^process .*[ -]warm-[0-9a-f]{8}|^[a-z ]+ /run/.*/warm-[0-9a-f]{8}|"
-                                 r"^process \d+ kata-factory ")
+    known_leftovers = re.compile(r"^file /run/kata-containers/accelerator\.json$")
+    # Warm machines wait for the next test, each in a network namespace.
+    waiting = re.compile(rf"{known_leftovers.pattern}|^process .*\bwarm-[0-9a-f]{{8}}|"
+                         r"^[a-z ]+ /run/.*/warm-[0-9a-f]{8}|^process \d+ kata-factory |"
+                         r"^network namespace net:")
     start_from = "template"
     templates = "/var/tmp/kata-test-templates"
 
@@ -89,6 +90,8 @@ class Kata(Runtime):
         self.bin_dir, self.kernel, self.initrd = bin_dir, kernel, initrd
         self.config = None
         self.services = {}
+        if self.start_from == "warm":
+            self.known_leftovers = self.waiting
 
     def path_dirs(self):
         return [self.bin_dir]
