@@ -8,6 +8,7 @@ from support.runtime import Runtime as BedRuntime
 
 from .. import rootfs, tools
 from ..commands import Failed, Running, run
+from ..kata_modes import WARM
 from .front import Box, Front
 from .oci import without_cgroups
 
@@ -19,6 +20,13 @@ class _Bed(BedRuntime):
 
     def path_dirs(self):
         return [folder for runtime in self._runtimes for folder in runtime.path_dirs]
+
+    def environment(self):
+        """A shim's `start` hears of no --runtime-config-path: it looks for the service of warm VMs where
+        containerd's environment says. Only while warm VMs are measured one is there.
+        """
+        return next(({"KATA_CONF_FILE": runtime.config} for runtime in self._runtimes
+                     if runtime.mode == WARM and runtime.config), {})
 
 
 class Ctr(Front):
