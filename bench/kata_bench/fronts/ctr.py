@@ -8,25 +8,20 @@ from support.runtime import Runtime as BedRuntime
 
 from .. import rootfs, tools
 from ..commands import Failed, Running, run
-from ..kata_modes import WARM
 from .front import Box, Front
 from .oci import without_cgroups
 
 class _Bed(BedRuntime):
     """What containerd's environment gets for all runtimes together."""
 
-    def __init__(self, runtimes):
-        self._runtimes = runtimes
+    def __init__(self, runtimes, config):
+        self._runtimes, self._config = runtimes, config
 
     def path_dirs(self):
         return [folder for runtime in self._runtimes for folder in runtime.path_dirs]
 
     def environment(self):
-        """A shim's `start` hears of no --runtime-config-path: it looks for the service of warm VMs where
-        containerd's environment says. Only while warm VMs are measured one is there.
-        """
-        return next(({"KATA_CONF_FILE": runtime.config} for runtime in self._runtimes
-                     if runtime.mode == WARM and runtime.config), {})
+        return {"KATA_CONF_FILE": self._config} if os.path.lexists(self._config) else {}
 
 
 class Ctr(Front):
@@ -35,7 +30,10 @@ class Ctr(Front):
     def start(self, runtimes):
         version, folder = fetch(tools.ROOT, self.settings["containerd"])
         self.versions = {"containerd": version}
-        self._bed = Containerd(folder, _Bed(runtimes), token=self.token)
+        self._config = f"{self.base}/current.toml"
+        for runtime in runtimes:
+            self._aim_at(runtime)
+        self._bed = Containerd(folder, _Bed(runtimes, self._config), token=self.token)
         self._bed.start()
         path = self.rootfs.write_image(f"{self.base}/image.tar")
         self._bed.ctr("image", "import", path, timeout=300, check=True)
@@ -44,6 +42,14 @@ class Ctr(Front):
     def stop(self):
         self._bed.stop()
         self._bed.destroy()
+
+    def _aim_at(self, runtime):
+        """A shim's `start` hears of no --runtime-config-path: it looks for the service of warm VMs where
+        containerd's environment says, and that is the configuration of the runtime that is next.
+        """
+        if runtime.config:
+            os.symlink(runtime.config, f"{self._config}.new")
+            os.replace(f"{self._config}.new", self._config)
 
     def refuses(self, runtime):
         return "" if runtime.shim else "containerd has no shim for it"
@@ -55,6 +61,7 @@ class Ctr(Front):
         return without_cgroups(runtime)
 
     def _run_words(self, runtime, *flags):
+        self._aim_at(runtime)
         words = ["run", "--runtime", runtime.shim, "--fifo-dir", f"{self._bed.base}/fifo"]
         if runtime.runc_binary:
             words += ["--runc-binary", self.wrapper(runtime)]

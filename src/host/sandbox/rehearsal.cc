@@ -143,8 +143,6 @@ Result<void> Rehearse(Machine& machine, const std::string& directory) {
   const auto used = UseInterface(agent);
   if (!used && used.error().code() != Code::kNotFound) return used;
   for (int i = 0; i < kRounds; ++i) KATA_TRY(RunContainer(agent, container));
-  // Not at once after it was raised: guests were seen to hang in taking it down then, one in sixty
-  // on a busy host.
   if (used) KATA_TRY(agent.ReleaseInterface(sys::MacText(GuestNetwork::kTemplateMac)));
   return agent.ResetSandbox();
 }

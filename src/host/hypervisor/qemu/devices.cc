@@ -107,7 +107,10 @@ json FrontEndOf(const Nic& nic, const PciPlace& place, uint32_t) {
               {"id", nic.id},
               {"netdev", "net-" + nic.id},
               {"mac", MacText(nic)},
-              {"romfile", ""}};
+              {"romfile", ""},
+              // A copy that is told to announce itself has its kernel (6.12) wait for a lock which
+              // an interface that is taken down holds, and waits for that.
+              {"guest_announce", false}};
   if (nic.tap_fds.size() > 1) {
     device["mq"] = true;
     // A receive and a transmit vector a queue pair, one for control, one for configuration.

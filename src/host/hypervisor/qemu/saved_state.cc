@@ -38,6 +38,8 @@ Result<void> QemuVm::PrepareMigration(Deadline deadline) {
   const auto on = [](const char* name) { return json{{"capability", name}, {"state", true}}; };
   KATA_TRY(Call("migrate-set-capabilities",
                 {{"capabilities", json::array({on("x-ignore-shared"), on("events")})}}, deadline));
+  // Nor does QEMU tell the network of a NIC whose address is the template's.
+  KATA_TRY(Call("migrate-set-parameters", {{"announce-rounds", 0}}, deadline));
   return {};
 }
 
