@@ -61,10 +61,11 @@ void AddMachine(const VmSpec& spec, Builder& out) {
   if (spec.accelerator == AcceleratorKind::kKvm) {
     out.Add("-accel", "kvm");
   } else {
-    // The default lets translated code grow to a gigabyte. Processors take turns on one thread: on
-    // threads of their own, QEMU 7.2 now and then goes on to run code that the guest's kernel has
-    // patched meanwhile, and the guest panics.
-    out.Add("-accel", spec.cpus.max > 1 ? "tcg,thread=single,tb-size=32" : "tcg,tb-size=32");
+    // The default lets translated code grow to a gigabyte; with half of this, a rehearsal's is
+    // thrown away before the container comes. Processors take turns on one thread: on threads of
+    // their own, QEMU 7.2 now and then goes on to run code that the guest's kernel has patched
+    // meanwhile, and the guest panics.
+    out.Add("-accel", spec.cpus.max > 1 ? "tcg,thread=single,tb-size=64" : "tcg,tb-size=64");
   }
   std::string cpu = spec.accelerator == AcceleratorKind::kKvm ? "host" : "max";
   if (!spec.cpus.nested_virtualization) cpu += ",vmx=off,svm=off";
