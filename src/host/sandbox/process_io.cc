@@ -172,7 +172,7 @@ void ProcessIo::TryEndLine() {
   if (const auto after = std::exchange(line_after_, {})) after();
 }
 
-void ProcessIo::Drain(std::chrono::milliseconds patience) {
+bool ProcessIo::Drain(std::chrono::milliseconds patience) {
   std::unique_lock lock(mutex_);
   auto give_up = std::chrono::steady_clock::now() + patience;
   while (!ended_.wait_until(lock, give_up, [&] { return open_outputs_ <= 0 || closed_; })) {
@@ -180,9 +180,10 @@ void ProcessIo::Drain(std::chrono::milliseconds patience) {
     for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
       if (pump) moved = std::max(moved, pump->last_progress());
     }
-    if (moved + patience <= give_up) return;
+    if (moved + patience <= give_up) return false;
     give_up = moved + patience;
   }
+  return true;
 }
 
 void ProcessIo::Close() {

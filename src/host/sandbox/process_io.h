@@ -55,8 +55,8 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
 
   // After the process has ended: waits until its output has arrived at the host's ends. Gives up,
   // losing the rest, when nothing has moved for `patience`: a reader that has stopped reading, or a
-  // descendant that holds the stream open.
-  void Drain(std::chrono::milliseconds patience);
+  // descendant that holds the stream open. Whether all has arrived.
+  bool Drain(std::chrono::milliseconds patience);
 
   // Closes the host's ends and waits for a logging program to end. Idempotent.
   void Close();

@@ -149,7 +149,8 @@ class Sandbox {
   Result<void> StartInGuest(const std::string& container_id, Process& process);
   Result<ExitInfo> DeleteContainer(Container& container);
   Result<ExitInfo> DeleteExec(Container& container, const std::string& exec_id);
-  void RemoveFromGuest(Container& container);
+  // `drained`: its output has come to its end.
+  void RemoveFromGuest(Container& container, bool drained);
   bool OthersThan(const std::string& container_id) const;
   void Grow(const std::string& container_id, const oci::LinuxResources& resources);
   void OnMachineEnd();

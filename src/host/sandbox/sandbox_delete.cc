@@ -34,7 +34,7 @@ Result<ExitInfo> Sandbox::DeleteExec(Container& container, const std::string& ex
     return Fail(Code::kFailedPrecondition,
                 fmt::format("exec \"{}\" still runs; kill it first", exec_id));
   }
-  if (process->state() == ProcessState::kStopped) process->io().Drain(kDrainPatience);
+  if (process->state() == ProcessState::kStopped) (void)process->io().Drain(kDrainPatience);
   process->io().Close();
   container.RemoveExec(exec_id);
   return process->exit();
@@ -47,8 +47,9 @@ Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
                 fmt::format("container \"{}\" still runs; kill it first", container.id()));
   }
   KATA_TRY(container.ClaimDelete());
-  if (init->state() == ProcessState::kStopped) init->io().Drain(kDrainPatience);
-  RemoveFromGuest(container);
+  const bool drained = init->state() != ProcessState::kStopped || init->io().Drain(kDrainPatience);
+  if (!drained) log::Warn("output of a container that has ended does not come");
+  RemoveFromGuest(container, drained);
   container.hooks().RunPoststop();
   for (const auto& process : container.Processes()) {
     process->Exited({.status = kKilled, .at = std::chrono::system_clock::now()});
@@ -71,9 +72,9 @@ bool Sandbox::OthersThan(const std::string& container_id) const {
   return containers_.size() > 1 || !containers_.contains(container_id);
 }
 
-void Sandbox::RemoveFromGuest(Container& container) {
-  // The last one ends with its machine, unless something has to be written first.
-  if (machine_.alive() && (OthersThan(container.id()) || machine_.HoldsWrites())) {
+void Sandbox::RemoveFromGuest(Container& container, bool drained) {
+  // The last one ends with its machine, unless something has to come out of it first.
+  if (machine_.alive() && (!drained || OthersThan(container.id()) || machine_.HoldsWrites())) {
     if (auto removed = machine_.agent().RemoveContainer(container.id(), kRemoveTimeout); !removed) {
       log::Warn(
           "the guest does not remove a container",
