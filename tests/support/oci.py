@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 from . import image
 from .bed_case import BedCase
@@ -123,8 +124,11 @@ class OciCase(BedCase):
     def _finish(cls):
         for name in cls.ids():
             cls.cli("delete", "--force", name)
-        reap_orphans()
         cls.runtime.release(cls.base)
+        # The last shim outlives its last command by a moment.
+        for _ in range(20):
+            reap_orphans()
+            time.sleep(0.05)
         cls.end_folder()
 
     def setUp(self):

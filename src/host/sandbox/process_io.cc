@@ -131,6 +131,36 @@ void ProcessIo::OnStreamEnd() {
     ended_.notify_all();
   }
   TryEndLine();
+  TryAfterOutput();
+}
+
+void ProcessIo::AfterOutput(std::function<void()> then) {
+  loop_.Post([self = shared_from_this(), then = std::move(then)]() mutable {
+    self->after_output_ = std::move(then);
+    self->after_output_since_ = std::chrono::steady_clock::now();
+    self->TryAfterOutput();
+  });
+}
+
+void ProcessIo::TryAfterOutput() {
+  if (!after_output_) return;
+  const auto now = std::chrono::steady_clock::now();
+  // Before there are pumps, the answer to the start is on its way, or the process was never
+  // started.
+  bool waiting = !stdout_pump_ && now - after_output_since_ < kSilence;
+  for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
+    if (!pump || pump->finished()) continue;
+    const auto moved = std::max(pump->last_progress(), after_output_since_);
+    if (now - moved < kSilence) waiting = true;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) waiting = false;
+  }
+  if (!waiting) return std::exchange(after_output_, {})();
+  loop_.RunAfter(kSilenceCheck, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->TryAfterOutput();
+  });
 }
 
 void ProcessIo::WatchLine(stdio::Line::Handler handler) {
@@ -197,6 +227,7 @@ void ProcessIo::Close() {
     if (self->stdout_pump_) self->stdout_pump_->Finish();
     if (self->stderr_pump_) self->stderr_pump_->Finish();
     self->TryEndLine();
+    self->TryAfterOutput();
     self->line_.reset();
     self->line_fd_.Reset();
     self->input_ = {};

@@ -58,6 +58,11 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   // descendant that holds the stream open. Whether all has arrived.
   bool Drain(std::chrono::milliseconds patience);
 
+  // Of a process that has ended: runs `then` on the loop's thread once its output has arrived at
+  // the host's ends, or none has moved for a while: a descendant holds the stream open, or nobody
+  // reads. Clients close their ends when they hear of the end, whether all has been read or not.
+  void AfterOutput(std::function<void()> then);
+
   // Closes the host's ends and waits for a logging program to end. Idempotent.
   void Close();
 
@@ -82,6 +87,7 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
  private:
   explicit ProcessIo(sys::EventLoop& loop) : loop_(loop) {}
   void OnStreamEnd();
+  void TryAfterOutput();
   void TryEndLine();
 
   sys::EventLoop& loop_;
@@ -103,6 +109,8 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   std::optional<uint32_t> line_status_;
   std::chrono::steady_clock::time_point line_end_;  // when the status became known
   std::function<void()> line_after_;
+  std::function<void()> after_output_;
+  std::chrono::steady_clock::time_point after_output_since_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable ended_;

@@ -134,7 +134,10 @@ void Sandbox::Report(const std::string& container_id, Process& process) {
 void Sandbox::WaitForExit(const std::string& container_id,
                           const std::shared_ptr<Process>& process) {
   machine_.agent().WaitProcess({container_id, process->exec_id()}, [process](Result<int> status) {
-    if (status) return process->Exited(ExitNow(static_cast<uint32_t>(*status)));
+    if (status) {
+      return process->io().AfterOutput(
+          [process, exit = ExitNow(static_cast<uint32_t>(*status))] { process->Exited(exit); });
+    }
     // A machine that ends tells OnMachineEnd, which knows the better status.
     if (status.error().code() != Code::kUnavailable && status.error().code() != Code::kCancelled) {
       log::Error("the guest lost a process", {{"error", status.error().message()}});
