@@ -16,6 +16,7 @@
 #include "host/network/namespace_guard.h"
 #include "host/sandbox/network_messages.h"
 #include "host/sandbox/phases.h"
+#include "host/sandbox/vm_plan.h"
 #include "sys/file.h"
 #include "sys/netns.h"
 #include "sys/tap.h"
@@ -53,6 +54,14 @@ bool HasVanished(const Error& error) {
 }
 
 }  // namespace
+
+Result<GuestNetwork::Options> NetworkOptions(const config::Config& config, bool of_template) {
+  return GuestNetwork::Options{
+      .model = KATA_TRY(network::ModelByName(config.runtime.internetworking_model)),
+      .queues = QueuesOf(config),
+      .vhost = !config.hypervisor.disable_vhost_net,
+      .of_template = of_template};
+}
 
 Result<std::unique_ptr<GuestNetwork>> GuestNetwork::Open(const std::string& path) {
   sys::UniqueFd ns = path.empty()

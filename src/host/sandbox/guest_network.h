@@ -18,6 +18,7 @@
 
 #include "base/result.h"
 #include "host/agent/agent_client.h"
+#include "host/config/config.h"
 #include "host/hypervisor/hypervisor.h"
 #include "host/network/connection.h"
 #include "host/network/plan.h"
@@ -139,5 +140,8 @@ class GuestNetwork {
   std::string neighbors_;           // likewise
   std::vector<std::string> notes_;  // that were logged already
 };
+
+// As configured; `of_template` as there.
+Result<GuestNetwork::Options> NetworkOptions(const config::Config& config, bool of_template);
 
 }  // namespace kata::sandbox

@@ -11,13 +11,8 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "base/rollback.h"
 #include "host/config/host_files.h"
-#include "host/hypervisor/accelerator.h"
-#include "host/hypervisor/agent_channel.h"
-#include "host/hypervisor/qemu/qemu.h"
 #include "host/sandbox/cleanup.h"
-#include "host/sandbox/phases.h"
 #include "sys/cgroups.h"
 #include "sys/file.h"
 

@@ -158,7 +158,6 @@ class Machine {
   // A copy of the template, or none: there is none yet, or it is damaged and will be made anew.
   std::optional<MemoryCopy> FindTemplate();
   void BuildTemplate();
-  Result<GuestNetwork::Options> NetworkOptions(bool of_template) const;
   GuestNetwork::Save NetworkSaver();
   Result<void> AddNics(hypervisor::VmSpec* spec);
   Result<void> ConnectAgent(Deadline deadline, uint32_t first_stream);

@@ -2,7 +2,6 @@
 //
 // Starting a machine: from nothing, or as a copy of the template.
 #include <algorithm>
-#include <csignal>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,7 +10,6 @@
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/agent_channel.h"
 #include "host/hypervisor/qemu/qemu.h"
-#include "host/sandbox/cleanup.h"
 #include "host/sandbox/machine.h"
 #include "host/sandbox/template_build.h"
 #include "sys/file.h"
@@ -27,7 +25,7 @@ constexpr auto kResizeTimeout = seconds(20);
 }  // namespace
 
 Result<void> Machine::StartGuest(const MachineSize& size, Phases& phases) {
-  const Deadline deadline = Deadline::After(seconds(config().agent.dial_timeout_s));
+  const auto patience = seconds(config().agent.dial_timeout_s);
   KATA_TRY(sys::MakeDirs(VmDirectory(), 0700));
   const hypervisor::AcceleratorChoice accelerator =
       KATA_TRY(hypervisor::ChooseAccelerator(config().hypervisor.accelerator));
@@ -38,19 +36,22 @@ Result<void> Machine::StartGuest(const MachineSize& size, Phases& phases) {
   if (auto copy = FindTemplate()) {
     phases.End("template");
     const std::string name = copy->template_name();
-    auto started = StartCopy(*std::move(copy), deadline, phases);
+    auto started = StartCopy(*std::move(copy), Deadline::After(patience), phases);
     if (started) {
       origin_ = "template";
       return {};
     }
-    log::Warn(
-        "a copy of the template does not start; the guest boots, and the template is made anew",
-        {{"error", Explain(started.error()).message()}});
+    log::Warn("a copy of the template does not start; the guest boots",
+              {{"error", Explain(started.error()).message()}});
     UndoStart();
-    LogIfFailed(factory::TemplateStore(config().factory.template_path).Remove(name));
-    template_wanted_ = true;
+    // A host without memory or time says nothing about the template.
+    const Code code = started.error().code();
+    template_wanted_ = code != Code::kResourceExhausted && code != Code::kDeadlineExceeded;
+    if (template_wanted_) {
+      LogIfFailed(factory::TemplateStore(config().factory.template_path).Remove(name));
+    }
   }
-  return StartVm(size, deadline, phases);
+  return StartVm(size, Deadline::After(patience), phases);
 }
 
 Result<void> Machine::EnterSandbox(const MachineSize& size,
@@ -199,14 +200,6 @@ void Machine::Grow(const MachineSize& total) {
   size_ = {.vcpus = reached->vcpus, .memory_mib = reached->memory_mib};
 }
 
-Result<GuestNetwork::Options> Machine::NetworkOptions(bool of_template) const {
-  return GuestNetwork::Options{
-      .model = KATA_TRY(network::ModelByName(config().runtime.internetworking_model)),
-      .queues = QueuesOf(config()),
-      .vhost = !config().hypervisor.disable_vhost_net,
-      .of_template = of_template};
-}
-
 GuestNetwork::Save Machine::NetworkSaver() {
   return [this](std::vector<NetworkEntry> entries) {
     {
@@ -219,7 +212,7 @@ GuestNetwork::Save Machine::NetworkSaver() {
 
 Result<void> Machine::AddNics(hypervisor::VmSpec* spec) {
   spec->network_namespace = KATA_TRY(network_->DuplicateNamespace());
-  const GuestNetwork::Options options = KATA_TRY(NetworkOptions(spec->restored || preparing_));
+  const GuestNetwork::Options options = KATA_TRY(NetworkOptions(config(), spec->restored || preparing_));
   auto nics = KATA_TRY_WITHIN("network", network_->MakeNics(options, NetworkSaver()));
   for (hypervisor::Nic& nic : nics) spec->devices.push_back(std::move(nic));
   return {};

@@ -48,9 +48,9 @@ Result<std::string> Machine::PreparedKey(const config::Config& config) {
   const auto vmm = hypervisor::qemu::MakeQemu(loop_);
   const auto accelerator = KATA_TRY(hypervisor::ChooseAccelerator(config.hypervisor.accelerator));
   std::string key = KATA_TRY(TemplateKey(config, *vmm, accelerator.kind, false));
-  key += fmt::format("\n{} {} {} {}", config.hypervisor.virtio_fs_daemon,
+  key += fmt::format("\n{} {} {} {} {}", config.hypervisor.virtio_fs_daemon,
                      config.hypervisor.virtio_fs_cache, config.hypervisor.virtio_fs_queue_size,
-                     config.factory.enable_template);
+                     config.agent.request_timeout_ms, config.factory.enable_template);
   for (const std::string& argument : config.hypervisor.virtio_fs_extra_args) key += " " + argument;
   return key;
 }
@@ -86,7 +86,7 @@ Result<void> Machine::TakePrepared(const MachineSize& size,
   Phases phases;
   if (!network.empty()) {
     std::shared_ptr<GuestNetwork> wanted = KATA_TRY(GuestNetwork::Open(network));
-    const GuestNetwork::Options options = KATA_TRY(NetworkOptions(true));
+    const GuestNetwork::Options options = KATA_TRY(NetworkOptions(config(), true));
     KATA_TRY(wanted->TakeNic(*network_, options, NetworkSaver()));
     const std::lock_guard lock(mutex_);
     network_ = std::move(wanted);

@@ -59,11 +59,17 @@ void Process::EndStart() {
   if (early) Exited(*early);
 }
 
+void Process::KnowExit(ExitInfo exit) {
+  const std::lock_guard lock(mutex_);
+  known_exit_ = exit;
+}
+
 void Process::Exited(ExitInfo exit) {
   std::vector<ExitCallback> callbacks;
   {
     const std::lock_guard lock(mutex_);
     if (state_ == ProcessState::kStopped) return;
+    if (known_exit_) exit = *known_exit_;
     if (starting_) {
       if (!early_exit_) early_exit_ = exit;
       return;

@@ -67,7 +67,10 @@ class Process {
   void ReturnStart();
   // The start succeeded; `announce` is called before anybody can hear of the exit.
   void Started(const std::function<void()>& announce);
-  // Changes nothing when the process has ended already.
+  // How the process has ended, which nobody is to hear of yet: its output is still on its way.
+  void KnowExit(ExitInfo exit);
+  // Tells the exit: the one that was known before, else this one. Changes nothing when that has been
+  // told already.
   void Exited(ExitInfo exit);
 
   void OnExit(ExitCallback callback);
@@ -83,6 +86,7 @@ class Process {
   oci::Process spec_;
   ProcessState state_ = ProcessState::kCreated;
   bool starting_ = false;
+  std::optional<ExitInfo> known_exit_;
   std::optional<ExitInfo> early_exit_;  // came while starting_
   ExitInfo exit_;
   std::vector<ExitCallback> callbacks_;

@@ -16,6 +16,8 @@ constexpr auto kLineReady = std::chrono::seconds(5);
 // silence means that a descendant holds the stream open.
 constexpr auto kSilence = std::chrono::milliseconds(300);
 constexpr auto kSilenceCheck = std::chrono::milliseconds(50);
+// A descendant that never falls silent does not keep the end from being told.
+constexpr auto kLongestWait = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -157,7 +159,9 @@ void ProcessIo::TryAfterOutput() {
     const std::lock_guard lock(mutex_);
     if (closed_) waiting = false;
   }
-  if (!waiting) return std::exchange(after_output_, {})();
+  if (!waiting || now - after_output_since_ >= kLongestWait) {
+    return std::exchange(after_output_, {})();
+  }
   loop_.RunAfter(kSilenceCheck, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->TryAfterOutput();
   });
@@ -175,22 +179,18 @@ void ProcessIo::WatchLine(stdio::Line::Handler handler) {
 void ProcessIo::EndLine(uint32_t status, std::function<void()> after) {
   loop_.Post([self = shared_from_this(), status, after = std::move(after)]() mutable {
     self->line_status_ = status;
-    self->line_end_ = std::chrono::steady_clock::now();
     self->line_after_ = std::move(after);
     self->TryEndLine();
   });
 }
 
 void ProcessIo::TryEndLine() {
-  const auto now = std::chrono::steady_clock::now();
   bool ended = true;
   for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
     if (!pump || pump->finished()) continue;
     ended = false;
-    // The last output may be on its way still when the exit is known.
-    if (!line_status_ ||
-        (pump->asking() && now - std::max(pump->last_progress(), line_end_) >= kSilence))
-      continue;
+    // What the caller has not read yet belongs before the end.
+    if (!line_status_ || pump->asking()) continue;
     loop_.RunAfter(kSilenceCheck, [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->TryEndLine();
     });

@@ -59,8 +59,9 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   bool Drain(std::chrono::milliseconds patience);
 
   // Of a process that has ended: runs `then` on the loop's thread once its output has arrived at
-  // the host's ends, or none has moved for a while: a descendant holds the stream open, or nobody
-  // reads. Clients close their ends when they hear of the end, whether all has been read or not.
+  // the host's ends, or none has moved for a while, or two seconds later: a descendant holds the
+  // stream open, or nobody reads. Clients close their ends when they hear of the end, whether all
+  // has been read or not.
   void AfterOutput(std::function<void()> then);
 
   // Closes the host's ends and waits for a logging program to end. Idempotent.
@@ -70,9 +71,8 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   bool has_line() const { return has_line_; }
   // Hears what the stand-in says, until the end. Called on the loop's thread.
   void WatchLine(stdio::Line::Handler handler);
-  // Tells the stand-in that the process has ended, once its output has arrived, or none has come
-  // for a while because a descendant holds the stream open. `after` is called when the streams have
-  // ended as well, on the loop's thread.
+  // Tells the stand-in that the process has ended, once the caller has read what had come until
+  // then. `after` is called when the streams have ended as well, on the loop's thread.
   void EndLine(uint32_t status, std::function<void()> after);
 
   // The mount namespace that the caller's paths are meant in; none where it is the shim's own.
@@ -107,7 +107,6 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   bool keeper_released_ = false;
   std::shared_ptr<stdio::Line> line_;
   std::optional<uint32_t> line_status_;
-  std::chrono::steady_clock::time_point line_end_;  // when the status became known
   std::function<void()> line_after_;
   std::function<void()> after_output_;
   std::chrono::steady_clock::time_point after_output_since_;

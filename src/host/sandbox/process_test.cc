@@ -33,6 +33,16 @@ TEST(Process, NobodyHearsOfTheEndBeforeTheBeginning) {
   EXPECT_EQ(order, "start exit");
 }
 
+TEST(Process, WhatIsKnownCountsWhateverComesInBetween) {
+  Process process("", {}, nullptr);
+  ASSERT_TRUE(process.ClaimStart());
+  process.Started([] {});
+  process.KnowExit(Exit(3));
+  EXPECT_EQ(process.state(), ProcessState::kRunning);
+  process.Exited(Exit(137));  // its machine ended meanwhile
+  EXPECT_EQ(process.exit().status, 3u);
+}
+
 TEST(Process, StartsOnce) {
   Process process("", {}, nullptr);
   ASSERT_TRUE(process.ClaimStart());

@@ -135,8 +135,9 @@ void Sandbox::WaitForExit(const std::string& container_id,
                           const std::shared_ptr<Process>& process) {
   machine_.agent().WaitProcess({container_id, process->exec_id()}, [process](Result<int> status) {
     if (status) {
-      return process->io().AfterOutput(
-          [process, exit = ExitNow(static_cast<uint32_t>(*status))] { process->Exited(exit); });
+      const ExitInfo exit = ExitNow(static_cast<uint32_t>(*status));
+      process->KnowExit(exit);
+      return process->io().AfterOutput([process, exit] { process->Exited(exit); });
     }
     // A machine that ends tells OnMachineEnd, which knows the better status.
     if (status.error().code() != Code::kUnavailable && status.error().code() != Code::kCancelled) {

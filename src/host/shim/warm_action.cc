@@ -73,8 +73,9 @@ class WarmShim {
   void End() {
     ending_ = true;
     if (preparing_) return;
+    // A daemon that has it already, and cannot serve, leaves it to the end of this process.
     std::thread([this] {
-      machine_->Stop();
+      if (machine_) machine_->Stop();
       loop_.Stop();
     }).detach();
   }
@@ -84,14 +85,12 @@ class WarmShim {
     loop_.Remove(control_.get());
     if (!received || received->data.empty() || !received->fd) return End();
     auto begun = Become(received->fd.get());
-    const std::string answer =
-        begun ? fmt::format("{{\"pid\":{}}}\n", ::getpid())
-              : fmt::format("{{\"error\":\"{}\"}}\n", "the warm shim is of another version");
-    if (!begun) {
-      log::Warn("the warm machine is not used", {{"error", begun.error().message()}});
-      End();
-    }
-    (void)sys::SendAll(received->fd.get(), answer, Deadline::After(kPatience));
+    (void)sys::SendAll(received->fd.get(), begun ? warm::FormatTaken(::getpid())
+                                                 : warm::FormatRefusal(begun.error().message()),
+                       Deadline::After(kPatience));
+    if (begun) return;
+    log::Warn("the warm machine is not used", {{"error", begun.error().message()}});
+    End();
   }
 
   // The daemon of the `start` at the other end of `caller`.

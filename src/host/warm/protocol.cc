@@ -48,6 +48,10 @@ Result<TakeRequest> ParseTake(std::string_view line) {
   }
 }
 
+std::string FormatTaken(pid_t pid) { return Dump({{"pid", pid}}); }
+
+std::string FormatRefusal(std::string_view reason) { return Dump({{"error", reason}}); }
+
 std::string IdentityOfProgram() {
   struct stat status{};
   if (::stat("/proc/self/exe", &status) != 0) return {};

@@ -41,12 +41,16 @@ std::string FormatTake(const TakeRequest& request);
 // Errors  kInvalidArgument
 Result<TakeRequest> ParseTake(std::string_view line);
 
+// The answers, lines of JSON.
+std::string FormatTaken(pid_t pid);
+std::string FormatRefusal(std::string_view reason);
+
 // Tells one build of the running program from the next, at the same path or not.
 std::string IdentityOfProgram();
 
 // Asks the service at `endpoint` for a warm shim that is to serve `listener`; its pid.
 // Errors  kNotFound, kUnavailable  no service, or none is ready
-//         kFailedPrecondition      the shim is of another version
+//         kFailedPrecondition      the shim refuses, being of another version as a rule
 Result<pid_t> Take(const std::string& endpoint, const TakeRequest& request, int listener,
                    Deadline deadline);
 

@@ -63,10 +63,10 @@ class TakeTest : public ::testing::Test {
 };
 
 TEST_F(TakeTest, GivesThePidOrTheReason) {
-  EXPECT_EQ(*TakeFrom("{\"pid\":77}\n"), 77);
-  const auto refused = TakeFrom("{\"error\":\"another version\"}\n");
+  EXPECT_EQ(*TakeFrom(FormatTaken(77)), 77);
+  const auto refused = TakeFrom(FormatRefusal("not \"this\"\n"));
   EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
-  EXPECT_EQ(refused.error().message(), "another version");
+  EXPECT_EQ(refused.error().message(), "not \"this\"\n");
   EXPECT_EQ(TakeFrom("nonsense\n").error().code(), Code::kFailedPrecondition);
   EXPECT_EQ(TakeFrom("").error().code(), Code::kUnavailable) << "nobody is ready";
   EXPECT_EQ(Take(dir_ + "/none", {}, 0, Deadline::After(seconds(1))).error().code(),
