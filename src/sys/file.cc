@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <linux/openat2.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -83,6 +84,14 @@ Result<void> ReplaceFile(const std::string& path, std::string_view content, mode
     return std::unexpected(error);
   }
   return {};
+}
+
+Result<UniqueFd> MakeTextFile(std::string_view content) {
+  UniqueFd file(::memfd_create("text", MFD_CLOEXEC));
+  if (!file) return FailErrno("memfd_create");
+  KATA_TRY(WriteAll(file.get(), content));
+  if (::lseek(file.get(), 0, SEEK_SET) != 0) return FailErrno("lseek");
+  return file;
 }
 
 Result<void> WriteControl(const std::string& path, std::string_view value) {

@@ -31,6 +31,10 @@ Result<void> WriteFile(const std::string& path, std::string_view content, mode_t
 // Writes a temporary neighbour, then renames it: a reader sees the old or the new content.
 Result<void> ReplaceFile(const std::string& path, std::string_view content, mode_t mode = 0644);
 
+// A file in memory with this content, at its beginning, for a program's standard input: unlike a
+// pipe it holds any amount before somebody reads.
+Result<UniqueFd> MakeTextFile(std::string_view content);
+
 // Writes to a file that must exist already, such as one below /proc, /sys or a cgroup, with one
 // write(2): the kernel parses each write on its own.
 Result<void> WriteControl(const std::string& path, std::string_view value);

@@ -11,7 +11,6 @@
 #include <sys/types.h>
 
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -139,14 +138,6 @@ std::vector<pid_t> WithDescendants(pid_t pid);
 // Errors  kNotFound          nothing of that name in $PATH
 //         kPermissionDenied  found, but not executable
 Result<std::string> FindExecutable(std::string_view name);
-
-// The running program's own file, so that it can be started again under its name; /proc/self/exe
-// when an upgrade has removed it.
-std::string OwnProgram();
-
-// What /proc shows as this process's arguments from here on: `words`, as far as they fit into the
-// place of `arguments`, which are those that main() got.
-void ShowArguments(std::span<const char* const> arguments, std::span<const std::string> words);
 
 // Runs `command` to its end with its output collected: stdout and stderr both go to `output`,
 // bounded (the rest is read and dropped). Killed when the deadline passes.

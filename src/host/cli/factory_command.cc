@@ -13,8 +13,8 @@
 #include "host/cli/command.h"
 #include "host/factory/template_store.h"
 #include "host/warm/protocol.h"
-#include "sys/file.h"
 #include "sys/process.h"
+#include "sys/program.h"
 
 namespace kata::cli {
 namespace {
@@ -75,6 +75,9 @@ std::string Text(const config::FactoryConfig& config, const Json& status) {
   if (status["templates"].empty()) {
     text += "  none; the first container makes one, or kata-runtime factory init\n";
   }
+  for (const Json& reason : status["failures"]) {
+    text += fmt::format("  not made: {}\n", reason.get<std::string>());
+  }
   const Json& warm = status["warm"];
   text += fmt::format("warm machines at {}\n", config.vm_cache_endpoint);
   if (!warm["running"].get<bool>()) {
@@ -93,19 +96,20 @@ int Status(const Globals& globals, bool json) {
   Json status{{"template_path", config.template_path},
               {"enable_template", config.enable_template},
               {"templates", Json::array()}};
-  const auto list = factory::TemplateStore(config.template_path).List();
+  const factory::TemplateStore store(config.template_path);
+  const auto list = store.List();
   if (!list) return PrintError(list.error());
   for (const factory::TemplateInfo& info : *list) status["templates"].push_back(ToJson(info));
+  status["failures"] = store.Failures();
   status["warm"] = Warm(config);
-  return Print(json ? status.dump(2) + "\n" : Text(config, status));
+  return Print(json ? status.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
+                    : Text(config, status));
 }
 
 // The shim makes templates; it is told the same configuration.
 Result<int> Init(const Globals& globals) {
   const auto loaded = KATA_TRY(LoadConfig(globals));
-  const std::string own = sys::OwnProgram();
-  std::string shim = own.substr(0, own.rfind('/') + 1) + kShimProgram;
-  if (!sys::Exists(shim)) shim = KATA_TRY(sys::FindExecutable(kShimProgram));
+  const std::string shim = KATA_TRY(sys::FindNeighbour(kShimProgram));
   sys::Command command;
   command.argv = {shim, "template"};
   if (!loaded.files.empty()) command.argv.insert(command.argv.end(), {"-config", loaded.files[0]});

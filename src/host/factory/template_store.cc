@@ -37,6 +37,8 @@ constexpr size_t kMaxState = 64 << 20;
 constexpr uint32_t kMaxMemoryMib = 16 << 20;
 constexpr size_t kMostKept = 4;
 constexpr auto kFailureHolds = minutes(10);
+constexpr size_t kMaxReason = 64 << 10;
+const std::string kFailed = ".failed-";
 constexpr uint64_t kSpareBytes = 64 << 20;  // what a build leaves free on the disk
 constexpr auto kLockPause = std::chrono::milliseconds(50);
 
@@ -60,6 +62,13 @@ struct timespec UsedAt(const std::string& path) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return {};
   return status.st_mtim;
+}
+
+// Whether a failure is to hold still.
+bool IsFresh(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return false;
+  return system_clock::now() - system_clock::from_time_t(status.st_mtim.tv_sec) < kFailureHolds;
 }
 
 Result<void> CheckSpace(const std::string& root, uint64_t needed) {
@@ -192,7 +201,7 @@ Result<std::vector<TemplateInfo>> TemplateStore::List() const {
 }
 
 Result<void> TemplateStore::Remove(const std::string& name) const {
-  (void)sys::RemoveFile(Path(".failed-" + name));
+  (void)sys::RemoveFile(Path(kFailed + name));
   // Out of sight first: nobody finds half of it.
   const std::string hidden = fmt::format("{}/.gone-{}-{}", root_, name, ::getpid());
   if (::rename(Path(name).c_str(), hidden.c_str()) != 0) {
@@ -266,14 +275,21 @@ void TemplateStore::Prune() const {
   }
 }
 
-void TemplateStore::NoteFailure(const std::string& key) const {
-  LogIfFailed(sys::WriteFile(Path(".failed-" + NameOf(key)), "", 0600));
+void TemplateStore::NoteFailure(const std::string& key, const std::string& reason) const {
+  LogIfFailed(sys::WriteFile(Path(kFailed + NameOf(key)), reason, 0600));
 }
 
 bool TemplateStore::FailedLately(const std::string& key) const {
-  struct stat status{};
-  if (::stat(Path(".failed-" + NameOf(key)).c_str(), &status) != 0) return false;
-  return system_clock::now() - system_clock::from_time_t(status.st_mtim.tv_sec) < kFailureHolds;
+  return IsFresh(Path(kFailed + NameOf(key)));
+}
+
+std::vector<std::string> TemplateStore::Failures() const {
+  std::vector<std::string> reasons;
+  for (const std::string& name : Names(root_)) {
+    if (!name.starts_with(kFailed) || !IsFresh(Path(name))) continue;
+    reasons.push_back(sys::ReadFile(Path(name), kMaxReason).value_or(""));
+  }
+  return reasons;
 }
 
 }  // namespace kata::factory

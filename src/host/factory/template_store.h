@@ -6,7 +6,7 @@
 //   <root>/<name>/memory         the guest's memory, sparse
 //   <root>/<name>/state          devices and processors, as the VMM wrote them
 //   <root>/.lock                 held by the one who builds
-//   <root>/.failed-<name>        a build failed at this file's time
+//   <root>/.failed-<name>        why a build failed, at this file's time
 //
 // <name> is made from the key, which says all that must be the same for a VM to begin here. A
 // template is published by one rename and never written again; those who have it open keep it when
@@ -73,9 +73,11 @@ class TemplateStore {
   // Errors  kResourceExhausted  no space on the disk; nothing was changed
   Result<TemplateInfo> Publish(const TemplateContent& content) const;
 
-  // After a failure, nobody tries again for a while.
-  void NoteFailure(const std::string& key) const;
+  // After a failure, nobody tries again for ten minutes. Logs what it cannot write.
+  void NoteFailure(const std::string& key, const std::string& reason) const;
   bool FailedLately(const std::string& key) const;
+  // The reasons of all of them.
+  std::vector<std::string> Failures() const;
 
   static std::string NameOf(const std::string& key);
   const std::string& root() const { return root_; }

@@ -124,13 +124,16 @@ TEST_F(TemplateStoreTest, KeepsTheLastUsedAndNoLeavings) {
 
 TEST_F(TemplateStoreTest, AFailureHoldsForAWhile) {
   EXPECT_FALSE(store_.FailedLately("a"));
-  store_.NoteFailure("a");
+  EXPECT_TRUE(store_.Failures().empty());
+  store_.NoteFailure("a", "no space");
+  EXPECT_EQ(store_.Failures(), std::vector<std::string>{"no space"});
   EXPECT_TRUE(store_.FailedLately("a"));
   EXPECT_FALSE(store_.FailedLately("b"));
   const timespec past[2] = {{1000, 0}, {1000, 0}};
   const std::string note = root_ + "/.failed-" + TemplateStore::NameOf("a");
   ASSERT_EQ(::utimensat(AT_FDCWD, note.c_str(), past, 0), 0);
   EXPECT_FALSE(store_.FailedLately("a"));
+  EXPECT_TRUE(store_.Failures().empty());
 }
 
 TEST(Manifest, ExtentsStayInside) {

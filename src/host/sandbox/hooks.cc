@@ -2,7 +2,6 @@
 #include "host/sandbox/hooks.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -28,17 +27,8 @@ sys::UniqueFd& MountNamespace() {
   return fd;
 }
 
-// A file, because a pipe holds only so much before somebody reads it.
-Result<sys::UniqueFd> AsInput(const std::string& text) {
-  sys::UniqueFd file(::memfd_create("state", MFD_CLOEXEC));
-  if (!file) return FailErrno("memfd_create");
-  KATA_TRY(sys::WriteAll(file.get(), text));
-  if (::lseek(file.get(), 0, SEEK_SET) != 0) return FailErrno("lseek");
-  return file;
-}
-
 Result<void> RunHook(const oci::Hook& hook, const std::string& state, const std::string& bundle) {
-  const sys::UniqueFd input = KATA_TRY(AsInput(state));
+  const sys::UniqueFd input = KATA_TRY(sys::MakeTextFile(state));
   sys::Command command;
   command.executable = hook.path();
   command.argv.assign(hook.args().begin(), hook.args().end());

@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "base/rollback.h"
 #include "host/agent/agent_client.h"
 #include "host/config/host_files.h"
 #include "host/hypervisor/accelerator.h"
@@ -17,7 +16,9 @@
 #include "host/sandbox/hooks.h"
 #include "host/sandbox/vm_plan.h"
 #include "host/sandbox/vm_template.h"
+#include "sys/file.h"
 #include "sys/process.h"
+#include "sys/program.h"
 
 namespace kata::sandbox {
 namespace {
@@ -28,6 +29,7 @@ using std::chrono::seconds;
 
 constexpr auto kWaitForOthers = minutes(5);
 constexpr auto kSaveTime = seconds(60);
+constexpr size_t kConsoleLines = 6;
 
 // Boots the VM of `spec` until its agent answers, and gives its state.
 Result<std::string> BootAndSave(hypervisor::Hypervisor& vm, hypervisor::VmSpec spec,
@@ -71,36 +73,29 @@ Result<factory::TemplateInfo> BuildTemplate(const config::Loaded& loaded, sys::E
   progress("waiting for other builders");
   const sys::UniqueFd lock = KATA_TRY(store.Lock(Deadline::After(kWaitForOthers)));
   if (auto there = store.Open(key)) return std::move(there->info);
-  const auto network = KATA_TRY(GuestNetwork::Open(""));
-  spec.network_namespace = KATA_TRY(network->DuplicateNamespace());
-  const GuestNetwork::Options options{
-      .model = KATA_TRY(network::ModelByName(config.runtime.internetworking_model)),
-      .queues = QueuesOf(config),
-      .vhost = !config.hypervisor.disable_vhost_net,
-      .of_template = true};
-  auto nics = KATA_TRY(
-      network->MakeNics(options, [](std::vector<NetworkEntry>) -> Result<void> { return {}; }));
-  for (hypervisor::Nic& nic : nics) spec.devices.push_back(std::move(nic));
-  const sys::UniqueFd memory = KATA_TRY(MakeMemoryFile(size.memory_mib));
-  spec.memory.file = KATA_TRY(sys::Duplicate(memory.get()));
-
-  auto state = BootAndSave(*vm, std::move(spec), config, loop, progress);
-  const std::string console = state ? "" : vm->ConsoleTail(6);
-  vm->Stop(milliseconds(0));
-  auto published = [&]() -> Result<factory::TemplateInfo> {
-    if (!state) return std::unexpected(std::move(state).error());
+  auto built = [&]() -> Result<factory::TemplateInfo> {
+    const auto network = KATA_TRY(GuestNetwork::Open(""));
+    spec.network_namespace = KATA_TRY(network->DuplicateNamespace());
+    const GuestNetwork::Options options = KATA_TRY(NetworkOptions(config, true));
+    auto nics = KATA_TRY(
+        network->MakeNics(options, [](std::vector<NetworkEntry>) -> Result<void> { return {}; }));
+    for (hypervisor::Nic& nic : nics) spec.devices.push_back(std::move(nic));
+    const sys::UniqueFd memory = KATA_TRY(MakeMemoryFile(size.memory_mib));
+    spec.memory.file = KATA_TRY(sys::Duplicate(memory.get()));
+    const std::string state = KATA_TRY(BootAndSave(*vm, std::move(spec), config, loop, progress));
+    vm->Stop(milliseconds(0));
     progress("storing it");
     return store.Publish(
-        {.key = key, .memory_mib = size.memory_mib, .memory = memory.get(), .state = *state});
+        {.key = key, .memory_mib = size.memory_mib, .memory = memory.get(), .state = state});
   }();
-  if (!published) {
-    store.NoteFailure(key);
-    if (!console.empty()) {
-      return std::unexpected(std::move(published).error().Within(
-          fmt::format("the guest's console ended with:\n{}\n", console)));
-    }
+  if (built) return built;
+  std::string reason = built.error().message();
+  if (const std::string console = vm->ConsoleTail(kConsoleLines); !console.empty()) {
+    reason += fmt::format("; the guest's console ended with:\n{}", console);
   }
-  return published;
+  vm->Stop(milliseconds(0));
+  store.NoteFailure(key, reason);
+  return Fail(built.error().code(), reason);
 }
 
 std::string FormatAnnotations(const std::map<std::string, std::string>& annotations) {
@@ -121,16 +116,16 @@ Result<std::map<std::string, std::string>> ParseAnnotations(const std::string& t
 
 Result<void> StartTemplateBuild(const config::Loaded& config,
                                 const std::vector<std::string>& cgroup_dirs) {
-  sys::Pipe input = KATA_TRY(sys::MakePipe());
-  // Few and short: it fits into the pipe.
-  KATA_TRY(sys::WriteAll(input.write.get(), FormatAnnotations(config.annotations)));
-  input.write.Reset();
+  // Who builds already builds this one, too, or lets the next start ask again.
+  const factory::TemplateStore store(config.config.factory.template_path);
+  if (!KATA_TRY(store.TryLock())) return {};
+  const sys::UniqueFd input = KATA_TRY(sys::MakeTextFile(FormatAnnotations(config.annotations)));
   sys::Command command;
   command.executable = sys::OwnProgram();
   command.argv = {command.executable, "template"};
   if (!config.files.empty()) command.argv.insert(command.argv.end(), {"-config", config.files[0]});
   command.cwd = "/";
-  command.stdin_fd = input.read.get();
+  command.stdin_fd = input.get();
   command.new_session = true;
   command.cgroup_dirs = cgroup_dirs;
   // Not in ours, whose mounts would live as long as the builder.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,6 +10,7 @@
 
 #include "host/shim/event_transport.h"
 #include "sys/fd.h"
+#include "sys/file.h"
 #include "sys/process.h"
 
 namespace kata::shim {
@@ -19,15 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kRunTimeout = 10s;
-
-// An unlinked file in memory: whoever reads slowly does not make the loop wait.
-Result<sys::UniqueFd> MakeInput(const std::string& content) {
-  sys::UniqueFd file(::memfd_create("kata-event", MFD_CLOEXEC));
-  if (!file) return FailErrno("memfd_create");
-  KATA_TRY(sys::WriteAll(file.get(), content));
-  if (::lseek(file.get(), 0, SEEK_SET) != 0) return FailErrno("lseek");
-  return file;
-}
 
 class BinaryTransport : public EventTransport {
  public:
@@ -45,7 +36,7 @@ class BinaryTransport : public EventTransport {
 
  private:
   Result<void> Start(const events::Envelope& envelope) {
-    const sys::UniqueFd input = KATA_TRY(MakeInput(envelope.event().SerializeAsString()));
+    const sys::UniqueFd input = KATA_TRY(sys::MakeTextFile(envelope.event().SerializeAsString()));
     sys::Command command;
     command.argv = {binary_,   "--address",      address_,      "publish",
                     "--topic", envelope.topic(), "--namespace", envelope.namespace_()};

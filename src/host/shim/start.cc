@@ -30,6 +30,7 @@
 #include "sys/fd.h"
 #include "sys/file.h"
 #include "sys/process.h"
+#include "sys/program.h"
 #include "sys/sockets.h"
 
 extern char** environ;
@@ -251,11 +252,13 @@ Result<void> Start(const CommandLine& line, const std::string& input,
 
   KATA_TRY(WriteBundleFile(plan.bundle + "/address", address, undo));
   sys::ChildProcess daemon;  // killed unless it is detached
+  sys::UniqueFd warm;        // a daemon that is no child of ours
   if (listener) {
     const sys::Command command = DaemonCommand(plan, socket_path, listener->get());
     std::optional<pid_t> pid = TakeWarmDaemon(command, listener->get());
     if (pid) {
-      undo.Add([pid] { ::kill(*pid, SIGKILL); });
+      warm = KATA_TRY(sys::OpenPidFd(*pid));
+      undo.Add([&warm] { (void)sys::SignalPidFd(warm.get(), SIGKILL); });
     } else {
       if (!GetEnv("SCHED_CORE").empty()) KATA_TRY(CreateSchedulingCookie());
       daemon = KATA_TRY(sys::ChildProcess::Spawn(command));

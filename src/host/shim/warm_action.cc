@@ -21,6 +21,7 @@
 #include "sys/cgroups.h"
 #include "sys/file.h"
 #include "sys/process.h"
+#include "sys/program.h"
 #include "sys/sockets.h"
 
 namespace kata::shim {
@@ -84,13 +85,12 @@ class WarmShim {
     auto received = sys::ReceiveWithFd(control_.get(), 1);
     loop_.Remove(control_.get());
     if (!received || received->data.empty() || !received->fd) return End();
-    auto begun = Become(received->fd.get());
-    (void)sys::SendAll(received->fd.get(), begun ? warm::FormatTaken(::getpid())
-                                                 : warm::FormatRefusal(begun.error().message()),
-                       Deadline::After(kPatience));
-    if (begun) return;
-    log::Warn("the warm machine is not used", {{"error", begun.error().message()}});
-    End();
+    if (auto begun = Become(received->fd.get()); !begun) {
+      log::Warn("the warm machine is not used", {{"error", begun.error().message()}});
+      (void)sys::SendAll(received->fd.get(), warm::FormatRefusal(begun.error().message()),
+                         Deadline::After(kPatience));
+      End();
+    }
   }
 
   // The daemon of the `start` at the other end of `caller`.
@@ -105,6 +105,19 @@ class WarmShim {
     for (const std::string& word : request.argv) words.push_back(word.c_str());
     if (words.empty()) return Fail(Code::kInvalidArgument, "no arguments");
     const CommandLine parsed = KATA_TRY(ParseCommandLine(std::span(words).subspan(1)));
+    KATA_TRY(TakeSurroundings(caller, request));
+    KATA_TRY(sys::SendAll(caller, warm::FormatTaken(::getpid()), Deadline::After(kPatience)));
+    const auto go = KATA_TRY(warm::ReadLine(caller, Deadline::After(kPatience)));
+    if (go.text != warm::kGo) return Fail(Code::kInvalidArgument, "the asking shim says no go");
+    DaemonArgs args = MakeDaemonArgs(parsed);
+    args.listen_fd = line.fd.Release();
+    Daemon::OpenLog(args);
+    daemon_ = std::make_unique<Daemon>(args, loop_, std::move(machine_));
+    return daemon_->Begin();
+  }
+
+  // What a process has from the one that starts it.
+  Result<void> TakeSurroundings(int caller, const warm::TakeRequest& request) {
     if (::chdir(request.directory.c_str()) != 0) return FailErrno("chdir", request.directory);
     if (const auto who = sys::GetPeerCredentials(caller)) {
       if (auto home = sys::ReadCgroupDirs(who->pid)) machine_->UseCgroupsOf(*std::move(home));
@@ -117,11 +130,7 @@ class WarmShim {
     }
     if (request.oom_score_adj) machine_->SetOomScore(*request.oom_score_adj);
     sys::ShowArguments(arguments_, request.argv);
-    DaemonArgs args = MakeDaemonArgs(parsed);
-    args.listen_fd = line.fd.Release();
-    Daemon::OpenLog(args);
-    daemon_ = std::make_unique<Daemon>(args, loop_, std::move(machine_));
-    return daemon_->Begin();
+    return {};
   }
 
   const std::span<const char* const> arguments_;

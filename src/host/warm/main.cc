@@ -24,7 +24,7 @@
 #include "host/warm/protocol.h"
 #include "sys/event_loop.h"
 #include "sys/file.h"
-#include "sys/process.h"
+#include "sys/program.h"
 #include "sys/sockets.h"
 
 namespace kata::warm {
@@ -83,17 +83,13 @@ Result<sys::UniqueFd> Listen(const std::string& path) {
   return sys::ListenUnix(path, 0600);
 }
 
-// The shim beside this program, else the one in $PATH.
-Result<std::string> FindShim() {
-  const std::string own = sys::OwnProgram();
-  const std::string beside = own.substr(0, own.rfind('/') + 1) + kShimProgram;
-  if (sys::Exists(beside)) return beside;
-  return sys::FindExecutable(kShimProgram);
-}
-
 class Service {
  public:
-  Service(sys::EventLoop& loop, PoolOptions options) : loop_(loop), pool_(loop, options, CleanUp) {}
+  Service(sys::EventLoop& loop, PoolOptions options)
+      : loop_(loop), pool_(loop, std::move(options), [this](const std::string& name) {
+          CleanUp(name);
+          if (ending_ && pool_.empty()) loop_.Stop();
+        }) {}
 
   Result<void> Begin(int listener, int signals) {
     KATA_TRY(loop_.Add(listener, EPOLLIN, [this, listener](uint32_t) { OnCaller(listener); }));
@@ -132,24 +128,21 @@ class Service {
     signalfd_siginfo info{};
     if (::read(signals, &info, sizeof info) != sizeof info) return;
     if (info.ssi_signo == SIGHUP) return pool_.Drop();
+    ending_ = true;
     pool_.Close();
-    loop_.RunAfter(kFarewell, [this] { loop_.Stop(); });
-    AwaitEnd();
-  }
-
-  void AwaitEnd() {
     if (pool_.empty()) return loop_.Stop();
-    loop_.RunAfter(milliseconds(20), [this] { AwaitEnd(); });
+    loop_.RunAfter(kFarewell, [this] { loop_.Stop(); });
   }
 
   sys::EventLoop& loop_;
+  bool ending_ = false;
   Pool pool_;
 };
 
 Result<void> Serve(const std::string& config_path, int64_t count) {
   const auto config = KATA_TRY(config::Load(config::LoadOptions::OfThisProcess(config_path)));
   const config::FactoryConfig& factory = config.config.factory;
-  PoolOptions options{.program = KATA_TRY(FindShim())};
+  PoolOptions options{.program = KATA_TRY(sys::FindNeighbour(kShimProgram))};
   if (!config.files.empty()) options.config_path = config.files[0];
   options.wanted = static_cast<size_t>(count >= 0 ? count : factory.vm_cache_number);
   sigset_t set;

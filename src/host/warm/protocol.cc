@@ -79,6 +79,7 @@ Result<pid_t> Take(const std::string& endpoint, const TakeRequest& request, int 
   const Line answer = KATA_TRY(ReadLine(socket.get(), deadline));
   const json read = json::parse(answer.text, nullptr, false);
   if (read.is_object() && read.contains("pid") && read["pid"].is_number_integer()) {
+    KATA_TRY(sys::SendAll(socket.get(), kGo, deadline));
     return read["pid"].get<pid_t>();
   }
   const bool told = read.is_object() && read.contains("error") && read["error"].is_string();

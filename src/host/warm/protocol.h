@@ -4,7 +4,8 @@
 //
 // Over the unix socket vm_cache_endpoint, one request a connection, a line of JSON each way:
 //   {"take":{"program":"...","argv":[...],"env":[...],"oom_score_adj":1}}   with one descriptor
-//   {"pid":77}  or  {"error":"..."}
+//   {"pid":77}  or  {"error":"..."};  then {"go":{}} from the asking side, or its end: who asked
+//   for too long starts a shim of its own, and two must not serve one socket
 //   {"status":{}}  ->  {"wanted":2,"ready":2,...}
 //   {"drop":{}}    ->  {}          the ready ones end, and new ones are made
 // The service hands the connection of a "take" to a warm shim, which reads and answers it; so the
@@ -27,6 +28,7 @@
 namespace kata::warm {
 
 inline constexpr std::string_view kTakePrefix = "{\"take\"";
+inline constexpr std::string_view kGo = "{\"go\":{}}\n";
 
 // What a shim is to become.
 struct TakeRequest {

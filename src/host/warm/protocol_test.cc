@@ -51,6 +51,8 @@ class TakeTest : public ::testing::Test {
       const auto line = ReadLine(caller->get(), Deadline::After(seconds(10)));
       EXPECT_TRUE(line && line->fd);
       if (!answer.empty()) (void)sys::WriteAll(caller->get(), answer);
+      const auto go = ReadLine(caller->get(), Deadline::After(seconds(10)));
+      went_ = go && go->text == kGo;
     });
     const auto any = sys::Open("/dev/null", O_RDONLY);
     auto taken = Take(dir_ + "/s", {.directory = "/"}, any->get(), Deadline::After(seconds(10)));
@@ -60,12 +62,15 @@ class TakeTest : public ::testing::Test {
 
   std::string dir_;
   sys::UniqueFd listener_;
+  bool went_ = false;
 };
 
 TEST_F(TakeTest, GivesThePidOrTheReason) {
   EXPECT_EQ(*TakeFrom(FormatTaken(77)), 77);
+  EXPECT_TRUE(went_);
   const auto refused = TakeFrom(FormatRefusal("not \"this\"\n"));
   EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  EXPECT_FALSE(went_);
   EXPECT_EQ(refused.error().message(), "not \"this\"\n");
   EXPECT_EQ(TakeFrom("nonsense\n").error().code(), Code::kFailedPrecondition);
   EXPECT_EQ(TakeFrom("").error().code(), Code::kUnavailable) << "nobody is ready";

@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,10 +59,7 @@ bool AwaitEnd(pid_t child, int64_t timeout_seconds) {
 }
 
 Result<void> RunHook(const oci::Hook& hook, const std::string& state) {
-  const sys::UniqueFd input(::memfd_create("state", MFD_CLOEXEC));
-  if (!input) return FailErrno("memfd_create");
-  KATA_TRY(sys::WriteAll(input.get(), state));
-  if (::lseek(input.get(), 0, SEEK_SET) != 0) return FailErrno("lseek");
+  const sys::UniqueFd input = KATA_TRY(sys::MakeTextFile(state));
   const pid_t child = ::fork();
   if (child < 0) return FailErrno("fork");
   if (child == 0) ExecuteHook(hook, input.get());

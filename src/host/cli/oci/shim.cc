@@ -12,6 +12,7 @@
 #include "proto/wellknown.pb.h"
 #include "sys/fd.h"
 #include "sys/process.h"
+#include "sys/program.h"
 #include "sys/sockets.h"
 
 extern char** environ;
@@ -26,13 +27,6 @@ constexpr char kNamespace[] = "kata-runtime";
 constexpr std::string_view kUnixScheme = "unix://";
 constexpr auto kConnectTime = seconds(5);
 constexpr auto kActionTime = seconds(30);
-
-// Beside this program, else from $PATH.
-std::string ShimProgram() {
-  const std::string own = sys::OwnProgram();
-  std::string beside = own.substr(0, own.rfind('/') + 1) + kShimProgram;
-  return ::access(beside.c_str(), X_OK) == 0 ? beside : kShimProgram;
-}
 
 std::vector<std::string> ShimEnvironment(const Globals& globals) {
   std::vector<std::string> environment;
@@ -49,9 +43,17 @@ std::vector<std::string> ShimEnvironment(const Globals& globals) {
 Result<std::string> RunAction(const Globals& globals, const std::string& id,
                               const std::string& directory, const char* action) {
   sys::Command command;
-  command.argv = {
-      ShimProgram(), "-namespace", kNamespace,        "-id", id, "-address", globals.root,
-      "-bundle",     directory,    "-publish-binary", ""};
+  command.argv = {KATA_TRY(sys::FindNeighbour(kShimProgram)),
+                  "-namespace",
+                  kNamespace,
+                  "-id",
+                  id,
+                  "-address",
+                  globals.root,
+                  "-bundle",
+                  directory,
+                  "-publish-binary",
+                  ""};
   if (globals.debug) command.argv.push_back("-debug");
   command.argv.push_back(action);
   command.env = ShimEnvironment(globals);

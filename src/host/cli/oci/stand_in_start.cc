@@ -14,6 +14,7 @@
 #include "host/cli/oci/shim.h"
 #include "host/cli/oci/stand_in.h"
 #include "sys/file.h"
+#include "sys/program.h"
 #include "sys/sockets.h"
 
 namespace kata::cli::oci {
