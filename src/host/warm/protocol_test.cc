@@ -50,7 +50,8 @@ class TakeTest : public ::testing::Test {
       const auto caller = sys::Accept(listener_.get());
       const auto line = ReadLine(caller->get(), Deadline::After(seconds(10)));
       EXPECT_TRUE(line && line->fd);
-      if (!answer.empty()) (void)sys::WriteAll(caller->get(), answer);
+      if (answer.empty()) return;
+      (void)sys::WriteAll(caller->get(), answer);
       const auto go = ReadLine(caller->get(), Deadline::After(seconds(10)));
       went_ = go && go->text == kGo;
     });
