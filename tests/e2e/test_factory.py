@@ -178,6 +178,34 @@ class Templates(FactoryCase):
         self.assertEqual(self.start(config)[0], "template")
         self.assert_clean()
 
+    def factory(self, config, *words):
+        return subprocess.run([f"{self.runtime.bin_dir}/kata-runtime", "--config", config, "factory",
+                               *words], capture_output=True, text=True, timeout=SECONDS)
+
+    def test_a_template_can_be_made_shown_and_removed_by_hand(self):
+        config = self.config()
+
+        def templates():
+            done = self.factory(config, "status", "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return [each["name"] for each in json.loads(done.stdout)["templates"]]
+        self.assertEqual(templates(), [])
+        for _ in range(2):
+            done = self.factory(config, "init")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(templates(), self.names())
+            self.assertEqual(len(self.names()), 1)
+        self.assertIn(self.names()[0], self.factory(config, "status").stdout)
+        self.assertEqual(self.start(config)[0], "template")
+        done = self.factory(config, "destroy")
+        self.assertEqual((done.returncode, done.stdout), (0, "1 template removed\n"), done.stderr)
+        self.assertEqual(templates(), [])
+        missing = self.config("missing", kernel="/nowhere/vmlinuz")
+        done = self.factory(missing, "init")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("/nowhere/vmlinuz", done.stderr)
+        self.assert_clean()
+
     def test_running_containers_keep_a_template_that_is_removed(self):
         config = self.config()
         self.start(config)
@@ -237,14 +265,12 @@ class WarmMachines(FactoryCase):
         super().tearDown()
         self.end_service()
 
-    def begin_service(self, count=1, wait=True):
-        self.socket = f"{self.containerd.base}/factory.sock"
+    def begin_service(self, count=1, bin_dir=None):
         self.log = open(f"{self.folder}/factory.log", "ab")
         self.service = subprocess.Popen(
-            [f"{self.runtime.bin_dir}/kata-factory", "--config", self.runtime.config, "--count",
-             str(count)], stderr=self.log, stdout=self.log, env={**os.environ, **self.runtime.environment()})
-        if wait:
-            self.await_ready(count)
+            [f"{bin_dir or self.runtime.bin_dir}/kata-factory", "--config", self.runtime.config,
+             "--count", str(count)], stderr=self.log, stdout=self.log, env={**os.environ, **self.runtime.environment()})
+        self.await_ready(count)
 
     def end_service(self, number=signal.SIGTERM):
         if self.service:
@@ -328,6 +354,26 @@ class WarmMachines(FactoryCase):
         self.assertEqual(self.start(config)[0], "template", "the warm one does not fit")
         self.await_ready(1)
         self.assertEqual(self.start()[0], "warm")
+        self.end_service()
+        self.assert_clean()
+
+    def test_sighup_replaces_those_that_wait(self):
+        self.begin_service()
+        old = glob.glob("/run/vc/sbs/warm-*")
+        self.service.send_signal(signal.SIGHUP)
+        wait_until(lambda: not set(old) & set(glob.glob("/run/vc/sbs/warm-*")), SECONDS,
+                   lambda: f"{old} are gone")
+        self.await_ready(1)
+        self.assertEqual(self.start()[0], "warm")
+        self.end_service()
+        self.assert_clean()
+
+    def test_a_shim_of_another_build_is_not_taken(self):
+        other = f"{self.folder}/bin"
+        shutil.copytree(self.runtime.bin_dir, other)
+        self.begin_service(bin_dir=other)
+        self.assertEqual(self.start()[0], "template")
+        self.await_ready(1)
         self.end_service()
         self.assert_clean()
 

@@ -9,7 +9,6 @@ import subprocess
 import time
 import unittest
 
-from support.case import Settings
 from support.network_case import NetworkCase
 from support.process import wait_until
 
@@ -24,9 +23,7 @@ class Hostile(NetworkCase):
     @classmethod
     def set_up_bed(cls):
         super().set_up_bed()
-        program = f"{cls.containerd.base}/hostile"
-        subprocess.run(["gcc", "-static", "-O2", "-o", program,
-                        f"{Settings.root}/tests/programs/hostile.c"], check=True)
+        program = cls.compiled("hostile")
         cls.namespaces = {}
         for name, address in cls.addresses.items():
             ns = cls.namespaces[name] = cls.net.new_namespace()

@@ -44,6 +44,19 @@ class Run(ContainerdCase):
         self.assertNotIn(self.name, self.containerd.snapshots())
         self.assert_clean()
 
+    @core
+    def test_what_the_last_program_left_in_a_mapping_is_on_the_host(self):
+        program, path = self.compiled("mapped"), f"{self.containerd.base}/{self.name}.mapped"
+        with open(path, "w"):
+            pass
+        for text in ("one", "x" * 10000):
+            self.assert_code(self.containerd.run(
+                self.containerd.new_id(), ["/mapped", "/file", text], "--rm",
+                "--mount", f"type=bind,src={program},dst=/mapped,options=rbind:ro",
+                "--mount", f"type=bind,src={path},dst=/file,options=rbind:rw"), 0)
+            with open(path) as file:
+                self.assertEqual(file.read(), text)
+
     def test_a_container_can_be_started_again_after_its_task_was_deleted(self):
         self.containerd.ctr("container", "create", "--runtime", self.runtime.type, self.image,
                             self.name, "script", "echo x >> /count; cat /count", check=True)

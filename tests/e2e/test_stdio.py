@@ -7,6 +7,7 @@ import stat
 import subprocess
 import time
 
+from support import grpc
 from support.case import ContainerdCase, core, only
 from support.containerd import Lines, wait_readable
 from support.process import resident_bytes, wait_until
@@ -102,6 +103,42 @@ class Streams(ContainerdCase):
         self.containerd.ctr("task", "kill", "-s", "KILL", self.name, check=True, timeout=20)
         self.wait_status(self.name, "STOPPED")
         self.assertTrue(self.containerd.remove(self.name))
+
+
+class CallersFifos(ContainerdCase):
+    """Callers that read the fifos themselves, and close them when they hear of the exit."""
+
+    @core
+    @only("kata", "runc's shim tells the exit while the last output is on its way")
+    def test_the_whole_output_is_in_the_fifo_when_the_exit_is_told(self):
+        size = 50000  # a fifo holds 64 KiB, and nobody reads it before the end
+        for round in range(5):
+            name = self.containerd.new_id()
+            path = f"{self.containerd.base}/{name}.out"
+            os.mkfifo(path)
+            fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                self.containerd.ctr("container", "create", "--runtime", self.runtime.type, self.image,
+                                    name, *self.shell(f"head -c {size} /dev/zero; exit 4"), check=True)
+                with self.containerd.events() as events:
+                    grpc.create_task(self.containerd, name, stdout=path)
+                    grpc.start_task(self.containerd, name)
+                    exit = events.wait_for(name, "/tasks/exit", 60)
+                    self.assertEqual(exit["exit_status"], 4)
+                    self.assertEqual(len(os.read(fifo, 2 * size)), size, f"round {round}")
+            finally:
+                os.close(fifo)
+                os.unlink(path)
+            self.containerd.remove(name)
+
+    @core
+    def test_a_descendant_that_writes_on_does_not_hide_the_end(self):
+        self.containerd.run_detached(self.name, ["sleep", "1000"])
+        with self.containerd.events() as events, self.background(self.containerd.popen(
+                *self.containerd.exec_arguments(self.name, self.shell("yes & exit 3"), exec_id="noisy"),
+                stdout=subprocess.DEVNULL)):
+            exit = events.wait_for(self.name, "/tasks/exit", 30, id="noisy")
+            self.assertEqual(exit["exit_status"], 3)
 
 
 class Attach(ContainerdCase):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The base of end-to-end test classes: one private containerd per class, the host compared at its end."""
 
+import subprocess
 import unittest
 
 from .bed_case import BedCase
@@ -57,6 +58,14 @@ class ContainerdCase(BedCase):
     @classmethod
     def set_up_bed(cls):
         """For subclasses: containers that all tests of the class share; list them in cls.kept."""
+
+    @classmethod
+    def compiled(cls, program):
+        """The path of tests/programs/<program>.c as a program that needs no library."""
+        path = f"{cls.containerd.base}/{program}"
+        subprocess.run(["gcc", "-static", "-O2", "-o", path,
+                        f"{Settings.root}/tests/programs/{program}.c"], check=True)
+        return path
 
     @classmethod
     def _finish(cls):

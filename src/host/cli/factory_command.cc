@@ -128,7 +128,7 @@ Result<int> Destroy(const Globals& globals) {
   for (const factory::TemplateInfo& info : list) KATA_TRY(store.Remove(info.name));
   const bool dropped =
       warm::Ask(config.vm_cache_endpoint, "drop", Deadline::After(kPatience)).has_value();
-  return Print(fmt::format("{} templates removed{}\n", list.size(),
+  return Print(fmt::format("{} template{} removed{}\n", list.size(), list.size() == 1 ? "" : "s",
                            dropped ? "; the service replaces its warm machines" : ""));
 }
 

@@ -14,10 +14,10 @@ constexpr auto kLoggerEnd = std::chrono::seconds(10);
 constexpr auto kLineReady = std::chrono::seconds(5);
 // A guest that was asked for output answers at once when it has some. After the end of a process,
 // silence means that a descendant holds the stream open.
-constexpr auto kSilence = std::chrono::milliseconds(300);
+constexpr std::chrono::milliseconds kSilence(300);
 constexpr auto kSilenceCheck = std::chrono::milliseconds(50);
 // A descendant that never falls silent does not keep the end from being told.
-constexpr auto kLongestWait = std::chrono::seconds(2);
+constexpr std::chrono::milliseconds kLongestWait = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -152,8 +152,9 @@ void ProcessIo::TryAfterOutput() {
   bool waiting = !stdout_pump_ && now - after_output_since_ < kSilence;
   for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
     if (!pump || pump->finished()) continue;
-    const auto moved = std::max(pump->last_progress(), after_output_since_);
-    if (now - moved < kSilence) waiting = true;
+    // A pump that does not ask holds what a slow reader has not taken yet.
+    const auto patience = pump->asking() ? kSilence : kLongestWait;
+    if (now - std::max(pump->last_progress(), after_output_since_) < patience) waiting = true;
   }
   {
     const std::lock_guard lock(mutex_);
