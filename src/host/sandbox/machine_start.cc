@@ -212,7 +212,8 @@ GuestNetwork::Save Machine::NetworkSaver() {
 
 Result<void> Machine::AddNics(hypervisor::VmSpec* spec) {
   spec->network_namespace = KATA_TRY(network_->DuplicateNamespace());
-  const GuestNetwork::Options options = KATA_TRY(NetworkOptions(config(), spec->restored || preparing_));
+  const GuestNetwork::Options options =
+      KATA_TRY(NetworkOptions(config(), spec->restored || preparing_));
   auto nics = KATA_TRY_WITHIN("network", network_->MakeNics(options, NetworkSaver()));
   for (hypervisor::Nic& nic : nics) spec->devices.push_back(std::move(nic));
   return {};

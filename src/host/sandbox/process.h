@@ -69,8 +69,8 @@ class Process {
   void Started(const std::function<void()>& announce);
   // How the process has ended, which nobody is to hear of yet: its output is still on its way.
   void KnowExit(ExitInfo exit);
-  // Tells the exit: the one that was known before, else this one. Changes nothing when that has been
-  // told already.
+  // Tells the exit: the one that was known before, else this one. Changes nothing when that has
+  // been told already.
   void Exited(ExitInfo exit);
 
   void OnExit(ExitCallback callback);
