@@ -5,8 +5,10 @@ start: runs `ctr run --rm IMAGE true` by turns with kata and runc under one priv
 at one running sandbox, and measures the installed files. oci: runs, execs and asks for the state of
 containers by turns with kata-runtime, runc and crun, and looks for memory that execs leave behind.
 network: throughput, request rate and latency of a container, beside a guest on a bare tap and runc.
+many: containers that idle beside each other, that start at once, and that come and go for long.
 """
 
+import functools
 import glob
 import json
 import os
@@ -21,16 +23,12 @@ from support.containerd import Containerd, fetch
 from support.runtime import Kata, Runc, processes
 
 from .. import tools
-from . import network, oci
+from ..processes import pss_kib
+from . import many, network, oci
 
 PHASES = re.compile(r'msg="(machine booted|network changed|container created|container started)"'
                     r'.*?phases="?([^"]*)"? ')
 PHASE = re.compile(r"(\w+)=([\d.]+)ms")
-
-
-def pss_kib(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as file:
-        return int(re.search(r"^Pss:\s+(\d+)", file.read(), re.M)[1])
 
 
 def cpu_ticks(pid):
@@ -101,7 +99,26 @@ def make_kata(options):
     kata = Kata(options.bin, f"{options.guest}/vmlinux.container",
                 f"{options.guest}/kata-containers-initrd.img")
     kata.memory_mib = options.memory
+    kata.templates = options.templates
     return kata
+
+
+def make_bed(options, runtime):
+    """A containerd that runs and has the image."""
+    bed = Containerd(fetch(tools.ROOT, options.containerd)[1], runtime)
+    try:
+        bed.start()
+        bed.import_image()
+    except BaseException:
+        bed.destroy()
+        raise
+    return bed
+
+
+def measure_many(options):
+    warm = make_kata(options)
+    warm.start_from = "warm"
+    return many.measure(functools.partial(make_bed, options), make_kata(options), warm, Runc(), options)
 
 
 def measure_oci(options):
@@ -120,11 +137,9 @@ def measure_oci(options):
 def measure_start(options):
     kata = make_kata(options)
     runc = Runc()
-    version, folder = fetch(tools.ROOT, options.containerd)
-    bed = Containerd(folder, kata)
+    version = fetch(tools.ROOT, options.containerd)[0]
+    bed = make_bed(options, kata)
     try:
-        bed.start()
-        bed.import_image()
         timed_run(bed, kata, "warm")
         timed_run(bed, runc, "warm")
         times = {"kata": [], "runc": []}
@@ -154,11 +169,8 @@ def measure_start(options):
 
 def measure_network(options):
     kata = make_kata(options)
-    _, folder = fetch(tools.ROOT, options.containerd)
-    bed = Containerd(folder, kata)
+    bed = make_bed(options, kata)
     try:
-        bed.start()
-        bed.import_image()
         figures = network.measure(bed, kata, Runc(), tools.Tools().argv("wrk"), options.runs)
         with open(bed.log, errors="replace") as file:
             phases = phases_of(file.read(), "net-veth")
@@ -214,13 +226,15 @@ def main(options, program):
     leave_hybrid_cgroups(program)
     groups = {"start": (measure_start, show_start),
               "oci": (measure_oci, lambda result: print_table(oci.rows(result))),
-              "network": (measure_network, lambda result: print_table(list(result.items())))}
+              "network": (measure_network, lambda result: print_table(list(result.items()))),
+              "many": (measure_many, lambda result: print_table(many.rows(result)))}
     results = {}
-    for name, (measure, show) in groups.items():
-        if options.only in (None, name):
-            results[name] = measure(options)
-            if not options.json:
-                show(results[name])
+    with tempfile.TemporaryDirectory(prefix="kb-templates-", dir="/var/tmp") as options.templates:
+        for name, (measure, show) in groups.items():
+            if options.only in (None, name):
+                results[name] = measure(options)
+                if not options.json:
+                    show(results[name])
     if options.json:
         print(json.dumps(results, indent=2))
     return 0

@@ -14,6 +14,8 @@ import time
 from support import image
 from support.runtime import processes
 
+from ..processes import pss_kib
+
 
 class CommandLine:
     """One runtime's command line with a state folder of its own."""
@@ -77,8 +79,7 @@ def _shim_pss_kib(work):
     for pid, argv in processes():
         if os.path.basename(argv[0]) == "containerd-shim-kata-v2" and any(
                 word.startswith(work) for word in argv[1:]):
-            with open(f"/proc/{pid}/smaps_rollup") as file:
-                return int(re.search(r"^Pss:\s+(\d+)", file.read(), re.M)[1])
+            return pss_kib(pid)
     sys.exit("kata-bench: the container's shim is not there")
 
 
