@@ -118,8 +118,8 @@ class CallersFifos(ContainerdCase):
             os.mkfifo(path)
             fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             try:
-                self.containerd.ctr("container", "create", "--runtime", self.runtime.type, "--", self.image,
-                                    name, *self.shell(f"head -c {size} /dev/zero; exit 4"), check=True)
+                self.containerd.ctr("container", "create", "--runtime", self.runtime.type, self.image,
+                                    name, "script", f"head -c {size} /dev/zero; exit 4", check=True)
                 with self.containerd.events() as events:
                     grpc.create_task(self.containerd, name, stdout=path)
                     grpc.start_task(self.containerd, name)

@@ -41,6 +41,7 @@ class ContainerdCase(BedCase):
     """
 
     prelude = None
+    snapshotter = "overlayfs"
     kept = ()
 
     @classmethod
@@ -49,7 +50,8 @@ class ContainerdCase(BedCase):
         if getattr(cls, "only_runtime", cls.runtime.name) != cls.runtime.name:
             raise unittest.SkipTest(f"{cls.only_runtime} only: {cls.only_reason}")
         cls.before_all = snapshot()
-        cls.containerd = Containerd(Settings.bin_dir, cls.runtime, cls.prelude)
+        cls.containerd = Containerd(Settings.bin_dir, cls.runtime, cls.prelude,
+                                    snapshotter=cls.snapshotter)
         cls.addClassCleanup(cls._finish)
         cls.containerd.start()
         cls.image = cls.containerd.import_image()

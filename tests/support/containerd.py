@@ -37,6 +37,14 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images",
   level = "debug"
 """
 
+BLOCKFILE = """
+[plugins."io.containerd.snapshotter.v1.blockfile"]
+  root_path = "{base}/blockfile"
+  scratch_file = "{base}/scratch.img"
+  fs_type = "ext4"
+  recreate_scratch = true
+"""
+
 
 def fetch(root, series):
     """(version, bin folder) of containerd 1.6, 1.7 or 2.1, downloaded on first use."""
@@ -57,9 +65,10 @@ class Containerd:
     prelude   shell text to run in a private mount namespace before containerd, or None; {base} is
               the bed's folder
     token     what names end in; a new one where none is given
+    snapshotter    "blockfile": containerd 2 can also keep images as files with an ext4 in them
     """
 
-    def __init__(self, bin_dir, runtime, prelude=None, token=None):
+    def __init__(self, bin_dir, runtime, prelude=None, token=None, snapshotter="overlayfs"):
         self.bin_dir, self.runtime, self.prelude = bin_dir, runtime, prelude
         # Short on purpose: a unix socket's path ends at 107 bytes.
         # In every command line that this bed leads to: containerd's, shims', VMMs'.
@@ -73,12 +82,20 @@ class Containerd:
         self._ids = itertools.count(1)
         with open(f"{self.base}/config.toml", "w") as file:
             file.write(CONFIG.format(base=self.base))
+            if snapshotter == "blockfile":
+                file.write(BLOCKFILE.format(base=self.base))
+                self._make_scratch()
         self.runtime.prepare(self.base)
         self.env = dict(os.environ)
         self.env.update(runtime.environment())
         self.env.update({"PATH": ":".join([*runtime.path_dirs(), bin_dir, self.env["PATH"]]),
                          "CONTAINERD_ADDRESS": self.address,
                          "CONTAINERD_NAMESPACE": self.namespace})
+
+    def _make_scratch(self):
+        with open(f"{self.base}/scratch.img", "wb") as scratch:
+            scratch.truncate(64 << 20)
+        subprocess.run(["/sbin/mkfs.ext4", "-q", scratch.name], check=True)
 
     @property
     def pid(self):

@@ -45,11 +45,16 @@ def _mounts(containerd, name):
     return protobuf.decode(reply).get(1, [])
 
 
-def create_task(containerd, name, stdin="", stdout="", stderr="", timeout=60):
-    """Tasks.Create for an existing container; the task's pid."""
+def create_task(containerd, name, stdin="", stdout="", stderr="", timeout=60, rootfs=None):
+    """Tasks.Create for an existing container; the task's pid.
+
+    rootfs    [(type, source, options)] in place of the container's snapshot
+    """
+    mounts = _mounts(containerd, name) if rootfs is None else [
+        protobuf.encode((1, kind), (2, source), (4, options)) for kind, source, options in rootfs]
     reply = call(containerd, TASKS, "Create",
-                 protobuf.encode((1, name), (3, _mounts(containerd, name)), (4, stdin), (5, stdout),
-                                 (6, stderr)), timeout)
+                 protobuf.encode((1, name), (3, mounts), (4, stdin), (5, stdout), (6, stderr)),
+                 timeout)
     return protobuf.first(protobuf.decode(reply), 2)
 
 

@@ -192,14 +192,17 @@ Result<void> AgentClient::SetIpTables(bool ipv6, const std::string& rules) {
   return {};
 }
 
-Result<void> AgentClient::CopyFile(const std::string& path, std::string_view content, mode_t mode) {
+Result<void> AgentClient::CopyFile(const GuestFile& file) {
+  const std::string_view content = file.content;
   size_t offset = 0;
   do {
     const std::string_view piece = content.substr(offset, kChunk);
     agent::CopyFileRequest request;
-    request.set_path(path);
+    request.set_path(file.path);
     request.set_file_size(static_cast<int64_t>(content.size()));
-    request.set_file_mode(mode);
+    request.set_file_mode(file.mode);
+    request.set_uid(static_cast<int32_t>(file.uid));
+    request.set_gid(static_cast<int32_t>(file.gid));
     request.set_offset(static_cast<int64_t>(offset));
     request.set_data(std::string(piece));
     KATA_TRY(CallVoid("CopyFile", request));

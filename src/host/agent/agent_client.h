@@ -34,6 +34,15 @@ struct ProcessName {
   std::string exec_id;
 };
 
+// A file, directory or symbolic link for the guest.
+struct GuestFile {
+  std::string path;
+  std::string content;  // a file's bytes or a link's target
+  mode_t mode = 0;      // with its type: S_IFREG, S_IFDIR or S_IFLNK
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
 class AgentClient {
  public:
   // Bytes asked for by one read of a stream, and the most that one write carries.
@@ -85,8 +94,8 @@ class AgentClient {
   //         kInvalidArgument     not such text; nothing has changed
   Result<std::string> GetIpTables(bool ipv6);
   Result<void> SetIpTables(bool ipv6, const std::string& rules);
-  // A file of root's with these permissions, in pieces. The agent takes it in few places only.
-  Result<void> CopyFile(const std::string& path, std::string_view content, mode_t mode);
+  // In pieces. The agent takes it in few places only.
+  Result<void> CopyFile(const GuestFile& file);
   // The guest's questions to a name server at `address` of its loopback go to NextName from then
   // on. kUnimplemented from an agent that is not ours.
   Result<void> ListenForNames(const std::string& address);

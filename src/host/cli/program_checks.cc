@@ -45,6 +45,9 @@ Finding CheckQemu(const config::Loaded& loaded) {
 }
 
 Finding CheckVirtiofsd(const config::Loaded& loaded) {
+  if (loaded.config.hypervisor.shared_fs == "none") {
+    return {.name = "virtiofsd", .detail = "not needed: shared_fs is \"none\""};
+  }
   if (const auto there = config::RequireVirtiofsd(loaded); !there) {
     return Problem("virtiofsd", there.error());
   }

@@ -42,12 +42,13 @@ struct HypervisorConfig {
   bool enable_mem_prealloc = false;
   bool reclaim_guest_freed_memory = true;
 
-  std::string shared_fs = "virtio-fs";   // virtio-fs
+  std::string shared_fs = "virtio-fs";   // virtio-fs, none
   std::string virtio_fs_cache = "auto";  // auto, always, never, metadata
   StringList virtio_fs_extra_args;
   int64_t virtio_fs_queue_size = 1024;
 
   std::string block_device_driver = "virtio-scsi";  // virtio-scsi, virtio-blk
+  bool disable_block_device_use = false;
   bool block_device_cache_direct = false;
 
   bool disable_vhost_net = false;

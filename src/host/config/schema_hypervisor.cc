@@ -139,8 +139,10 @@ const Key kKeys[] = {
     {.table = Table::kHypervisor,
      .name = "shared_fs",
      .field = KATA_FIELD(shared_fs),
-     .help = "How root file systems and volumes reach the guest.",
-     .words = "virtio-fs",
+     .help =
+         "How root file systems and volumes reach the guest. `none`: root file systems are disks, "
+         "volumes are copied.",
+     .words = "virtio-fs|none",
      .annotation = "shared_fs"},
     {.table = Table::kHypervisor,
      .name = "virtio_fs_daemon",
@@ -180,6 +182,12 @@ const Key kKeys[] = {
      .help = "How disks are attached.",
      .words = "virtio-scsi|virtio-blk",
      .annotation = "block_device_driver"},
+    {.table = Table::kHypervisor,
+     .name = "disable_block_device_use",
+     .field = KATA_FIELD(disable_block_device_use),
+     .help = "Root file systems on block devices are mounted on the host and shared. Else they are "
+             "disks of the VM.",
+     .annotation = "disable_block_device_use"},
     {.table = Table::kHypervisor,
      .name = "block_device_cache_direct",
      .field = KATA_FIELD(block_device_cache_direct),
@@ -230,7 +238,6 @@ constexpr std::string_view kWithoutEffect[] = {
     "default_bridges",
     "default_gpu_model",
     "default_gpus",
-    "disable_block_device_use",
     "disable_guest_selinux",
     "disable_image_nvdimm",
     "disable_nested_virtualization",

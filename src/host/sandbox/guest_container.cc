@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <functional>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,21 +18,39 @@ namespace kata::sandbox {
 namespace {
 
 constexpr auto kDeviceTimeout = std::chrono::seconds(20);
+constexpr auto kUnmountTime = std::chrono::seconds(1);
 
 // Short, and different for every disk of a machine: SCSI serial numbers are short.
 std::string DiskId(const std::string& container_id, size_t index) {
   return fmt::format("d{:016x}-{}", std::hash<std::string>()(container_id), index);
 }
 
-// O_EXCL on a block device refuses one that the host has mounted: two kernels writing to one file
-// system destroy it.
-Result<sys::UniqueFd> OpenDisk(const GuestDisk& disk) {
-  auto fd = sys::Open(disk.source, (disk.read_only ? O_RDONLY : O_RDWR) | O_EXCL);
-  if (!fd && fd.error().error_number() == EBUSY) {
-    return Fail(Code::kFailedPrecondition,
-                fmt::format("device \"{}\": in use on the host; unmount it first", disk.source));
+// Two kernels that write to one file system destroy it: O_EXCL on a block device refuses one that
+// the host has mounted, and a file must not be looped. Unmounting on the host may end a moment
+// after the caller has been told so.
+Result<sys::UniqueFd> OpenDisk(const std::string& source, bool read_only) {
+  const int access = read_only ? O_RDONLY : O_RDWR;
+  const Deadline patience = Deadline::After(kUnmountTime);
+  for (;;) {
+    const bool looped = ClassifySource(source) == SourceKind::kFile && IsLooped(source);
+    if (!looped) {
+      auto fd = sys::Open(source, access | O_EXCL);
+      if (fd || fd.error().error_number() != EBUSY) return fd;
+    }
+    if (patience.Passed()) {
+      return Fail(Code::kFailedPrecondition,
+                  fmt::format("\"{}\": in use on the host; unmount it first", source));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
-  return fd;
+}
+
+std::string DriverOf(const hypervisor::GuestAddress& address) {
+  return address.scsi.empty() ? "blk" : "scsi";
+}
+
+const std::string& AddressText(const hypervisor::GuestAddress& address) {
+  return address.scsi.empty() ? address.pci_path : address.scsi;
 }
 
 std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
@@ -55,20 +74,42 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
                                                GuestPlan plan,
                                                const std::vector<storage::RootfsMount>& rootfs,
                                                const std::string& bundle, int look_in) {
-  GuestContainer container;
+  GuestContainer container(container_id, std::move(plan.spec));
   container.look_in_ = look_in;
-  container.container_id_ = container_id;
-  container.request_.set_container_id(container_id);
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
   container.disks_ = std::move(plan.disks);
-  *container.request_.mutable_oci() = std::move(plan.spec);
-  auto prepared = container.ShareRootfs(machine, rootfs, bundle, plan);
-  if (prepared) prepared = container.ShareVolumes(machine, plan.volumes);
+  auto prepared = container.PlanRoot(machine, rootfs, bundle, plan);
+  if (prepared) {
+    prepared = machine.shares_files() ? container.ShareVolumes(machine, plan.volumes)
+                                      : container.ReadVolumes(plan.volumes);
+  }
   if (!prepared) {
     container.Remove(machine);
     return std::unexpected(std::move(prepared).error());
   }
   return container;
+}
+
+GuestContainer::GuestContainer(const std::string& container_id, oci::Spec spec)
+    : container_id_(container_id) {
+  request_.set_container_id(container_id);
+  *request_.mutable_oci() = std::move(spec);
+}
+
+GuestContainer GuestContainer::InGuest(const std::string& container_id, GuestPlan plan,
+                                       const std::string& root) {
+  GuestContainer container(container_id, std::move(plan.spec));
+  container.request_.mutable_oci()->mutable_root()->set_path(root);
+  return container;
+}
+
+Result<void> GuestContainer::PlanRoot(Machine& machine,
+                                      const std::vector<storage::RootfsMount>& rootfs,
+                                      const std::string& bundle, const GuestPlan& plan) {
+  root_disk_ = KATA_TRY(PlanRootDisk(rootfs, machine.config().hypervisor));
+  if (!root_disk_) return ShareRootfs(machine, rootfs, bundle, plan);
+  request_.mutable_oci()->mutable_root()->set_path(GuestRootOf(container_id_));
+  return {};
 }
 
 Result<void> GuestContainer::ShareRootfs(Machine& machine,
@@ -106,25 +147,59 @@ Result<void> GuestContainer::ShareVolumes(Machine& machine,
   return {};
 }
 
-Result<void> GuestContainer::AttachDisks(Machine& machine) {
+Result<void> GuestContainer::ReadVolumes(const std::vector<SharedVolume>& volumes) {
+  for (const SharedVolume& volume : volumes) {
+    const std::string where = fmt::format("mount \"{}\"", volume.destination);
+    if (volume.overlay) {
+      return Fail(Code::kUnimplemented,
+                  where + ": an overlay of the host's directories needs shared_fs = \"virtio-fs\"");
+    }
+    copies_.push_back(KATA_TRY_WITHIN(
+        where, ReadVolume({volume.source, volume.destination, volume.options, volume.ids},
+                          container_id_, look_in_)));
+    request_.mutable_oci()->mutable_mounts(volume.mount)->set_source(copies_.back().path);
+  }
+  return {};
+}
+
+Result<hypervisor::GuestAddress> GuestContainer::Attach(Machine& machine, const std::string& source,
+                                                        bool read_only) {
+  hypervisor::Disk disk;
+  disk.id = DiskId(container_id_, disk_ids_.size());
+  disk.fd = KATA_TRY_WITHIN("disk", OpenDisk(source, read_only));
+  disk.read_only = read_only;
+  disk.bus = machine.config().hypervisor.block_device_driver == "virtio-scsi"
+                 ? hypervisor::Disk::Bus::kScsi
+                 : hypervisor::Disk::Bus::kBlock;
+  disk.direct_io = machine.config().hypervisor.block_device_cache_direct;
+  const std::string id = disk.id;
+  auto address =
+      KATA_TRY_WITHIN(fmt::format("disk \"{}\"", source),
+                      machine.vm().Attach(std::move(disk), Deadline::After(kDeviceTimeout)));
+  disk_ids_.push_back(id);
+  return address;
+}
+
+Result<void> GuestContainer::Deliver(Machine& machine) {
+  if (root_disk_) {
+    const auto address = KATA_TRY_WITHIN(
+        "root file system", Attach(machine, root_disk_->source, root_disk_->read_only));
+    agent::Storage& root = *request_.add_storages();
+    root.set_driver(DriverOf(address));
+    root.set_source(AddressText(address));
+    root.set_fstype(root_disk_->type);
+    for (const std::string& option : root_disk_->options) root.add_options(option);
+    root.set_mount_point(GuestRootOf(container_id_));
+  }
   for (const GuestDisk& disk : disks_) {
-    const std::string id = DiskId(container_id_, disk_ids_.size());
-    hypervisor::Disk device;
-    device.id = id;
-    device.fd = KATA_TRY(OpenDisk(disk));
-    device.read_only = disk.read_only;
-    device.bus = machine.config().hypervisor.block_device_driver == "virtio-scsi"
-                     ? hypervisor::Disk::Bus::kScsi
-                     : hypervisor::Disk::Bus::kBlock;
-    device.direct_io = machine.config().hypervisor.block_device_cache_direct;
-    const hypervisor::GuestAddress address =
-        KATA_TRY_WITHIN(fmt::format("device \"{}\"", disk.source),
-                        machine.vm().Attach(std::move(device), Deadline::After(kDeviceTimeout)));
-    disk_ids_.push_back(id);
+    const auto address = KATA_TRY(Attach(machine, disk.source, disk.read_only));
     agent::Device& in_guest = *request_.add_devices();
-    in_guest.set_type(address.scsi.empty() ? "blk" : "scsi");
-    in_guest.set_id(address.scsi.empty() ? address.pci_path : address.scsi);
+    in_guest.set_type(DriverOf(address));
+    in_guest.set_id(AddressText(address));
     in_guest.set_container_path(disk.container_path);
+  }
+  for (const VolumeCopy& copy : std::exchange(copies_, {})) {
+    KATA_TRY(machine.CopyOnce(copy));
   }
   return {};
 }
@@ -136,6 +211,7 @@ void GuestContainer::Remove(Machine& machine) {
       log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
     }
   }
+  if (!machine.shares_files()) return;
   auto removed = machine.WithShare(
       [&](storage::SharedDirectory& share) { return share.RemoveContainer(container_id_); });
   if (!removed) log::Warn("unmount", {{"error", removed.error().message()}});

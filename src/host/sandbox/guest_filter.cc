@@ -2,8 +2,10 @@
 #include "host/sandbox/guest_filter.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 
 #include <memory>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -16,11 +18,13 @@ constexpr const char* kFolder = "kata-containers-iptables";
 constexpr const char* kGuestFolder = "/run/kata-containers/iptables";
 // The agent looks for this one: it comes when all others are there.
 constexpr std::string_view kLast = "ld.so";
-constexpr mode_t kMode = 0755;
+constexpr mode_t kMode = S_IFREG | 0755;
 
 Result<void> Give(agent::AgentClient& agent, const std::string& folder, std::string_view name) {
-  const std::string content = KATA_TRY(sys::ReadFile(fmt::format("{}/{}", folder, name)));
-  return agent.CopyFile(fmt::format("{}/{}", kGuestFolder, name), content, kMode);
+  std::string content = KATA_TRY(sys::ReadFile(fmt::format("{}/{}", folder, name)));
+  return agent.CopyFile({.path = fmt::format("{}/{}", kGuestFolder, name),
+                         .content = std::move(content),
+                         .mode = kMode});
 }
 
 Result<void> GiveAll(agent::AgentClient& agent, const std::string& folder) {

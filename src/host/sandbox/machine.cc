@@ -59,6 +59,7 @@ Result<void> Machine::Open(const config::Loaded& config) {
   config_ = config;
   stopping_ = false;
   open_ = true;
+  if (!shares_files()) return {};
   auto share = storage::SharedDirectory::Create(name_);
   if (!share) {
     Stop();
@@ -281,6 +282,14 @@ bool Machine::HoldsWrites() const {
   });
 }
 
+Result<void> Machine::CopyOnce(const VolumeCopy& copy) {
+  const std::lock_guard lock(copies_mutex_);
+  if (copies_.contains(copy.path)) return {};
+  KATA_TRY(SendVolume(copy, *agent_));
+  copies_.insert(copy.path);
+  return {};
+}
+
 void Machine::Kill() {
   const int pid = pid_;
   if (alive_ && pid > 0) ::kill(pid, SIGKILL);
@@ -331,6 +340,10 @@ void Machine::Stop() {
       LogIfFailed(share_->Remove());
       share_.reset();
     }
+  }
+  {
+    const std::lock_guard lock(copies_mutex_);
+    copies_.clear();
   }
   SandboxRecord record;
   {

@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@
 #include "host/sandbox/record.h"
 #include "host/sandbox/vm_plan.h"
 #include "host/sandbox/vm_template.h"
+#include "host/sandbox/volume_copy.h"
 #include "host/storage/share.h"
 #include "host/storage/virtiofsd.h"
 #include "sys/event_loop.h"
@@ -102,6 +104,11 @@ class Machine {
   }
   // Once open.
   const config::Config& config() const { return config_.config; }
+  // Whether directories of the host can be shown to the guest. Else root file systems are disks,
+  // and volumes are copied.
+  bool shares_files() const { return config().hypervisor.shared_fs != "none"; }
+  // Sends `copy` to the guest unless it has one of this path. Only while booted().
+  Result<void> CopyOnce(const VolumeCopy& copy);
   // Of the VMM; 0 before it was started.
   int pid() const { return pid_; }
 
@@ -194,6 +201,8 @@ class Machine {
   config::Loaded config_;
   std::mutex share_mutex_;  // guards share_
   std::optional<storage::SharedDirectory> share_;
+  std::mutex copies_mutex_;  // guards copies_
+  std::set<std::string> copies_;
   std::unique_ptr<storage::Virtiofsd> virtiofsd_;
   std::unique_ptr<hypervisor::Hypervisor> vm_;
   std::atomic<int> vm_number_ = 0;  // counts those that were started

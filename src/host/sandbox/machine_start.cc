@@ -85,8 +85,10 @@ Result<void> Machine::StartCopy(MemoryCopy copy, Deadline deadline, Phases& phas
   phases.End("memory");
   KATA_TRY_WITHIN("restore", vm_->Restore(copy.state(), deadline));
   phases.End("restore");
-  KATA_TRY(vm_->Attach(Share(), deadline));
-  phases.End("share");
+  if (shares_files()) {
+    KATA_TRY(vm_->Attach(Share(), deadline));
+    phases.End("share");
+  }
   KATA_TRY(ConnectAgent(deadline, agent::AgentClient::kFirstStreamOfCopy));
   KATA_TRY_WITHIN("renew", agent_->Renew(nics_ > 1, deadline));
   phases.End("renew");
@@ -94,15 +96,17 @@ Result<void> Machine::StartCopy(MemoryCopy copy, Deadline deadline, Phases& phas
 }
 
 Result<void> Machine::StartVmm(hypervisor::VmSpec spec, Deadline deadline, Phases& phases) {
-  KATA_TRY(StartVirtiofsd(deadline));
-  phases.End("virtiofsd");
+  if (shares_files()) {
+    KATA_TRY(StartVirtiofsd(deadline));
+    phases.End("virtiofsd");
+  }
   vm_ = hypervisor::qemu::MakeQemu(loop_);
   spec.agent = KATA_TRY(
       hypervisor::ChooseAgentChannel(config().hypervisor.agent_channel, vm_->capabilities()));
   KATA_TRY(AddNics(&spec));
   nics_ = spec.devices.size();
   // A copy gets it when it runs: the device has no state that QEMU could restore.
-  if (!spec.restored) spec.devices.emplace_back(Share());
+  if (shares_files() && !spec.restored) spec.devices.emplace_back(Share());
   phases.End("nics");
 
   vm_->OnExit([this, number = ++vm_number_](const hypervisor::VmExit& exit) {
@@ -164,7 +168,7 @@ std::optional<MemoryCopy> Machine::FindTemplate() {
     template_wanted_ = !store.FailedLately(key);
     auto found = KATA_TRY(store.Open(key));
     template_wanted_ = false;
-    return MemoryCopy::Begin(std::move(found), true);
+    return MemoryCopy::Begin(std::move(found), shares_files());
   }();
   if (copy) return *std::move(copy);
   if (copy.error().code() == Code::kDataLoss) {

@@ -48,9 +48,10 @@ Result<std::string> Machine::PreparedKey(const config::Config& config) {
   const auto vmm = hypervisor::qemu::MakeQemu(loop_);
   const auto accelerator = KATA_TRY(hypervisor::ChooseAccelerator(config.hypervisor.accelerator));
   std::string key = KATA_TRY(TemplateKey(config, *vmm, accelerator.kind, false));
-  key += fmt::format("\n{} {} {} {} {}", config.hypervisor.virtio_fs_daemon,
-                     config.hypervisor.virtio_fs_cache, config.hypervisor.virtio_fs_queue_size,
-                     config.agent.request_timeout_ms, config.factory.enable_template);
+  key += fmt::format("\n{} {} {} {} {} {}", config.hypervisor.shared_fs,
+                     config.hypervisor.virtio_fs_daemon, config.hypervisor.virtio_fs_cache,
+                     config.hypervisor.virtio_fs_queue_size, config.agent.request_timeout_ms,
+                     config.factory.enable_template);
   for (const std::string& argument : config.hypervisor.virtio_fs_extra_args) key += " " + argument;
   return key;
 }
@@ -65,8 +66,10 @@ void Machine::DropPrepared() {
 
 std::vector<pid_t> Machine::PartPids() const {
   std::vector<pid_t> pids = {vm_->pid()};
-  const std::vector<pid_t> daemons = sys::WithDescendants(virtiofsd_->pid());
-  pids.insert(pids.end(), daemons.begin(), daemons.end());
+  if (virtiofsd_) {
+    const std::vector<pid_t> daemons = sys::WithDescendants(virtiofsd_->pid());
+    pids.insert(pids.end(), daemons.begin(), daemons.end());
+  }
   return pids;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/sandbox/rehearsal.h"
 
+#include <sys/stat.h>
+
 #include <chrono>
 #include <future>
 #include <memory>
@@ -13,6 +15,7 @@
 #include "host/sandbox/guest_container.h"
 #include "host/sandbox/guest_plan.h"
 #include "host/sandbox/sandbox_request.h"
+#include "host/storage/share.h"
 #include "oci/parse.h"
 #include "sys/file.h"
 
@@ -90,6 +93,23 @@ constexpr char kSpec[] = R"({
                     "action": "SCMP_ACT_ALLOW"}]}}
 })";
 
+std::string RootInGuest() { return storage::SharedDirectory::kGuestDirectory + std::string(kName); }
+
+// With its program in `directory`, or, where the guest sees none of the host's, in its memory.
+Result<GuestContainer> MakeContainer(Machine& machine, GuestPlan plan,
+                                     const std::string& directory) {
+  std::string program(kProgram);
+  program.resize(kProgramBytes);
+  if (machine.shares_files()) {
+    KATA_TRY(sys::MakeDirs(directory + "/rootfs", 0755));
+    KATA_TRY(sys::WriteFile(directory + "/rootfs/true", program, 0755));
+    return GuestContainer::Prepare(machine, kName, std::move(plan), {}, directory);
+  }
+  KATA_TRY(machine.agent().CopyFile(
+      {.path = RootInGuest() + "/true", .content = std::move(program), .mode = S_IFREG | 0755}));
+  return GuestContainer::InGuest(kName, std::move(plan), RootInGuest());
+}
+
 Result<void> RunContainer(agent::AgentClient& agent, const GuestContainer& container) {
   KATA_TRY(agent.CreateContainer(container.request(), kPatience));
   const auto ended = std::make_shared<std::promise<Result<int>>>();
@@ -126,23 +146,21 @@ Result<void> UseInterface(agent::AgentClient& agent) {
 Result<void> Rehearse(Machine& machine, const std::string& directory) {
   Rollback undo;
   undo.Add([&] { LogIfFailed(sys::RemoveTree(directory)); });
-  KATA_TRY(sys::MakeDirs(directory + "/rootfs", 0755));
-  std::string program(kProgram);
-  program.resize(kProgramBytes);
-  KATA_TRY(sys::WriteFile(directory + "/rootfs/true", program, 0755));
   const auto spec = KATA_TRY(oci::ParseSpec(kSpec, kName));
   GuestPlan plan = KATA_TRY(PlanGuest(spec.value, {.container_id = kName,
                                                    .bundle = directory,
                                                    .container_kind = "single_container",
                                                    .guest_seccomp = true}));
-  GuestContainer container =
-      KATA_TRY(GuestContainer::Prepare(machine, kName, std::move(plan), {}, directory));
+  GuestContainer container = KATA_TRY(MakeContainer(machine, std::move(plan), directory));
   undo.Add([&] { container.Remove(machine); });
   agent::AgentClient& agent = machine.agent();
-  KATA_TRY(agent.CreateSandbox(SandboxRequest(kName, kName)));
+  KATA_TRY(agent.CreateSandbox(SandboxRequest(kName, kName, machine.shares_files())));
   const auto used = UseInterface(agent);
   if (!used && used.error().code() != Code::kNotFound) return used;
   for (int i = 0; i < kRounds; ++i) KATA_TRY(RunContainer(agent, container));
+  if (!machine.shares_files()) {
+    KATA_TRY(agent.CopyFile({.path = RootInGuest() + "/true", .content = {}, .mode = S_IFREG}));
+  }
   if (used) KATA_TRY(agent.ReleaseInterface(sys::MacText(GuestNetwork::kTemplateMac)));
   return agent.ResetSandbox();
 }

@@ -150,7 +150,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   phases.End("mounts");
   KATA_TRY(BootFor(request.id, spec, share_pid_namespace));
   phases.End("boot");
-  KATA_TRY(guest->AttachDisks(machine_));
+  KATA_TRY(guest->Deliver(machine_));
   phases.End("disks");
   container.SetHooks(HookRunner(request.id, request.bundle, spec));
   // As at every end of a container, whether it has lived or not.
@@ -206,7 +206,8 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
     sizes_[container_id] = size;
   }
   const config::Config& config = machine_.config();
-  agent::CreateSandboxRequest request = SandboxRequest(id_, spec.hostname());
+  agent::CreateSandboxRequest request =
+      SandboxRequest(id_, spec.hostname(), machine_.shares_files());
   request.set_sandbox_pidns(share_pid_namespace);
   AddKernelModules(config.agent.kernel_modules, request);
   machine_.UseCgroup(KATA_TRY(HostCgroupPath(spec.linux().cgroups_path())));

@@ -29,11 +29,11 @@ void AddSharedDirectory(agent::CreateSandboxRequest& request) {
 }  // namespace
 
 agent::CreateSandboxRequest SandboxRequest(const std::string& sandbox_id,
-                                           const std::string& hostname) {
+                                           const std::string& hostname, bool shares_files) {
   agent::CreateSandboxRequest request;
   request.set_sandbox_id(sandbox_id);
   request.set_hostname(hostname);
-  AddSharedDirectory(request);
+  if (shares_files) AddSharedDirectory(request);
   AddSharedMemory(request);
   return request;
 }

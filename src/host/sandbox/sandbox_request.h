@@ -9,8 +9,8 @@
 
 namespace kata::sandbox {
 
-// A sandbox with the shared directory and a pod's /dev/shm.
+// A sandbox with a pod's /dev/shm, and with the shared directory where the machine `shares_files`.
 agent::CreateSandboxRequest SandboxRequest(const std::string& sandbox_id,
-                                           const std::string& hostname);
+                                           const std::string& hostname, bool shares_files);
 
 }  // namespace kata::sandbox

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/sandbox/source.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <memory>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -17,6 +22,24 @@ namespace kata::sandbox {
 dev_t DeviceNumber(const std::string& path) {
   struct stat status{};
   return ::stat(path.c_str(), &status) == 0 ? status.st_rdev : 0;
+}
+
+bool IsLooped(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return false;
+  const std::unique_ptr<DIR, int (*)(DIR*)> devices(::opendir("/sys/block"), ::closedir);
+  if (!devices) return false;
+  while (const dirent* device = ::readdir(devices.get())) {
+    const std::string name = device->d_name;
+    if (!name.starts_with("loop") || !sys::Exists("/sys/block/" + name + "/loop")) continue;
+    loop_info64 info{};
+    const auto fd = sys::Open("/dev/" + name, O_RDONLY);
+    if (fd && ::ioctl(fd->get(), LOOP_GET_STATUS64, &info) == 0 &&
+        info.lo_device == status.st_dev && info.lo_inode == status.st_ino) {
+      return true;
+    }
+  }
+  return false;
 }
 
 std::string FindBlockDevice(dev_t number) {

@@ -20,6 +20,8 @@ SourceKind ClassifySourceIn(int mount_namespace, const std::string& path);
 
 // Of the device at `path`; 0 where there is none.
 dev_t DeviceNumber(const std::string& path);
+// Whether a loop device of the host shows the file at `path`.
+bool IsLooped(const std::string& path);
 // The node below /dev of the block device with this number; empty: none.
 std::string FindBlockDevice(dev_t number);
 

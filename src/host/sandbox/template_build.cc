@@ -81,6 +81,7 @@ Result<factory::TemplateInfo> BuildTemplate(const config::Loaded& loaded, sys::E
         network->MakeNics(options, [](std::vector<NetworkEntry>) -> Result<void> { return {}; }));
     for (hypervisor::Nic& nic : nics) spec.devices.push_back(std::move(nic));
     const sys::UniqueFd memory = KATA_TRY(MakeMemoryFile(size.memory_mib));
+    spec.memory.shared = true;
     spec.memory.file = KATA_TRY(sys::Duplicate(memory.get()));
     const std::string state = KATA_TRY(BootAndSave(*vm, std::move(spec), config, loop, progress));
     vm->Stop(milliseconds(0));

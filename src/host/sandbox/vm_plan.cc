@@ -91,10 +91,13 @@ hypervisor::VmSpec PlanVm(const std::string& sandbox_id, const config::Config& c
   vm.memory.hotplug_slots = static_cast<uint32_t>(from.memory_slots);
   vm.memory.max_mib = static_cast<uint32_t>(from.default_maxmemory_mib);
   vm.hotplug_ports = static_cast<uint32_t>(from.pcie_root_port);
-  vm.memory.shared = true;
+  vm.memory.shared = from.shared_fs != "none";
   vm.memory.huge_pages = from.enable_hugepages;
   vm.memory.preallocate = from.enable_mem_prealloc;
-  vm.free_page_reporting = from.reclaim_guest_freed_memory;
+  // QEMU gives freed pages back by a hole in their file, which copies of one template have in
+  // common.
+  vm.free_page_reporting =
+      from.reclaim_guest_freed_memory && (vm.memory.shared || !config.factory.enable_template);
   vm.seccomp = !from.seccomp_sandbox.empty();
   vm.debug_console = from.enable_debug;
   return vm;

@@ -52,5 +52,22 @@ TEST(VmPlan, FollowsTheConfiguration) {
   EXPECT_EQ(vm.hotplug_ports, 7u);
 }
 
+// Copies of one template must not punch holes in it.
+TEST(VmPlan, SharesMemoryForSharedFilesAndGivesPagesBackWhereItMay) {
+  const auto plan = [](const config::Config& config) {
+    return PlanVm("s1", config, {.vcpus = 1, .memory_mib = 300}, hypervisor::AcceleratorKind::kTcg);
+  };
+  config::Config config;
+  EXPECT_TRUE(plan(config).memory.shared);
+  EXPECT_TRUE(plan(config).free_page_reporting);
+  config.hypervisor.shared_fs = "none";
+  EXPECT_FALSE(plan(config).memory.shared);
+  EXPECT_FALSE(plan(config).free_page_reporting);
+  config.factory.enable_template = false;
+  EXPECT_TRUE(plan(config).free_page_reporting);
+  config.hypervisor.reclaim_guest_freed_memory = false;
+  EXPECT_FALSE(plan(config).free_page_reporting);
+}
+
 }  // namespace
 }  // namespace kata::sandbox

@@ -64,6 +64,7 @@ Result<std::string> TemplateKey(const config::Config& config, const hypervisor::
                                 hypervisor::AcceleratorKind accelerator, bool vsock) {
   const config::HypervisorConfig& from = config.hypervisor;
   hypervisor::VmSpec spec = PlanVm("template", config, TotalSize(from, {}), accelerator);
+  spec.memory.shared = true;  // the template's own; its copies may map it privately
   if (vsock) spec.agent = hypervisor::VsockChannel{};
   const auto model = KATA_TRY(network::ModelByName(config.runtime.internetworking_model));
   if (network::NicsAtBoot({}, model, 1) > 0) {

@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string_view>
 #include <thread>
 
@@ -67,6 +68,14 @@ Result<void> MountOne(const RootfsMount& mount, const std::string& target) {
   const sys::MountOptions options = sys::ParseMountOptions(mount.options);
   if (mount.type == "bind" || options.bind()) {
     return sys::BindMount(mount.source, target, options);
+  }
+  if (std::ranges::find(mount.options, "loop") != mount.options.end()) {
+    return Fail(
+        Code::kUnimplemented,
+        fmt::format("\"{}\" is a file with a file system of type {}, which is possible as a "
+                    "disk of the VM only: of type ext4, erofs or squashfs, and without "
+                    "disable_block_device_use",
+                    mount.source, mount.type));
   }
   if (mount.type == "overlay" && TotalLength(mount.options) > kMaxMountData) {
     const RelativeOverlay relative = MakeOverlayRelative(mount.options);

@@ -20,15 +20,6 @@ namespace {
 
 constexpr const char* kSandboxes = "/run/kata-containers/shared/sandboxes";
 
-// The last part of a path, made harmless as a file name.
-std::string BaseName(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  std::string name = path.substr(path.rfind('/') + 1);
-  constexpr size_t kMaxName = 100;
-  if (name.size() > kMaxName) name.resize(kMaxName);
-  return name.empty() || name == "." || name == ".." ? "root" : name;
-}
-
 // An empty file or directory, as `source` is, to mount over.
 Result<void> MakeMountPoint(const std::string& path, const struct stat& source) {
   if (S_ISDIR(source.st_mode)) {
@@ -37,22 +28,6 @@ Result<void> MakeMountPoint(const std::string& path, const struct stat& source) 
     KATA_TRY(sys::Open(path, O_CREAT | O_EXCL | O_WRONLY, 0644));
   }
   return {};
-}
-
-// A detached copy of what is at `path`.
-Result<sys::UniqueFd> CloneSource(const std::string& path, bool recursive, int look_in) {
-  if (look_in < 0) return sys::CloneMount(AT_FDCWD, path, recursive);
-  Result<sys::UniqueFd> tree;
-  KATA_TRY(sys::RunInMountNamespace(look_in, [&]() -> Result<void> {
-    tree = sys::CloneMount(AT_FDCWD, path, recursive);
-    return {};
-  }));
-  return tree;
-}
-
-Result<void> MapIds(int tree, const IdMapping& ids) {
-  const sys::UniqueFd map = KATA_TRY(sys::MakeUserNamespace(ids.uids, ids.gids));
-  return sys::MapMountIds(tree, map.get(), ids.recursive);
 }
 
 void RemoveMountPoint(const std::string& path) {
@@ -156,11 +131,9 @@ Result<std::string> SharedDirectory::AddOverlay(const std::string& container_id,
 Result<std::string> SharedDirectory::AddVolume(const std::string& container_id, size_t index,
                                                const Volume& volume, int look_in) {
   const sys::MountOptions bind = sys::ParseMountOptions(volume.options);
-  sys::UniqueFd tree = KATA_TRY_WITHIN(
-      "mount source", CloneSource(volume.source, (bind.flags & MS_REC) != 0, look_in));
+  sys::UniqueFd tree = KATA_TRY(CloneVolume(volume, look_in));
   struct stat status{};
   if (::fstat(tree.get(), &status) != 0) return FailErrno("mount source", volume.source);
-  if (volume.ids) KATA_TRY_WITHIN("map ids", MapIds(tree.get(), *volume.ids));
   const std::string name = VolumeName(container_id, index, volume.destination);
   const std::string target = fmt::format("{}/{}", Mounts(), name);
   KATA_TRY(MakeMountPoint(target, status));

@@ -12,31 +12,15 @@
 // Basis: Kata Containers' layout of shared directories.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "host/storage/mount_points.h"
 #include "host/storage/rootfs.h"
-#include "sys/user_namespace.h"
+#include "host/storage/source_tree.h"
 
 namespace kata::storage {
-
-// What the owners of a volume's files are in the mount.
-struct IdMapping {
-  sys::IdMap uids;  // inside: on the disk, outside: in the mount
-  sys::IdMap gids;
-  bool recursive = false;  // what is mounted below likewise
-};
-
-// A file or directory of the host for a container.
-struct Volume {
-  std::string source;
-  std::string destination;  // in the container; gives the share's entry its name
-  std::vector<std::string> options;
-  std::optional<IdMapping> ids = std::nullopt;
-};
 
 class SharedDirectory {
  public:

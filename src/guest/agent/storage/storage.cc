@@ -2,11 +2,13 @@
 #include "guest/agent/storage/storage.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <memory>
 
@@ -44,14 +46,20 @@ Result<std::optional<BlockDevice>> FindDisk(std::string_view driver, const std::
               fmt::format("{}: \"{}\" is not the path of a device node", driver, address));
 }
 
+// A disk has its node a moment before it can be opened, and is announced after that.
+bool CanBeOpened(const BlockDevice& disk) {
+  const sys::UniqueFd fd(::open(disk.path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  return fd || errno != ENXIO;
+}
+
 Result<bool> DiskIsReady(std::string_view driver, const std::string& address) {
-  if (KATA_TRY(FindDisk(driver, address))) return true;
-  if (driver == "scsi" && !address.starts_with("/dev/")) {
+  auto disk = KATA_TRY(FindDisk(driver, address));
+  if (!disk && driver == "scsi" && !address.starts_with("/dev/")) {
     const ScsiAddress scsi = KATA_TRY(ParseScsiAddress(address));
     ScanScsi(scsi);
-    return FindScsiDisk(scsi).has_value();
+    disk = FindScsiDisk(scsi);
   }
-  return false;
+  return disk && CanBeOpened(*disk);
 }
 
 // Kernels before 6.9 do not show tags; there the mount finds out.

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/storage/source_tree.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+
+#include "sys/mounts.h"
+
+namespace kata::storage {
+
+Result<sys::UniqueFd> CloneSource(const std::string& path, bool recursive, int look_in) {
+  if (look_in < 0) return sys::CloneMount(AT_FDCWD, path, recursive);
+  Result<sys::UniqueFd> tree;
+  KATA_TRY(sys::RunInMountNamespace(look_in, [&]() -> Result<void> {
+    tree = sys::CloneMount(AT_FDCWD, path, recursive);
+    return {};
+  }));
+  return tree;
+}
+
+Result<sys::UniqueFd> CloneVolume(const Volume& volume, int look_in) {
+  const bool recursive = (sys::ParseMountOptions(volume.options).flags & MS_REC) != 0;
+  sys::UniqueFd tree =
+      KATA_TRY_WITHIN("mount source", CloneSource(volume.source, recursive, look_in));
+  if (volume.ids) {
+    const sys::UniqueFd map =
+        KATA_TRY_WITHIN("map ids", sys::MakeUserNamespace(volume.ids->uids, volume.ids->gids));
+    KATA_TRY_WITHIN("map ids", sys::MapMountIds(tree.get(), map.get(), volume.ids->recursive));
+  }
+  return tree;
+}
+
+std::string BaseName(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  std::string name = path.substr(path.rfind('/') + 1);
+  constexpr size_t kMaxName = 100;
+  if (name.size() > kMaxName) name.resize(kMaxName);
+  return name.empty() || name == "." || name == ".." ? "root" : name;
+}
+
+}  // namespace kata::storage
