@@ -102,12 +102,13 @@ def _figures_parser(commands, root):
         description="start: ctr run with kata and runc by turns, phases, memory of a sandbox, sizes. oci: "
                     "run, exec and state of the command lines, memory that execs leave. network: a "
                     "container beside a guest on a bare tap and runc. many: containers that idle beside "
-                    "each other, start at once, or come and go for long. Needs scripts/build.",
+                    "each other, start at once, or come and go for long. disks: root file systems that "
+                    "are directories beside such that are disks. Needs scripts/build.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n  kata-bench figures --only start\n"
                "  kata-bench figures --only oci --runs 3 --execs 200 --json\n"
                "  kata-bench figures --only many --containers 20 --cycles 100\n")
-    figures.add_argument("--only", choices=["start", "oci", "network", "many"],
+    figures.add_argument("--only", choices=["start", "oci", "network", "many", "disks"],
                          help="one group of figures")
     figures.add_argument("--json", action="store_true")
     figures.add_argument("--runs", type=int, default=5, help="containers for each median (5)")

@@ -6,6 +6,7 @@ at one running sandbox, and measures the installed files. oci: runs, execs and a
 containers by turns with kata-runtime, runc and crun, and looks for memory that execs leave behind.
 network: throughput, request rate and latency of a container, beside a guest on a bare tap and runc.
 many: containers that idle beside each other, that start at once, and that come and go for long.
+disks: root file systems that are directories beside such that are disks.
 """
 
 import functools
@@ -24,7 +25,7 @@ from support.runtime import Kata, Runc, processes
 
 from .. import tools
 from ..processes import pss_kib
-from . import many, network, oci
+from . import disks, many, network, oci
 
 PHASES = re.compile(r'msg="(machine booted|network changed|container created|container started)"'
                     r'.*?phases="?([^"]*)"? ')
@@ -103,9 +104,9 @@ def make_kata(options):
     return kata
 
 
-def make_bed(options, runtime):
+def make_bed(options, runtime, containerd=None, **settings):
     """A containerd that runs and has the image."""
-    bed = Containerd(fetch(tools.ROOT, options.containerd)[1], runtime)
+    bed = Containerd(fetch(tools.ROOT, containerd or options.containerd)[1], runtime, **settings)
     try:
         bed.start()
         bed.import_image()
@@ -119,6 +120,11 @@ def measure_many(options):
     warm = make_kata(options)
     warm.start_from = "warm"
     return many.measure(functools.partial(make_bed, options), make_kata(options), warm, Runc(), options)
+
+
+def measure_disks(options):
+    with_disks = functools.partial(make_bed, options, containerd="2.1", snapshotter="blockfile")
+    return disks.measure(with_disks, make_kata(options), Runc(), options.runs)
 
 
 def measure_oci(options):
@@ -227,7 +233,8 @@ def main(options, program):
     groups = {"start": (measure_start, show_start),
               "oci": (measure_oci, lambda result: print_table(oci.rows(result))),
               "network": (measure_network, lambda result: print_table(list(result.items()))),
-              "many": (measure_many, lambda result: print_table(many.rows(result)))}
+              "many": (measure_many, lambda result: print_table(many.rows(result))),
+              "disks": (measure_disks, lambda result: print_table(disks.rows(result)))}
     results = {}
     with tempfile.TemporaryDirectory(prefix="kb-templates-", dir="/var/tmp") as options.templates:
         for name, (measure, show) in groups.items():

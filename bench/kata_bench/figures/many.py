@@ -27,12 +27,14 @@ def _name(runtime, number):
     return f"{runtime.name}-{number}"
 
 
-def _remove(bed, runtime, count):
+def remove_all(bed, label, count):
+    """Removes the containers <label>-0 to <label>-<count - 1>."""
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda number: bed.remove(_name(runtime, number)), range(count)))
+        list(pool.map(lambda number: bed.remove(f"{label}-{number}"), range(count)))
 
 
-def _timed(function, *arguments, **options):
+def timed(function, *arguments, **options):
+    """(seconds, result) of a call."""
     begin = time.monotonic()
     done = function(*arguments, **options)
     return time.monotonic() - begin, done
@@ -42,7 +44,7 @@ def _start(bed, runtime, number):
     return bed.run(_name(runtime, number), ["sleep", "100000"], "-d", timeout=TIMEOUT).code == 0
 
 
-def _mib_by_program(known):
+def mib_by_program(known):
     """{program: MiB (PSS)} of the processes that are not in the table `known`."""
     parts = {}
     for pid, _ in processes.table().keys() - known.keys():
@@ -57,18 +59,18 @@ def idle(bed, runtime, count):
     try:
         starts = []
         for number in range(count):
-            seconds, started = _timed(_start, bed, runtime, number)
+            seconds, started = timed(_start, bed, runtime, number)
             if not started:
                 sys.exit(f"kata-bench: {_name(runtime, number)} was not started: {bed.log_tail()}")
             starts.append(seconds)
             if number % 10 == 9:
                 _dot()
         processes.settle()
-        memory = _mib_by_program(known)
-        execs = [_timed(bed.exec, _name(runtime, number), ["true"], timeout=TIMEOUT)
+        memory = mib_by_program(known)
+        execs = [timed(bed.exec, _name(runtime, number), ["true"], timeout=TIMEOUT)
                  for number in range(count)]
     finally:
-        _remove(bed, runtime, count)
+        remove_all(bed, runtime.name, count)
     tenth = max(1, count // 10)
     return {"count": count, "all_running_s": round(sum(starts), 1),
             "first_tenth_s": round(sum(starts[:tenth]), 2),
@@ -84,10 +86,10 @@ def at_once(bed, runtime, count):
     bed.runtime = runtime
     try:
         with ThreadPoolExecutor(count) as pool:
-            seconds, started = _timed(
+            seconds, started = timed(
                 lambda: list(pool.map(lambda number: _start(bed, runtime, number), range(count))))
     finally:
-        _remove(bed, runtime, count)
+        remove_all(bed, runtime.name, count)
     _dot()
     return {"count": count, "all_running_s": round(seconds, 1), "failed": count - sum(started)}
 
