@@ -114,6 +114,12 @@ class RootDiskTests:
         after = os.stat(self.disk)
         self.assertEqual((before.st_mtime_ns, before.st_blocks), (after.st_mtime_ns, after.st_blocks))
 
+    def test_overlays_can_be_mounted_on_it(self):
+        said = self.run_on("cd /tmp && mkdir upper work merged && mount -t overlay overlay "
+                           "-o lowerdir=/etc,upperdir=upper,workdir=work merged && "
+                           "echo new > merged/kata-e2e && cat upper/kata-e2e", "--privileged")
+        self.assertEqual(said, "new\n")
+
     def test_a_full_disk_is_the_containers_own_trouble(self):
         said = self.run_on("dd if=/dev/zero of=/big bs=1M count=64 2>&1 | grep -o 'No space left'; "
                            "rm /big; echo goes on")
@@ -123,13 +129,17 @@ class RootDiskTests:
     def test_what_the_host_uses_is_refused_and_left_alone(self):
         point = f"{self.containerd.base}/{self.name}.mnt"
         os.mkdir(point)
-        subprocess.run(["mount", "-o", "loop", self.disk, point], check=True)
-        try:
+        # Where no machine that is being prepared inherits the mount.
+        with self.background(subprocess.Popen(
+                ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
+                 'mount -o loop "$1" "$2"; echo mounted; read go; cat "$2/etc/kata-e2e"', "sh",
+                 self.disk, point], stdin=subprocess.PIPE, stdout=subprocess.PIPE)) as user:
+            self.assertEqual(user.stdout.readline(), b"mounted\n")
             self.assertIn("in use on the host; unmount it first", self.refusal("true"))
-            with open(f"{point}/etc/kata-e2e") as file:
-                self.assertEqual(file.read(), "made for tests\n")
-        finally:
-            subprocess.run(["umount", point], check=True)
+            user.stdin.write(b"go\n")
+            user.stdin.flush()
+            self.assertEqual(user.stdout.read(), b"made for tests\n")
+            self.assertEqual(user.wait(20), 0)
         self.containerd.remove(self.name)
         self.assert_clean()
 

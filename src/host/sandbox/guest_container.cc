@@ -4,7 +4,6 @@
 #include <fcntl.h>
 
 #include <chrono>
-#include <functional>
 #include <thread>
 #include <utility>
 
@@ -19,11 +18,6 @@ namespace {
 
 constexpr auto kDeviceTimeout = std::chrono::seconds(20);
 constexpr auto kUnmountTime = std::chrono::seconds(1);
-
-// Short, and different for every disk of a machine: SCSI serial numbers are short.
-std::string DiskId(const std::string& container_id, size_t index) {
-  return fmt::format("d{:016x}-{}", std::hash<std::string>()(container_id), index);
-}
 
 // Two kernels that write to one file system destroy it: O_EXCL on a block device refuses one that
 // the host has mounted, and a file must not be looped. Unmounting on the host may end a moment
@@ -165,7 +159,7 @@ Result<void> GuestContainer::ReadVolumes(const std::vector<SharedVolume>& volume
 Result<hypervisor::GuestAddress> GuestContainer::Attach(Machine& machine, const std::string& source,
                                                         bool read_only) {
   hypervisor::Disk disk;
-  disk.id = DiskId(container_id_, disk_ids_.size());
+  disk.id = machine.NextDiskId();
   disk.fd = KATA_TRY_WITHIN("disk", OpenDisk(source, read_only));
   disk.read_only = read_only;
   disk.bus = machine.config().hypervisor.block_device_driver == "virtio-scsi"
@@ -204,9 +198,9 @@ Result<void> GuestContainer::Deliver(Machine& machine) {
   return {};
 }
 
-void GuestContainer::Remove(Machine& machine) {
+void GuestContainer::Remove(Machine& machine, bool machine_ends) {
   for (const std::string& id : std::exchange(disk_ids_, {})) {
-    if (!machine.alive()) break;
+    if (machine_ends || !machine.alive()) break;
     if (auto detached = machine.vm().Detach(id, Deadline::After(kDeviceTimeout)); !detached) {
       log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
     }

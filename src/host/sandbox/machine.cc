@@ -22,7 +22,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr auto kStopGrace = milliseconds(500);
 constexpr size_t kConsoleLines = 12;
 // What a VMM that is about to end gets to do so and to say why.
 constexpr auto kLastWords = milliseconds(1000);
@@ -282,6 +281,8 @@ bool Machine::HoldsWrites() const {
   });
 }
 
+std::string Machine::NextDiskId() { return fmt::format("disk{}", disks_++); }
+
 Result<void> Machine::CopyOnce(const VolumeCopy& copy) {
   const std::lock_guard lock(copies_mutex_);
   if (copies_.contains(copy.path)) return {};
@@ -331,7 +332,8 @@ void Machine::Stop() {
   auto leaving = std::async(std::launch::async, [this] {
     if (cgroup_) cgroup_->Leave();
   });
-  if (vm_) vm_->Stop(vm_->has_disks() ? kStopGrace : milliseconds(0));
+  // No grace: disks are raw, and what the guest has written to them is the host's already.
+  if (vm_) vm_->Stop(milliseconds(0));
   StopVirtiofsd();
   CloseNetwork();
   {

@@ -107,6 +107,8 @@ class Machine {
   // Whether directories of the host can be shown to the guest. Else root file systems are disks,
   // and volumes are copied.
   bool shares_files() const { return config().hypervisor.shared_fs != "none"; }
+  // For the next disk of this machine.
+  std::string NextDiskId();
   // Sends `copy` to the guest unless it has one of this path. Only while booted().
   Result<void> CopyOnce(const VolumeCopy& copy);
   // Of the VMM; 0 before it was started.
@@ -201,7 +203,8 @@ class Machine {
   config::Loaded config_;
   std::mutex share_mutex_;  // guards share_
   std::optional<storage::SharedDirectory> share_;
-  std::mutex copies_mutex_;  // guards copies_
+  std::atomic<unsigned> disks_ = 0;  // that were attached so far
+  std::mutex copies_mutex_;          // guards copies_
   std::set<std::string> copies_;
   std::unique_ptr<storage::Virtiofsd> virtiofsd_;
   std::unique_ptr<hypervisor::Hypervisor> vm_;

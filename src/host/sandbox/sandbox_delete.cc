@@ -73,15 +73,16 @@ bool Sandbox::OthersThan(const std::string& container_id) const {
 }
 
 void Sandbox::RemoveFromGuest(Container& container, bool drained) {
+  const bool others = OthersThan(container.id());
   // The last one ends with its machine, unless something has to come out of it first.
-  if (machine_.alive() && (!drained || OthersThan(container.id()) || machine_.HoldsWrites())) {
+  if (machine_.alive() && (!drained || others || machine_.HoldsWrites())) {
     if (auto removed = machine_.agent().RemoveContainer(container.id(), kRemoveTimeout); !removed) {
       log::Warn(
           "the guest does not remove a container",
           {{"container", container.id()}, {"error", machine_.Explain(removed.error()).message()}});
     }
   }
-  if (const auto guest = container.TakeGuest()) guest->Remove(machine_);
+  if (const auto guest = container.TakeGuest()) guest->Remove(machine_, !others);
 }
 
 }  // namespace kata::sandbox

@@ -46,10 +46,10 @@ Result<std::optional<BlockDevice>> FindDisk(std::string_view driver, const std::
               fmt::format("{}: \"{}\" is not the path of a device node", driver, address));
 }
 
-// A disk has its node a moment before it can be opened, and is announced after that.
+// A disk is in sysfs a moment before it has a node and can be opened, and is announced after that.
 bool CanBeOpened(const BlockDevice& disk) {
   const sys::UniqueFd fd(::open(disk.path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  return fd || errno != ENXIO;
+  return fd || (errno != ENXIO && errno != ENOENT);
 }
 
 Result<bool> DiskIsReady(std::string_view driver, const std::string& address) {

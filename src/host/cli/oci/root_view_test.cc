@@ -41,7 +41,7 @@ class RootViewTest : public testing::Test {
     process_ = ::fork();
     if (process_ == 0) {
       const bool own = ::unshare(CLONE_NEWNS) == 0;
-      (void)::write(ready.write.get(), own ? "y" : "n", 1);
+      (void)sys::WriteAll(ready.write.get(), own ? "y" : "n");
       ::pause();
       ::_exit(0);
     }
