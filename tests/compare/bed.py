@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One runtime's side: its state, its containers, and one case run in it."""
 
+import copy
 import hashlib
 import json
 import os
@@ -33,14 +34,15 @@ class Bed:
     """Containers of one runtime (of support.runtime), all below a folder of its own."""
 
     def __init__(self, runtime):
-        self.runtime, self.token = runtime, secrets.token_hex(4)
+        # Its configuration is this bed's: other beds come and go.
+        self.runtime, self.token = copy.copy(runtime), secrets.token_hex(4)
         self.base = f"/tmp/kt-{self.token}"
         os.mkdir(self.base, 0o711)
-        runtime.prepare(self.base)
+        self.runtime.prepare(self.base)
         if runtime.is_vm:
-            runtime.be_patient()
+            self.runtime.be_patient()
         self.program = f"{runtime.bin_dir}/kata-runtime" if runtime.is_vm else debs.runc()
-        self.env = {**os.environ, **runtime.environment()}
+        self.env = {**os.environ, **self.runtime.environment()}
         with open(f"{HERE}/base.json") as file:
             self._spec = file.read()
         self._kept, self._count, self._failed = None, 0, {}

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from support.case import ContainerdCase, core, only
+from support.case import ContainerdCase, Settings, core, only
 from support.process import wait_until
 
 SECONDS = 60
@@ -319,6 +319,17 @@ class WarmMachines(FactoryCase):
         self.containerd.remove(self.name)
         self.end_service()
         self.assert_clean()
+
+    def test_a_container_of_another_configuration_leaves_it_waiting(self):
+        if Settings.series == "1.6":
+            self.skipTest("containerd 1.6 tells a shim of the configuration when it is there already")
+        self.begin_service()
+        other = self.config("other", default_memory=320,
+                            factory={"vm_cache_endpoint": f"{self.containerd.base}/factory.sock"})
+        self.assertEqual(self.start(other)[0], "boot")
+        status = self.status()
+        self.assertEqual((status["config"], status["given"], status["ready"]), (self.runtime.config, 0, 1))
+        self.assertEqual(self.start()[0], "warm")
 
     def test_the_service_ends_with_its_machines_and_no_leavings(self):
         self.begin_service(2)

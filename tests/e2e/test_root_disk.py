@@ -65,6 +65,18 @@ class DiskCase(ContainerdCase):
         self.assertEqual(grpc.delete_task(self.containerd, name)[0], code, self.read_output())
         return self.read_output()
 
+    def run_in_pod(self, script, *flags):
+        """(disk, output) of a container beside one that sleeps in a pod."""
+        member = f"{self.name}-m"
+        words = ("--annotation", f"io.kubernetes.cri.sandbox-id={self.name}", "--annotation")
+        kind = "io.kubernetes.cri.container-type="
+        self.create("sleep 1000", *words, kind + "sandbox", *flags)
+        grpc.start_task(self.containerd, self.name)
+        self.output += "-m"
+        disk = make_disk(f"{self.containerd.base}/{member}.img")
+        return disk, self.run_on(script, *words, kind + "container", *flags, name=member,
+                                 rootfs=[("ext4", disk, ["loop"])])
+
     def read_output(self):
         try:
             with open(self.output) as file:
@@ -143,6 +155,19 @@ class RootDiskTests:
         self.containerd.remove(self.name)
         self.assert_clean()
 
+    def test_a_disk_has_one_machine_at_a_time(self):
+        self.create("sleep 1000")
+        other = f"{self.name}-other"
+        self.assertIn("another virtual machine has it", self.refusal("true", name=other))
+        self.containerd.remove(other)
+        read_only = [("ext4", self.disk, ["ro", "loop"])]
+        self.assertIn("another virtual machine has it",
+                      self.refusal("true", name=other, rootfs=read_only))
+        self.containerd.remove(other)
+        self.containerd.remove(self.name)
+        self.create("sleep 1000", rootfs=read_only)
+        self.create("sleep 1000", rootfs=read_only, name=other)
+
     def test_a_disk_without_a_file_system_is_told(self):
         with open(self.disk, "r+b") as file:
             file.write(b"\0" * MIB)
@@ -198,18 +223,10 @@ class Shared(RootDiskTests, DiskCase):
         self.assertIn("disable_block_device_use", self.refusal("true", name=f"{self.name}-loop"))
 
     def test_containers_of_a_pod_have_disks_of_their_own(self):
-        pod, member = self.name, f"{self.name}-m"
-        words = ("--annotation", "io.kubernetes.cri.sandbox-id=" + pod, "--annotation")
-        kind = "io.kubernetes.cri.container-type="
-        self.create("sleep 1000", *words, kind + "sandbox")
-        grpc.start_task(self.containerd, pod)
-        disk = make_disk(f"{self.containerd.base}/{member}.img")
-        self.output += "-m"
-        said = self.run_on("echo mine > /file; cat /etc/kata-e2e", *words, kind + "container",
-                           name=member, rootfs=[("ext4", disk, ["loop"])])
+        disk, said = self.run_in_pod("echo mine > /file; cat /etc/kata-e2e")
         self.assertEqual(said, "made for tests\n")
         self.assertEqual(file_on(disk, "/file"), "mine\n")
-        self.assert_code(self.containerd.exec(pod, ["ls", "/file"]), 1)
+        self.assert_code(self.containerd.exec(self.name, ["ls", "/file"]), 1)
 
 
 @only("kata", "runc has no machines")
@@ -260,6 +277,14 @@ class NotShared(RootDiskTests, DiskCase):
                                              "read-only"])
         with open(f"{base}/conf/sub/key") as file:
             self.assertEqual(file.read(), "value\n", "nothing comes back")
+
+    def test_containers_of_a_pod_have_the_copy_of_a_volume_in_common(self):
+        volume = f"{self.containerd.base}/{self.name}.volume"
+        os.mkdir(volume)
+        self.run_in_pod("echo hello > /mnt/file", "--mount",
+                        f"type=bind,src={volume},dst=/mnt,options=rbind:rw")
+        self.assert_output(self.containerd.exec(self.name, ["cat", "/mnt/file"]), "hello\n")
+        self.assertEqual(os.listdir(volume), [])
 
     def test_what_would_have_to_be_shared_is_refused_with_the_remedy(self):
         big = f"{self.containerd.base}/{self.name}.big"

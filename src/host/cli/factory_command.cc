@@ -84,6 +84,9 @@ std::string Text(const config::FactoryConfig& config, const Json& status) {
     return text + "  the service kata-factory does not run; containers start from templates\n";
   }
   const auto number = [&](const char* name) { return warm.value(name, int64_t{0}); };
+  if (const std::string served = warm.value("config", ""); !served.empty()) {
+    text += fmt::format("  with the configuration {}\n", served);
+  }
   return text + fmt::format("  {} of {} ready, {} being prepared; {} given, {} missed, {} failed\n",
                             number("ready"), number("wanted"), number("preparing"), number("given"),
                             number("missed"), number("failed"));

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -19,6 +20,16 @@ namespace {
 constexpr auto kDeviceTimeout = std::chrono::seconds(20);
 constexpr auto kUnmountTime = std::chrono::seconds(1);
 
+// Holds as long as the VMM has the descriptor. Many may read, or one write.
+Result<void> Claim(int fd, bool read_only) {
+  struct flock lock{};
+  lock.l_type = read_only ? F_RDLCK : F_WRLCK;
+  lock.l_len = 1;  // QEMU has its own locks further on
+  if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
+  if (errno != EAGAIN && errno != EACCES) return FailErrno("lock");
+  return Fail(Code::kFailedPrecondition, "another virtual machine has it");
+}
+
 // Two kernels that write to one file system destroy it: O_EXCL on a block device refuses one that
 // the host has mounted, and a file must not be looped. Unmounting on the host may end a moment
 // after the caller has been told so.
@@ -29,6 +40,7 @@ Result<sys::UniqueFd> OpenDisk(const std::string& source, bool read_only) {
     const bool looped = ClassifySource(source) == SourceKind::kFile && IsLooped(source);
     if (!looped) {
       auto fd = sys::Open(source, access | O_EXCL);
+      if (fd) KATA_TRY_WITHIN(fmt::format("\"{}\"", source), Claim(fd->get(), read_only));
       if (fd || fd.error().error_number() != EBUSY) return fd;
     }
     if (patience.Passed()) {

@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "host/storage/share.h"
 #include "sys/file.h"
 #include "sys/mounts.h"
@@ -49,6 +50,7 @@ class Reader {
         KATA_TRY(Keep(std::move(file)));
         return AddBelow(fd, path, depth + 1);
       default:
+        log::Warn("neither file nor directory: not copied", {{"path", path}});
         return {};
     }
   }
@@ -88,8 +90,9 @@ class Reader {
   Result<void> AddBelow(int fd, const std::string& path, int depth) {
     if (depth > kMaxDepth) return TooMuch();
     const int listed = ::openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (listed < 0) return FailErrno("open", path);
     const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(listed), ::closedir);
-    if (!directory) return FailErrno("open", path);
+    if (!directory) return FailErrno("read", path);
     while (const dirent* entry = ::readdir(directory.get())) {
       const std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
@@ -110,7 +113,7 @@ std::string GuestPath(const storage::Volume& volume, const std::string& containe
   const size_t number = std::hash<std::string>()(volume.source);
   const std::string owner = volume.ids ? container_id + "-" : "";
   return fmt::format("{}{}{:016x}-{}", storage::SharedDirectory::kGuestDirectory, owner, number,
-                     storage::BaseName(volume.destination));
+                     storage::BaseName(volume.source));
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ TEST_F(VolumeCopyTest, ReadsAFileWithItsOwner) {
   const auto copy = Read("/file");
   ASSERT_TRUE(copy) << copy.error().message();
   EXPECT_THAT(copy->path, StartsWith(kGuest));
-  EXPECT_THAT(copy->path, testing::EndsWith("-app"));
+  EXPECT_THAT(copy->path, testing::EndsWith("-file"));
   ASSERT_EQ(copy->files.size(), 1u);
   const agent::GuestFile& file = copy->files[0];
   EXPECT_EQ(file.path, copy->path);

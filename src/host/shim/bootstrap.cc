@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "host/shim/options.h"
+
 namespace kata::shim {
 namespace {
 
@@ -36,6 +38,20 @@ Result<StartInput> ParseStartInput(const std::string& input, std::string_view id
   }
   if (!result.params.emplace().ParseFromString(input)) return Garbage();
   return result;
+}
+
+std::string ConfigPathOf(const StartInput& input) {
+  const auto path_in = [](const wellknown::Any& options) {
+    // What is wrong with them is told by Create.
+    const auto parsed = ParseRuntimeOptions(options);
+    return parsed ? parsed->config_path : "";
+  };
+  if (input.options) return path_in(*input.options);
+  if (!input.params) return "";
+  for (const Extension& extension : input.params->extensions()) {
+    if (std::string path = path_in(extension.value()); !path.empty()) return path;
+  }
+  return "";
 }
 
 std::string FormatStartAnswer(std::string_view address, const char* max_version, bool has_params) {

@@ -32,6 +32,10 @@ struct StartInput {
 // Errors  kInvalidArgument  neither of the two
 Result<StartInput> ParseStartInput(const std::string& input, std::string_view id);
 
+// The configuration file that the runtime options name; empty: none, or containerd is older
+// than 1.7 and tells them with Create only.
+std::string ConfigPathOf(const StartInput& input);
+
 // The answer, without a newline.
 //
 // address        "unix://..."

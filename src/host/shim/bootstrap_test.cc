@@ -43,6 +43,26 @@ TEST(StartInput, OptionsWithBinaryValueAreNotParams) {
   EXPECT_TRUE(input->options);
 }
 
+TEST(StartInput, NamesTheConfigurationInEitherForm) {
+  RuntimeOptions message;
+  message.set_config_path("/etc/kata.toml");
+  wellknown::Any options;
+  options.set_type_url("runtimeoptions.v1.Options");
+  options.set_value(message.SerializeAsString());
+  EXPECT_EQ(ConfigPathOf(*ParseStartInput(options.SerializeAsString(), "web")), "/etc/kata.toml");
+
+  BootstrapParams params;
+  params.set_instance_id("web");
+  params.add_extensions()->mutable_value()->set_type_url("containerd.something.else");
+  EXPECT_EQ(ConfigPathOf(*ParseStartInput(params.SerializeAsString(), "web")), "");
+  *params.add_extensions()->mutable_value() = options;
+  EXPECT_EQ(ConfigPathOf(*ParseStartInput(params.SerializeAsString(), "web")), "/etc/kata.toml");
+
+  options.set_value("\xff");
+  EXPECT_EQ(ConfigPathOf(*ParseStartInput(options.SerializeAsString(), "web")), "");
+  EXPECT_EQ(ConfigPathOf(StartInput()), "");
+}
+
 TEST(StartInput, RefusesGarbage) {
   EXPECT_EQ(ParseStartInput("\xff\xff\xff", "web").error().code(), Code::kInvalidArgument);
 }

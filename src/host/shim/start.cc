@@ -60,6 +60,7 @@ struct Plan {
   std::string socket_dir = kDefaultSocketDir;
   oci::PodRole role;
   std::string sandbox_id;
+  std::string config_path;  // of the runtime options, where containerd tells them here already
   bool has_params = false;
 };
 
@@ -76,6 +77,7 @@ Result<Plan> MakePlan(const CommandLine& line, const std::string& input) {
     if (params->log_level() <= LOG_LEVEL_DEBUG) plan.line.debug = true;
     if (!params->socket_dir().empty()) plan.socket_dir = params->socket_dir();
   }
+  plan.config_path = ConfigPathOf(start_input);
   plan.bundle = KATA_TRY(ResolveBundle(line.bundle));
   plan.role = KATA_TRY(ReadPodRole(plan.bundle));
   plan.sandbox_id = SandboxIdOf(plan.role, line.id);
@@ -182,13 +184,19 @@ sys::Command DaemonCommand(const Plan& plan, const std::string& socket_path, int
 
 // A shim of the service kata-factory that becomes this daemon; none where there is no service,
 // none is ready, or it could not be the same.
-std::optional<pid_t> TakeWarmDaemon(const sys::Command& command, int listener) {
+std::optional<pid_t> TakeWarmDaemon(const sys::Command& command, const std::string& config_path,
+                                    int listener) {
   // Its threads have been on all cores already.
   if (!GetEnv("SCHED_CORE").empty()) return std::nullopt;
-  const auto config = config::Load(config::LoadOptions::OfThisProcess());
+  const auto config = config::Load(config::LoadOptions::OfThisProcess(config_path));
   if (!config || config->config.factory.vm_cache_number == 0) return std::nullopt;
   const std::string& endpoint = config->config.factory.vm_cache_endpoint;
   if (!sys::Exists(endpoint)) return std::nullopt;
+  // Who names no configuration has the same as the service as a rule, and is not kept waiting.
+  if (!config_path.empty()) {
+    const auto served = warm::ConfigOf(endpoint, Deadline::After(kTakePatience));
+    if (!served || *served != config->files[0]) return std::nullopt;
+  }
   const auto pid = warm::Take(endpoint,
                               {.program = warm::IdentityOfProgram(),
                                .argv = command.argv,
@@ -255,7 +263,7 @@ Result<void> Start(const CommandLine& line, const std::string& input,
   sys::UniqueFd warm;        // a daemon that is no child of ours
   if (listener) {
     const sys::Command command = DaemonCommand(plan, socket_path, listener->get());
-    std::optional<pid_t> pid = TakeWarmDaemon(command, listener->get());
+    std::optional<pid_t> pid = TakeWarmDaemon(command, plan.config_path, listener->get());
     if (pid) {
       warm = KATA_TRY(sys::OpenPidFd(*pid));
       undo.Add([&warm] { (void)sys::SignalPidFd(warm.get(), SIGKILL); });

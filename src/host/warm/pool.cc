@@ -178,9 +178,13 @@ void Pool::Close() {
 }
 
 std::string Pool::Status() const {
-  return nlohmann::ordered_json{{"wanted", options_.wanted}, {"ready", Count(true)},
-                                {"preparing", Count(false)}, {"given", given_},
-                                {"missed", missed_},         {"failed", failed_}}
+  return nlohmann::ordered_json{{"config", options_.config_path},
+                                {"wanted", options_.wanted},
+                                {"ready", Count(true)},
+                                {"preparing", Count(false)},
+                                {"given", given_},
+                                {"missed", missed_},
+                                {"failed", failed_}}
              .dump() +
          "\n";
 }

@@ -93,4 +93,14 @@ Result<std::string> Ask(const std::string& endpoint, std::string_view request, D
   return KATA_TRY(ReadLine(socket.get(), deadline)).text;
 }
 
+Result<std::string> ConfigOf(const std::string& endpoint, Deadline deadline) {
+  const std::string answer = KATA_TRY(Ask(endpoint, "status", deadline));
+  const json status = json::parse(answer, nullptr, false);
+  const auto config = status.find("config");
+  if (!status.is_object() || config == status.end() || !config->is_string()) {
+    return Fail(Code::kDataLoss, "the service's status has no configuration");
+  }
+  return config->get<std::string>();
+}
+
 }  // namespace kata::warm

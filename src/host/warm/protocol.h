@@ -6,7 +6,7 @@
 //   {"take":{"program":"...","argv":[...],"env":[...],"oom_score_adj":1}}   with one descriptor
 //   {"pid":77}  or  {"error":"..."};  then {"go":{}} from the asking side, or its end: who asked
 //   for too long starts a shim of its own, and two must not serve one socket
-//   {"status":{}}  ->  {"wanted":2,"ready":2,...}
+//   {"status":{}}  ->  {"config":"/...","wanted":2,"ready":2,...}
 //   {"drop":{}}    ->  {}          the ready ones end, and new ones are made
 // The service hands the connection of a "take" to a warm shim, which reads and answers it; so the
 // first bytes tell the two kinds apart before anything is read. The descriptor is the listening
@@ -55,6 +55,9 @@ std::string IdentityOfProgram();
 //         kFailedPrecondition      the shim refuses, being of another version as a rule
 Result<pid_t> Take(const std::string& endpoint, const TakeRequest& request, int listener,
                    Deadline deadline);
+
+// The configuration file that the service at `endpoint` serves; empty: it has none.
+Result<std::string> ConfigOf(const std::string& endpoint, Deadline deadline);
 
 // A request of people; the answer, a line of JSON.
 Result<std::string> Ask(const std::string& endpoint, std::string_view request, Deadline deadline);
