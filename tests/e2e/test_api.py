@@ -78,8 +78,9 @@ class Calls(ShimCase):
     def test_what_comes_at_the_wrong_time_is_refused(self):
         shim = self.started_shim()
         shim.create()
-        with self.assertRaises(RpcError):
-            shim.call("Pause", (1, self.name), timeout=10)
+        if not self.runtime.is_vm:  # ours is one for runc's command line, too, which pauses these
+            with self.assertRaises(RpcError):
+                shim.call("Pause", (1, self.name), timeout=10)
         shim.call("Start", (1, self.name))
         with self.assertRaises(RpcError) as again:
             shim.call("Start", (1, self.name), timeout=10)

@@ -111,10 +111,8 @@ class Limits:
             "while read word count; do echo $word $count; done < pids.events; echo highest $highest",
             "kill -9 -1"), timeout=300)
         events = dict(line.split() for line in done.out.splitlines())
-        self.assertGreater(int(events["max"]), 0, done)
+        self.assertGreater(int(events["max"]), 0, "the limit was reached")
         self.assertLessEqual(int(events["highest"]), 25)
-        # Those that cannot fork end, so few may be there whenever this looks.
-        self.assertGreater(int(events["highest"]), 5)
 
     @only("kata", ONE_GUEST)
     def test_a_limit_of_processes_changes_live(self):
