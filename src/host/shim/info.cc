@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "oci/features.h"
 #include "sys/fd.h"
 
 namespace kata::shim {
@@ -14,14 +15,6 @@ namespace {
 
 constexpr size_t kMaxOptions = 4 << 20;
 
-// Says "no" where the guest could do it but the runtime does not carry it through yet: containerd
-// acts on what is promised here.
-constexpr char kFeatures[] =
-    R"({"ociVersionMin":"1.0.0","ociVersionMax":"1.2.0",)"
-    R"("linux":{"namespaces":["cgroup","ipc","mount","network","pid","uts"],)"
-    R"("cgroup":{"v1":true,"v2":true,"systemd":false,"systemdUser":false},)"
-    R"("apparmor":{"enabled":false},"selinux":{"enabled":false},)"
-    R"("mountExtensions":{"idmap":{"enabled":false}}}})";
 constexpr char kFeaturesType[] =
     "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
 
@@ -36,7 +29,7 @@ Result<RuntimeInfo> MakeRuntimeInfo(const std::string& options) {
     return Fail(Code::kInvalidArgument, "stdin: not a marshalled google.protobuf.Any");
   }
   info.mutable_features()->set_type_url(kFeaturesType);
-  info.mutable_features()->set_value(kFeatures);
+  info.mutable_features()->set_value(oci::FormatFeatures({}, -1));
   return info;
 }
 

@@ -26,12 +26,12 @@ TEST(RuntimeInfo, RefusesGarbage) {
   EXPECT_EQ(MakeRuntimeInfo("\xff\xff").error().code(), Code::kInvalidArgument);
 }
 
-TEST(RuntimeInfo, FeaturesAreJsonThatPromisesNoIdmappedMounts) {
+TEST(RuntimeInfo, FeaturesAreJsonThatPromisesIdmappedMounts) {
   const auto info = MakeRuntimeInfo("");
   EXPECT_EQ(info->features().type_url(),
             "types.containerd.io/opencontainers/runtime-spec/1/features/Features");
   const auto features = nlohmann::json::parse(info->features().value());
-  EXPECT_EQ(features["linux"]["mountExtensions"]["idmap"]["enabled"], false);
+  EXPECT_EQ(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
 }
 
 TEST(VersionText, HasTheFormOfContainerdsShims) {

@@ -8,8 +8,8 @@
 
 #include "host/cli/command.h"
 #include "host/cli/oci/command.h"
+#include "oci/features.h"
 #include "sys/file.h"
-#include "sys/mount_options.h"
 
 namespace kata::cli::oci {
 namespace {
@@ -88,25 +88,11 @@ Result<int> Spec(const Globals&, const Arguments& arguments) {
 }
 
 Result<int> Features(const Globals&, const Arguments&) {
-  // Says "no" where the guest could do it but the runtime does not carry it through.
-  const Json features = {
-      {"ociVersionMin", "1.0.0"},
-      {"ociVersionMax", "1.2.0"},
-      {"hooks",
-       {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}},
-      {"mountOptions", sys::MountOptionWords()},
-      {"linux",
-       {{"namespaces", {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}},
-        {"cgroup", {{"v1", true}, {"v2", true}, {"systemd", false}, {"systemdUser", false}}},
-        {"seccomp", {{"enabled", true}}},
-        {"apparmor", {{"enabled", false}}},
-        {"selinux", {{"enabled", false}}},
-        {"intelRdt", {{"enabled", false}}},
-        {"mountExtensions", {{"idmap", {{"enabled", true}}}}}}},
-      {"annotations",
-       {{"org.katacontainers.cpp.version", std::string(Version())},
-        {"org.katacontainers.cpp.commit", std::string(Revision())}}}};
-  KATA_TRY(Print(features.dump(4) + "\n"));
+  const std::string features =
+      kata::oci::FormatFeatures({{"org.katacontainers.cpp.version", std::string(Version())},
+                                 {"org.katacontainers.cpp.commit", std::string(Revision())}},
+                                4);
+  KATA_TRY(Print(features + "\n"));
   return 0;
 }
 
