@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -26,6 +27,7 @@ using std::chrono::seconds;
 constexpr int kControlFd = 3;
 constexpr milliseconds kLongestPause = seconds(60);
 constexpr milliseconds kMemoryPause = seconds(5);
+constexpr milliseconds kBusyPause{100};
 // Room for the command line that the shim will have.
 constexpr size_t kArgumentRoom = 2048;
 
@@ -44,6 +46,17 @@ uint64_t AvailableMemoryMib() {
   uint64_t kib = 0;
   (void)std::from_chars(text->data() + begin, text->data() + text->size(), kib);
   return kib >> 10;
+}
+
+// Whether more threads want to run than there are processors, this one left aside.
+bool ProcessorsAreTaken() {
+  const auto text = sys::ReadFile("/proc/loadavg", 256);
+  const size_t slash = text ? text->find('/') : std::string::npos;
+  if (slash == std::string::npos) return false;
+  const size_t begin = text->rfind(' ', slash) + 1;
+  unsigned running = 0;
+  (void)std::from_chars(text->data() + begin, text->data() + slash, running);
+  return running > std::thread::hardware_concurrency() + 1;
 }
 
 }  // namespace
@@ -82,6 +95,11 @@ void Pool::Fill() {
   // One at a time: preparing takes a processor.
   if (closed_ || timer_ || Count(false) > 0 || Count(true) >= options_.wanted) return;
   if (AvailableMemoryMib() < options_.spare_memory_mib) return FillAfter(kMemoryPause);
+  if (waited_ < options_.leave_to_others && ProcessorsAreTaken()) {
+    waited_ += kBusyPause;
+    return FillAfter(kBusyPause);
+  }
+  waited_ = milliseconds(0);
   if (auto begun = Prepare(); !begun) {
     log::Error("cannot start a warm shim", {{"error", begun.error().message()}});
     ++failed_;

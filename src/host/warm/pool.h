@@ -30,6 +30,9 @@ struct PoolOptions {
   uint64_t spare_memory_mib = 1024;
   // After a shim was taken, the processors are its own for that long.
   std::chrono::milliseconds refill_after{300};
+  // While more threads want to run than there are processors, others are starting, without us as a
+  // rule: what is prepared would slow them down. So long that is waited for.
+  std::chrono::milliseconds leave_to_others{5000};
   std::chrono::milliseconds first_pause{1000};  // after a failure; doubled up to a minute
 };
 
@@ -80,7 +83,8 @@ class Pool {
   std::list<Shim> taken_;  // to be reaped
   bool closed_ = false;
   std::optional<sys::EventLoop::TimerId> timer_;
-  std::chrono::milliseconds pause_{0};  // after the last failure
+  std::chrono::milliseconds pause_{0};   // after the last failure
+  std::chrono::milliseconds waited_{0};  // for processors
   uint64_t given_ = 0;
   uint64_t missed_ = 0;
   uint64_t failed_ = 0;

@@ -43,6 +43,7 @@ class PoolTest : public ::testing::Test {
                                                .wanted = wanted,
                                                .spare_memory_mib = 0,
                                                .refill_after = milliseconds(1),
+                                               .leave_to_others = milliseconds(0),
                                                .first_pause = milliseconds(1)},
                                    [this](const std::string& who) { gone_.push_back(who); });
     pool_->Fill();
