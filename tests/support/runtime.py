@@ -79,10 +79,10 @@ class Kata(Runtime):
     memory_mib = 256  # of the machine, before its containers' limits
     # What the timed probe of /dev/kvm found, kept until the next boot so that it runs once.
     known_leftovers = re.compile(r"^file /run/kata-containers/accelerator\.json$")
-    # Warm machines wait for the next test, each in a network namespace.
+    # Warm machines wait for the next test, each in a network namespace and with a shared directory.
     waiting = re.compile(rf"{known_leftovers.pattern}|^process .*\bwarm-[0-9a-f]{{8}}|"
                          r"^[a-z ]+ /run/.*/warm-[0-9a-f]{8}|^process \d+ kata-factory |"
-                         r"^network namespace net:")
+                         r"^network namespace net:|^mount / \(tmpfs from kata-share\)")
     start_from = "template"
     templates = "/var/tmp/kata-test-templates"
 
