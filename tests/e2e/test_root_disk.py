@@ -126,6 +126,18 @@ class RootDiskTests:
         after = os.stat(self.disk)
         self.assertEqual((before.st_mtime_ns, before.st_blocks), (after.st_mtime_ns, after.st_blocks))
 
+    def test_images_that_cannot_be_written(self):
+        image.write_tree(f"{self.disk}.tree")
+        for kind, make in (("squashfs", ["mksquashfs", f"{self.disk}.tree", self.disk, "-quiet"]),
+                           ("erofs", ["mkfs.erofs", "-zlz4hc", self.disk, f"{self.disk}.tree"])):
+            with self.subTest(kind=kind):
+                os.unlink(self.disk)
+                subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
+                said = self.run_on("grep ' / ' /proc/mounts; cat /etc/kata-e2e; touch /file 2>&1",
+                                   rootfs=[(kind, self.disk, ["ro", "loop"])], code=1)
+                self.assertRegex(said, rf"^/dev/\w+ / {kind} ro.*\nmade for tests\n.*Read-only file system")
+                self.containerd.remove(self.name)
+
     def test_overlays_can_be_mounted_on_it(self):
         said = self.run_on("cd /tmp && mkdir upper work merged && mount -t overlay overlay "
                            "-o lowerdir=/etc,upperdir=upper,workdir=work merged && "
