@@ -103,14 +103,14 @@ class Service {
     auto caller = sys::Accept(listener);
     if (!caller) return;
     const auto who = sys::GetPeerCredentials(caller->get());
-    if (!who || who->uid != ::geteuid() || !LivesHere(who->pid)) return;
+    if (!who || who->uid != ::geteuid()) return;
     // A caller that says nothing at once is none.
     if (!sys::WaitFor(caller->get(), POLLIN, Deadline::After(kPatience))) return;
     char begin[kTakePrefix.size()];
     const ssize_t n = ::recv(caller->get(), begin, sizeof begin, MSG_PEEK);
     if (n == static_cast<ssize_t>(sizeof begin) &&
         std::string_view(begin, sizeof begin) == kTakePrefix) {
-      pool_.Give(caller->get());
+      if (LivesHere(who->pid)) pool_.Give(caller->get());
       return;
     }
     const auto line = ReadLine(caller->get(), Deadline::After(kPatience));
