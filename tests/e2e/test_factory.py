@@ -312,7 +312,7 @@ class WarmMachines(FactoryCase):
         self.await_ready(1)
         self.end_service(signal.SIGKILL)
         self.assert_output(self.containerd.exec(self.name, ["echo", "alive"]), "alive\n")
-        self.assertEqual(self.start()[0], "template")
+        self.assertEqual(self.start()[0], self.runtime.start_from)
         self.begin_service()
         self.assertEqual(self.start()[0], "warm")
         self.assert_output(self.containerd.exec(self.name, ["echo", "alive"]), "alive\n")
