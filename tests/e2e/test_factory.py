@@ -383,7 +383,7 @@ class WarmMachines(FactoryCase):
         other = f"{self.folder}/bin"
         shutil.copytree(self.runtime.bin_dir, other)
         self.begin_service(bin_dir=other)
-        self.assertEqual(self.start()[0], "template")
+        self.assertEqual(self.start()[0], self.runtime.start_from)
         self.await_ready(1)
         self.end_service()
         self.assert_clean()
