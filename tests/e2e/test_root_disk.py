@@ -3,6 +3,7 @@
 
 import glob
 import os
+import shutil
 import subprocess
 import unittest
 
@@ -149,6 +150,26 @@ class RootDiskTests:
                            "rm /big; echo goes on")
         self.assertEqual(said, "No space left\ngoes on\n")
         self.assertTrue(whole(self.disk))
+
+    def test_a_host_without_room_for_the_disk_is_an_error_of_the_write(self):
+        full = f"{self.containerd.base}/{self.name}.full"
+        os.mkdir(full)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "full", full], check=True)
+        try:
+            disk = make_disk(f"{full}/disk", 64)
+            shutil.rmtree(f"{disk}.tree")
+            said = self.run_on("dd if=/dev/zero of=/big bs=1M count=40 conv=fsync 2>&1; echo goes on",
+                               rootfs=[("ext4", disk, ["loop"])])
+            self.assertRegex(said, "dd: .*(I/O error|No space left on device)(.*\n)*goes on\n")
+            self.containerd.remove(self.name)
+        finally:
+            subprocess.run(["umount", full], check=True)
+        self.assert_clean()
+
+    def test_a_root_that_is_to_be_read_only_has_its_mount_points(self):
+        said = self.run_on("touch /file 2>&1; touch /made/here/file && echo mounted", "--read-only", "--mount",
+                           "type=tmpfs,src=tmpfs,dst=/made/here,options=rw")
+        self.assertRegex(said, "Read-only file system\nmounted\n")
 
     def test_what_the_host_uses_is_refused_and_left_alone(self):
         point = f"{self.containerd.base}/{self.name}.mnt"

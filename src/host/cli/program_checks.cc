@@ -45,7 +45,7 @@ Finding CheckQemu(const config::Loaded& loaded) {
 }
 
 Finding CheckVirtiofsd(const config::Loaded& loaded) {
-  if (loaded.config.hypervisor.shared_fs == "none") {
+  if (!loaded.config.hypervisor.shares_files()) {
     return {.name = "virtiofsd", .detail = "not needed: shared_fs is \"none\""};
   }
   if (const auto there = config::RequireVirtiofsd(loaded); !there) {

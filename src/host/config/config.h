@@ -42,7 +42,8 @@ struct HypervisorConfig {
   bool enable_mem_prealloc = false;
   bool reclaim_guest_freed_memory = true;
 
-  std::string shared_fs = "virtio-fs";   // virtio-fs, none
+  std::string shared_fs = "virtio-fs";  // virtio-fs, none
+  bool shares_files() const { return shared_fs != "none"; }
   std::string virtio_fs_cache = "auto";  // auto, always, never, metadata
   StringList virtio_fs_extra_args;
   int64_t virtio_fs_queue_size = 1024;

@@ -147,7 +147,7 @@ Result<void> RequireInitrdOrImage(const Loaded& loaded) {
 
 Result<void> RequireFiles(const Loaded& loaded) {
   KATA_TRY(RequireVmm(loaded));
-  if (loaded.config.hypervisor.shared_fs != "none") KATA_TRY(RequireVirtiofsd(loaded));
+  if (loaded.config.hypervisor.shares_files()) KATA_TRY(RequireVirtiofsd(loaded));
   KATA_TRY(RequireKernel(loaded));
   return RequireInitrdOrImage(loaded);
 }

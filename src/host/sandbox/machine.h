@@ -106,7 +106,7 @@ class Machine {
   const config::Config& config() const { return config_.config; }
   // Whether directories of the host can be shown to the guest. Else root file systems are disks,
   // and volumes are copied.
-  bool shares_files() const { return config().hypervisor.shared_fs != "none"; }
+  bool shares_files() const { return config().hypervisor.shares_files(); }
   // For the next disk of this machine.
   std::string NextDiskId();
   // Sends `copy` to the guest unless it has one of this path. Only while booted().

@@ -30,7 +30,7 @@ std::string GuestRootOf(const std::string& container_id) {
 Result<std::optional<RootDisk>> PlanRootDisk(
     const std::vector<storage::RootfsMount>& rootfs, const config::HypervisorConfig& config,
     const std::function<SourceKind(const std::string&)>& classify) {
-  const bool shares = config.shared_fs != "none";
+  const bool shares = config.shares_files();
   if (rootfs.size() == 1 && !(shares && config.disable_block_device_use) &&
       IsDisk(rootfs[0], classify(rootfs[0].source))) {
     RootDisk disk{.source = rootfs[0].source, .type = rootfs[0].type};

@@ -91,7 +91,7 @@ hypervisor::VmSpec PlanVm(const std::string& sandbox_id, const config::Config& c
   vm.memory.hotplug_slots = static_cast<uint32_t>(from.memory_slots);
   vm.memory.max_mib = static_cast<uint32_t>(from.default_maxmemory_mib);
   vm.hotplug_ports = static_cast<uint32_t>(from.pcie_root_port);
-  vm.memory.shared = from.shared_fs != "none";
+  vm.memory.shared = from.shares_files();
   vm.memory.huge_pages = from.enable_hugepages;
   vm.memory.preallocate = from.enable_mem_prealloc;
   // QEMU gives freed pages back by a hole in their file, which copies of one template have in

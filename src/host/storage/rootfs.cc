@@ -72,9 +72,9 @@ Result<void> MountOne(const RootfsMount& mount, const std::string& target) {
   if (std::ranges::find(mount.options, "loop") != mount.options.end()) {
     return Fail(
         Code::kUnimplemented,
-        fmt::format("\"{}\" is a file with a file system of type {}, which is possible as a "
-                    "disk of the VM only: of type ext4, erofs or squashfs, and without "
-                    "disable_block_device_use",
+        fmt::format("\"{}\" is a file with a file system of type {}: such a file can only be "
+                    "the whole root, as a disk of the VM, of type ext4, erofs or squashfs, and "
+                    "without disable_block_device_use",
                     mount.source, mount.type));
   }
   if (mount.type == "overlay" && TotalLength(mount.options) > kMaxMountData) {

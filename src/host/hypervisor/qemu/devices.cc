@@ -76,6 +76,9 @@ void PutAt(json& device, const PciPlace& place) {
 
 json FrontEndOf(const Disk& disk, const PciPlace& place, uint32_t lun) {
   json device{{"id", disk.id}, {"drive", "drive-" + disk.id}};
+  // Else QEMU stops the whole machine when the host has no room for a write, and nobody goes on.
+  device["werror"] = "report";
+  device["rerror"] = "report";
   if (!disk.serial.empty()) device["serial"] = disk.serial;
   if (disk.bus == Disk::Bus::kScsi) {
     device["driver"] = "scsi-hd";
