@@ -41,6 +41,10 @@ bool HasPaths(std::string_view option) {
          option.starts_with("workdir=");
 }
 
+bool IsIdMap(const std::string& option) {
+  return option.starts_with("uidmap=") || option.starts_with("gidmap=");
+}
+
 void ShortenToCommonParent(std::string& common, std::string_view path) {
   size_t n = 0;
   while (n < common.size() && n < path.size() && common[n] == path[n]) ++n;
@@ -66,6 +70,13 @@ Result<void> MountIn(const std::string& directory, const RootfsMount& mount,
 
 Result<void> MountOne(const RootfsMount& mount, const std::string& target) {
   const sys::MountOptions options = sys::ParseMountOptions(mount.options);
+  if (std::ranges::any_of(mount.options, IsIdMap)) {
+    return Fail(
+        Code::kUnimplemented,
+        fmt::format("the snapshotter asks for a root file system with mapped ids ({}): leave "
+                    "out --remap-labels, and the files' owners are changed instead",
+                    *std::ranges::find_if(mount.options, IsIdMap)));
+  }
   if (mount.type == "bind" || options.bind()) {
     return sys::BindMount(mount.source, target, options);
   }

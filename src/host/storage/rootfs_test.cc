@@ -9,6 +9,19 @@ namespace {
 
 using testing::ElementsAre;
 
+TEST(Rootfs, RefusesWhatItWouldMountOtherwiseThanAsked) {
+  const auto refused = [](RootfsMount mount) {
+    const auto mounted = MountRootfs({std::move(mount)}, "/nonexistent");
+    return mounted ? "" : mounted.error().message();
+  };
+  EXPECT_THAT(refused({"overlay", "overlay", {"lowerdir=/a:/b", "uidmap=0:100000:65536"}}),
+              testing::HasSubstr("mapped ids (uidmap=0:100000:65536): leave out --remap-labels"));
+  EXPECT_THAT(refused({"bind", "/etc", {"rbind", "gidmap=0:100000:65536"}}),
+              testing::HasSubstr("mapped ids"));
+  EXPECT_THAT(refused({"xfs", "/snapshots/3", {"loop"}}),
+              testing::HasSubstr("the whole root, as a disk of the VM"));
+}
+
 TEST(RelativeOverlay, CutsTheCommonParentFromEveryPath) {
   const RelativeOverlay relative =
       MakeOverlayRelative({"index=off", "workdir=/snap/12/work", "upperdir=/snap/12/fs",
