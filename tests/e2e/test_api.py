@@ -12,7 +12,7 @@ from support.containerd import kill
 from support.shim import Shim, spec
 from support.ttrpc import RpcError
 
-CREATED, RUNNING, STOPPED = 1, 2, 3
+CREATED, RUNNING, STOPPED, PAUSED = 1, 2, 3, 4
 
 
 class ShimCase(ContainerdCase):
@@ -78,7 +78,12 @@ class Calls(ShimCase):
     def test_what_comes_at_the_wrong_time_is_refused(self):
         shim = self.started_shim()
         shim.create()
-        if not self.runtime.is_vm:  # ours is one for runc's command line, too, which pauses these
+        if self.runtime.is_vm:  # one shim for runc's command line, too, which pauses these
+            shim.call("Pause", (1, self.name), timeout=10)
+            self.assertEqual(protobuf.first(shim.call("State", (1, self.name)), 4), PAUSED)
+            shim.call("Resume", (1, self.name), timeout=10)
+            self.assertEqual(protobuf.first(shim.call("State", (1, self.name)), 4), CREATED)
+        else:
             with self.assertRaises(RpcError):
                 shim.call("Pause", (1, self.name), timeout=10)
         shim.call("Start", (1, self.name))

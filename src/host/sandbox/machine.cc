@@ -284,11 +284,25 @@ bool Machine::HoldsWrites() const {
 std::string Machine::NextDiskId() { return fmt::format("disk{}", disks_++); }
 
 Result<void> Machine::CopyOnce(const VolumeCopy& copy) {
-  const std::lock_guard lock(copies_mutex_);
-  if (copies_.contains(copy.path)) return {};
-  KATA_TRY(SendVolume(copy, *agent_));
-  copies_.insert(copy.path);
-  return {};
+  std::promise<Result<void>> sent;
+  std::shared_future<Result<void>> of_other;
+  {
+    const std::lock_guard lock(copies_mutex_);
+    const auto [entry, is_new] = copies_.try_emplace(copy.path);
+    if (is_new) {
+      entry->second = sent.get_future().share();
+    } else {
+      of_other = entry->second;
+    }
+  }
+  if (of_other.valid()) return of_other.get();
+  const Result<void> result = SendVolume(copy, *agent_);
+  if (!result) {
+    const std::lock_guard lock(copies_mutex_);
+    copies_.erase(copy.path);
+  }
+  sent.set_value(result);
+  return result;
 }
 
 void Machine::Kill() {

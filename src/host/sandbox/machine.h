@@ -11,10 +11,10 @@
 #include <condition_variable>
 #include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -109,7 +109,8 @@ class Machine {
   bool shares_files() const { return config().hypervisor.shares_files(); }
   // For the next disk of this machine.
   std::string NextDiskId();
-  // Sends `copy` to the guest unless it has one of this path. Only while booted().
+  // Sends `copy` to the guest unless it has one of this path, which is waited for. Only while
+  // booted().
   Result<void> CopyOnce(const VolumeCopy& copy);
   // Of the VMM; 0 before it was started.
   int pid() const { return pid_; }
@@ -203,9 +204,9 @@ class Machine {
   config::Loaded config_;
   std::mutex share_mutex_;  // guards share_
   std::optional<storage::SharedDirectory> share_;
-  std::atomic<unsigned> disks_ = 0;  // that were attached so far
-  std::mutex copies_mutex_;          // guards copies_
-  std::set<std::string> copies_;
+  std::atomic<unsigned> disks_ = 0;                                 // that were attached so far
+  std::mutex copies_mutex_;                                         // guards copies_
+  std::map<std::string, std::shared_future<Result<void>>> copies_;  // by their paths in the guest
   std::unique_ptr<storage::Virtiofsd> virtiofsd_;
   std::unique_ptr<hypervisor::Hypervisor> vm_;
   std::atomic<int> vm_number_ = 0;  // counts those that were started

@@ -203,7 +203,7 @@ std::string Pool::Status() const {
                                 {"given", given_},
                                 {"missed", missed_},
                                 {"failed", failed_}}
-             .dump() +
+             .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
          "\n";
 }
 
