@@ -2,13 +2,13 @@
 #include "sys/root_dir.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 
 #include <filesystem>
 
 #include <gtest/gtest.h>
 
 #include "sys/file.h"
+#include "sys/temporary_dir.h"
 
 namespace kata::sys {
 namespace {
@@ -24,17 +24,14 @@ TEST(CleanPath, KeepsOneLeadingSlashAndDotDot) {
 class RootDirTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "root-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    base_ = name;
     fs::create_directories(base_ / "root/real");
     fs::create_directory(base_ / "outside");
   }
-  void TearDown() override { fs::remove_all(base_); }
 
   RootDir Root() const { return RootDir(*sys::Open(base_ / "root", O_PATH | O_DIRECTORY)); }
 
-  fs::path base_;
+  const sys::TemporaryDir temporary_{"root"};
+  const fs::path base_ = temporary_.path();
 };
 
 TEST_F(RootDirTest, MakesDirectoriesAndFilesWithTheirParents) {

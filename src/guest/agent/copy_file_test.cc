@@ -4,12 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "sys/file.h"
+#include "sys/temporary_dir.h"
 
 namespace kata::guest {
 namespace {
@@ -17,14 +17,10 @@ namespace {
 class CopyFileTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "copy-file-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = name;
     base_ = root_ + "/base";
     request_.set_uid(static_cast<int32_t>(::getuid()));
     request_.set_gid(static_cast<int32_t>(::getgid()));
   }
-  void TearDown() override { EXPECT_TRUE(sys::RemoveTree(root_)); }
 
   Result<void> Copy(const std::string& path, const std::string& data, int64_t size,
                     int64_t offset = 0, uint32_t mode = S_IFREG | 0640) {
@@ -36,7 +32,8 @@ class CopyFileTest : public testing::Test {
     return CopyFile(base_, request_);
   }
 
-  std::string root_;
+  const sys::TemporaryDir temporary_{"copy-file"};
+  const std::string root_ = temporary_.path();
   std::string base_;
   agent::CopyFileRequest request_;
 };

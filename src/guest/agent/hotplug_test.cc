@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/agent/hotplug.h"
 
-#include <cstdlib>
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "sys/file.h"
+#include "sys/temporary_dir.h"
 
 namespace kata::guest {
 namespace {
 
 class HotplugTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "hotplug-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    root_ = name;
-  }
-  void TearDown() override { EXPECT_TRUE(sys::RemoveTree(root_)); }
-
   void Put(const std::string& path, std::string_view content) {
     const std::string file = root_ + "/devices/system/" + path;
     ASSERT_TRUE(sys::MakeDirs(file.substr(0, file.rfind('/'))));
@@ -29,7 +22,8 @@ class HotplugTest : public testing::Test {
     return sys::ReadFile(root_ + "/devices/system/" + path).value_or("<missing>");
   }
 
-  std::string root_;
+  const sys::TemporaryDir temporary_{"hotplug"};
+  const std::string root_ = temporary_.path();
 };
 
 TEST_F(HotplugTest, ReadsTheBlockSizeAsHexadecimal) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/agent/oom_watch.h"
 
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -10,6 +9,7 @@
 
 #include "guest/agent/test_loop.h"
 #include "sys/file.h"
+#include "sys/temporary_dir.h"
 
 namespace kata::guest {
 namespace {
@@ -46,14 +46,10 @@ bool Always() { return true; }
 class OomWatchTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "oom-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    dir_ = name;
     Kills(0);
     container_ = std::make_unique<FakeContainer>(dir_);
     ASSERT_TRUE(watch_.Add("c1", *container_));
   }
-  void TearDown() override { EXPECT_TRUE(sys::RemoveTree(dir_)); }
 
   void Kills(int count) {
     ASSERT_TRUE(sys::WriteFile(dir_ + "/memory.events", std::to_string(count)));
@@ -64,7 +60,8 @@ class OomWatchTest : public testing::Test {
 
   TestLoop test_;
   OomWatch watch_{test_.loop()};
-  std::string dir_;
+  const sys::TemporaryDir temporary_{"oom"};
+  const std::string dir_ = temporary_.path();
   std::unique_ptr<FakeContainer> container_;
   std::vector<std::string> heard_;
 };

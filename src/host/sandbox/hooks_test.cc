@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/sandbox/hooks.h"
 
-#include <stdlib.h>
-
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -11,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sys/file.h"
+#include "sys/temporary_dir.h"
 
 namespace kata::sandbox {
 namespace {
@@ -20,13 +19,9 @@ using testing::HasSubstr;
 class HooksTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "hooks-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    bundle_ = name;
     spec_.set_version("1.2.0");
     (*spec_.mutable_annotations())["a"] = "b\"";
   }
-  void TearDown() override { std::filesystem::remove_all(bundle_); }
 
   static void Add(google::protobuf::RepeatedPtrField<oci::Hook>* hooks, const std::string& script,
                   int64_t timeout = 0) {
@@ -43,7 +38,8 @@ class HooksTest : public testing::Test {
     return sys::ReadFile(bundle_ + "/" + name, 65536).value_or("missing");
   }
 
-  std::string bundle_;
+  const sys::TemporaryDir temporary_{"hooks"};
+  const std::string bundle_ = temporary_.path();
   oci::Spec spec_;
 };
 

@@ -4,12 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "sys/file.h"
+#include "sys/temporary_dir.h"
 
 namespace kata::sandbox {
 namespace {
@@ -21,18 +20,13 @@ constexpr char kGuest[] = "/run/kata-containers/shared/containers/";
 
 class VolumeCopyTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "volume-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { (void)sys::RemoveTree(directory_); }
   Result<VolumeCopy> Read(const std::string& name) const {
     return ReadVolume({.source = directory_ + name, .destination = "/etc/app", .options = {}},
                       "c1");
   }
 
-  std::string directory_;
+  const sys::TemporaryDir temporary_{"volume"};
+  const std::string directory_ = temporary_.path();
 };
 
 TEST_F(VolumeCopyTest, ReadsAFileWithItsOwner) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/storage/mount_points.h"
 
-#include <stdlib.h>
-
 #include <filesystem>
 
 #include <gtest/gtest.h>
+
+#include "sys/temporary_dir.h"
 
 namespace kata::storage {
 namespace {
@@ -14,15 +14,10 @@ namespace fs = std::filesystem;
 
 class MountPointsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "points-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    base_ = name;
-    fs::create_directory(base_ / "root");
-  }
-  void TearDown() override { fs::remove_all(base_); }
+  void SetUp() override { fs::create_directory(base_ / "root"); }
 
-  fs::path base_;
+  const sys::TemporaryDir temporary_{"points"};
+  const fs::path base_ = temporary_.path();
 };
 
 TEST_F(MountPointsTest, MakesWhatIsMissing) {
