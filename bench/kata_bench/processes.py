@@ -7,6 +7,8 @@ import re
 import signal
 import time
 
+from support import isolation
+
 
 def table():
     """{(pid, start time): name} of all that is not this process or its init."""
@@ -74,9 +76,34 @@ def settle(seconds=10, quiet_ticks=8):
     return False
 
 
+def descendants():
+    """Process ids of this process's children, their children and so on."""
+    children = {}
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path) as file:
+                parent = int(file.read().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(path.split("/")[2]))
+    found, todo = set(), [os.getpid()]
+    while todo:
+        new = children.get(todo.pop(), [])
+        found.update(new)
+        todo += new
+    return found
+
+
 def kill_new(known):
-    """Ends every process that is not in the table `known`; what a runtime that hangs has left."""
+    """Ends every process that is not in the table `known`; what a runtime that hangs has left.
+
+    In a PID namespace of the run's own these are all new ones, whoever their parent is by now. Elsewhere
+    a new process may be anybody's, so only descendants of this process count.
+    """
+    ours = None if isolation.inside() else descendants()
     for pid, _ in table().keys() - known.keys():
+        if ours is not None and pid not in ours:
+            continue
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

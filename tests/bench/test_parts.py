@@ -11,7 +11,8 @@ import tempfile
 import unittest
 
 from . import ROOT
-from kata_bench import cli, commands, discover, journal, kata_modes, progress, rootfs, seccomp, worker
+from kata_bench import (cli, commands, discover, journal, kata_modes, processes, progress, rootfs, seccomp,
+                        worker)
 from kata_bench.workloads import cpu, inside, isolation, network
 from kata_bench.workloads import io as files_io
 
@@ -151,6 +152,21 @@ class Journals(unittest.TestCase):
         journal.remove_cgroups("0a0b0c0d", top=self.base)
         left = sorted(os.path.relpath(path, self.base) for path, _, _ in os.walk(self.base))
         self.assertEqual(left, [".", "cpu", "cpu/kt-ffffffff", "cpu/kt-ffffffff/x", "memory"])
+
+
+class Processes(unittest.TestCase):
+    def test_of_the_new_ones_only_this_runs_own_are_ended_on_a_host_that_others_use(self):
+        known = processes.table()
+        own = subprocess.Popen(["sh", "-c", "sleep 100 & wait"])
+        # A child of nobody here: the shell between has ended.
+        stranger = int(subprocess.check_output(["sh", "-c", "setsid sleep 100 >/dev/null & echo $!"]))
+        try:
+            processes.kill_new(known)
+            self.assertEqual(own.wait(5), -9)
+            os.kill(stranger, 0)
+            self.assertIsNotNone(journal.start_time(stranger))
+        finally:
+            os.kill(stranger, 9)
 
 
 class Discovery(unittest.TestCase):
