@@ -5,6 +5,8 @@ import argparse
 import os
 import sys
 
+from support.process import BedError, settle
+
 from . import metrics
 from .commands import Failed
 from .discover import DiscoverError
@@ -141,6 +143,7 @@ def main(program, root):
         from . import worker
         return worker.main(int(sys.argv[2]))
     options = parser(root).parse_args()
+    settle()
     if options.command == "run":
         from . import run_command as command
     elif options.command == "report":
@@ -152,7 +155,7 @@ def main(program, root):
     usage = getattr(command, "Usage", ())
     try:
         return command.main(options, program)
-    except (DiscoverError, FetchError, ResultError, Failed, ValueError) as error:
+    except (BedError, DiscoverError, FetchError, ResultError, Failed, ValueError) as error:
         print(f"kata-bench: {error}", file=sys.stderr)
         return 2 if isinstance(error, (DiscoverError, ValueError)) else 1
     except usage as error:

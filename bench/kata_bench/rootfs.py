@@ -8,14 +8,13 @@ import shutil
 import subprocess
 import tarfile
 
-from support import image
+from support import debs, image
 
 from . import tools
 
 NAME = "example.invalid/kata/bench:1"
 TREE = "/bench/tree"
 TAR = "/bench/tree.tar"
-CACHE = os.environ.get("KATA_CACHE") or os.path.expanduser("~/.cache/kata-cpp")
 
 
 def compile_probe():
@@ -23,7 +22,7 @@ def compile_probe():
     source = f"{os.path.dirname(os.path.abspath(__file__))}/probe.c"
     with open(source, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()[:16]
-    path = f"{CACHE}/bench-probe/{digest}"
+    path = f"{debs.cache()}/bench-probe/{digest}"
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         done = subprocess.run(["gcc", "-O2", "-static", "-o", f"{path}.part", source],

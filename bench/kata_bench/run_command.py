@@ -64,9 +64,9 @@ def _find(options, say):
 def _fetch_front(options):
     """The worker has no network: what it needs is fetched before."""
     if options.via == "ctr":
-        fetch_containerd(tools.ROOT, options.containerd)
+        fetch_containerd(options.containerd)
     elif options.via == "docker":
-        fetch_docker(tools.ROOT, options.containerd)
+        fetch_docker(options.containerd)
 
 
 def seconds_of(options):

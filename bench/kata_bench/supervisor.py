@@ -13,13 +13,11 @@ import sys
 import tempfile
 import time
 
+from support import isolation
+
 from . import journal
 
 PR_SET_PDEATHSIG = 1
-INSIDE = "KATA_E2E_INSIDE"  # as support.isolation says it
-# The kernel's, not a folder: what is mounted there ends with the namespace.
-PRELUDE = ("mount --bind {scratch} /tmp; mount -t tmpfs -o mode=755 tmpfs /run; "
-           "mount -t tmpfs tmpfs /dev/shm; mkdir /run/lock; ip link set lo up; exec \"$@\"")
 
 
 def _die_with_parent():
@@ -28,6 +26,14 @@ def _die_with_parent():
 
 class Interrupted(Exception):
     """The user or the system asked the run to end."""
+
+
+def programs_of(job):
+    """The paths that a worker needs to see."""
+    found = [job["tools"], job["probe"], os.environ.get("KATA_BUSYBOX")]
+    for runtime in job["runtimes"]:
+        found += [runtime["path"], *runtime["argv"][:1], *runtime["path_dirs"], *runtime["files"].values()]
+    return [path for path in found if path and path.startswith("/")]
 
 
 class Supervisor:
@@ -42,7 +48,6 @@ class Supervisor:
     def run(self, job):
         entry = journal.Journal(self.token, self._scratch)
         os.mkdir(self._scratch, 0o700)
-        os.chmod(self._scratch, 0o1777)
         handlers = {number: signal.signal(number, self._interrupt)
                     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         child = None
@@ -71,11 +76,10 @@ class Supervisor:
         read, write = os.pipe()
         self._errors = tempfile.TemporaryFile()
         child = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
-             "--mount-proc", "--net", "sh", "-ec", PRELUDE.format(scratch=self._scratch), "sh",
+            [*isolation.words(self._scratch, programs_of(job), network=True),
              sys.executable, self._program, "--worker", str(write)],
             stdin=subprocess.PIPE, stdout=self._errors, stderr=self._errors, pass_fds=[write],
-            env={**os.environ, INSIDE: "1"}, preexec_fn=_die_with_parent, start_new_session=True)
+            env=isolation.environment(), preexec_fn=_die_with_parent, start_new_session=True)
         os.close(write)
         try:
             child.stdin.write(json.dumps(job).encode())

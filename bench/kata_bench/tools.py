@@ -2,30 +2,27 @@
 """Programs that the bench takes from Debian's packages and others, unpacked beside the system."""
 
 import glob
-import os
-import subprocess
 
-from support import image
+from support import debs, image
 from support.process import BedError
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = debs.ROOT
 
 
 class FetchError(Exception):
     """Something cannot be had; the message says what failed."""
 
 
-def _call(argv, what):
-    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise FetchError(f"{what} cannot be fetched: see above")
-    return done.stdout.strip()
+def _fetched(function, *words):
+    try:
+        return function(*words)
+    except BedError as error:
+        raise FetchError(str(error)) from None
 
 
-def deb(package, suite="bookworm"):
+def deb(package):
     """Folder of a Debian package of this release."""
-    return _call(["bash", "-euc", f"for part in common debs; do . {ROOT}/scripts/lib/$part.sh; done; "
-                  f"unpack_deb {suite} {package}"], package)
+    return _fetched(debs.unpack, package)
 
 
 def runc():
@@ -48,14 +45,14 @@ def busybox():
 
 def runsc():
     """(version, folder) of runsc and its shim; the first time this builds for minutes."""
-    return _call([f"{ROOT}/scripts/fetch-runsc"], "runsc").split()
+    return _fetched(debs.script, "fetch-runsc").split(maxsplit=1)
 
 
 class Tools:
     """fio, sysbench, iperf3 and wrk with their libraries."""
 
     def __init__(self, folder=None):
-        self.folder = folder or _call([f"{ROOT}/scripts/fetch-bench-tools"], "the bench's tools")
+        self.folder = folder or _fetched(debs.script, "fetch-bench-tools")
 
     def argv(self, program, folder=None):
         """How to call a program here, or in a container that has the tools in `folder`."""

@@ -13,7 +13,7 @@ import time
 import traceback
 
 from support import isolation
-from support.process import BedError
+from support.process import BedError, settle
 from support.runtime import Kata
 
 from . import kata_modes, runtimes
@@ -163,6 +163,7 @@ def main(descriptor):
     """The program of the namespace's first process."""
     job = json.load(sys.stdin)
     isolation.serve_as_init()
+    settle()
     events = os.fdopen(descriptor, "w", buffering=1)
 
     def emit(event):

@@ -55,7 +55,7 @@ def main():
     runtime = Runc() if options.runtime == "runc" else Kata(
         f"{ROOT}/build/release/bin", f"{ROOT}/build/guest/vmlinux.container",
         f"{ROOT}/build/guest/kata-containers-initrd.img")
-    version, folder = fetch(ROOT, "1.6")
+    version, folder = fetch("1.6")
     before = HostSnapshot(ignored=("/tmp/kt-",), cgroup="kt-", allowed=runtime.known_leftovers)
     containerd = Containerd(folder, runtime)
     try:

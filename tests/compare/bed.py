@@ -15,7 +15,7 @@ from support import debs, image
 from support.process import BedError, Terminal, run
 from table import apply
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.dirname(os.path.realpath(__file__))
 SECONDS = 300
 # In log lines, in state.json, and as ls prints it.
 TIME = re.compile(r'time="[^"]*"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|[+-]\d\d:\d\d)|'
@@ -41,7 +41,9 @@ class Bed:
         self.runtime.prepare(self.base)
         if runtime.is_vm:
             self.runtime.be_patient()
-        self.program = f"{runtime.bin_dir}/kata-runtime" if runtime.is_vm else debs.runc()
+        # By a path without spaces: cases say $CLI.
+        self.program = f"{self.base}/{'kata-runtime' if runtime.is_vm else 'runc'}"
+        os.symlink(f"{runtime.bin_dir}/kata-runtime" if runtime.is_vm else debs.runc(), self.program)
         self.env = {**os.environ, **self.runtime.environment()}
         with open(f"{HERE}/base.json") as file:
             self._spec = file.read()

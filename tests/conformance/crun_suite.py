@@ -5,6 +5,7 @@ import contextlib
 import glob
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from outcomes import Outcome
 from programs import on_terminal
 from support.process import wait_until
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.dirname(os.path.realpath(__file__))
 SOURCE, TOOLS = "crun", []
 QUICK = ()
 OWN_NETWORK = False
@@ -48,8 +49,8 @@ class Suite:
         os.symlink(f"{work}/init", f"{work}/tests/init")
         if os.path.basename(program) != "crun":
             with open(f"{work}/runtime", "w") as file:
-                words = f"--own-network {program}" if is_vm else program
-                file.write(f"#!/bin/sh\nexec {HERE}/stand-ins/crun-words {words} \"$@\"\n")
+                words = [f"{HERE}/stand-ins/crun-words", *(["--own-network"] if is_vm else []), program]
+                file.write(f"#!/bin/sh\nexec {shlex.join(words)} \"$@\"\n")
             os.chmod(f"{work}/runtime", 0o755)
             program = f"{work}/runtime"
         self.env = {**env, "OCI_RUNTIME": program, "INIT": f"{work}/init",

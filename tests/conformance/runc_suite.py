@@ -5,6 +5,7 @@ import contextlib
 import glob
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -13,7 +14,7 @@ from outcomes import Outcome
 from programs import on_terminal
 from support import image
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.dirname(os.path.realpath(__file__))
 SOURCE, TOOLS = "runc", ["bats"]
 QUICK = ()
 OWN_NETWORK = False
@@ -56,7 +57,7 @@ class Suite:
         os.makedirs(f"{work}/bin")
         if not shutil.which("gawk"):
             with open(f"{work}/bin/gawk", "w") as file:
-                file.write(f"#!/bin/sh\nexec {image.busybox()} awk \"$@\"\n")
+                file.write(f"#!/bin/sh\nexec {shlex.quote(image.busybox())} awk \"$@\"\n")
             os.chmod(f"{work}/bin/gawk", 0o755)
         self.env = {**env, "RUNC": program, "PATH": f"{env['PATH']}:{work}/bin", "TERM": "xterm",
                     "TMPDIR": f"{work}/tmp"}

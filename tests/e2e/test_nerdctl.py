@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from support import image, isolation
+from support import debs, image, isolation
 from support.case import ContainerdCase, Settings
 from support.network import fetch_plugins
 from support.network_table import SERVERS, NetworkBed
@@ -15,10 +15,7 @@ from support.traffic import get
 
 def fetch_nerdctl():
     """Path of the program, built on first use."""
-    done = subprocess.run([f"{Settings.root}/scripts/fetch-nerdctl"], stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise BedError("scripts/fetch-nerdctl failed")
-    return done.stdout.split()[1]
+    return debs.script("fetch-nerdctl").split(maxsplit=1)[1]
 
 
 class Nerdctl(NetworkBed, ContainerdCase):
@@ -26,12 +23,11 @@ class Nerdctl(NetworkBed, ContainerdCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.program, cls.plugins = fetch_nerdctl(), fetch_plugins(Settings.root)
+        cls.program, cls.plugins = fetch_nerdctl(), fetch_plugins()
         # It makes bridges and rules, CNI's plugins write below /var/lib, and iproute2 makes a mount.
-        cls.enterClassContext(isolation.own_namespaces())
-        for folder in ("/var/lib", "/run/netns"):
-            os.makedirs(folder, exist_ok=True)
-            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+        cls.enterClassContext(isolation.own_namespaces(Settings.runtime.files(), ["/var/lib"]))
+        os.makedirs("/run/netns")
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=True)
         super().setUpClass()
 
     @classmethod

@@ -42,6 +42,7 @@ class ContainerdCase(BedCase):
 
     prelude = None
     snapshotter = "overlayfs"
+    place = ""
     kept = ()
 
     @classmethod
@@ -51,7 +52,7 @@ class ContainerdCase(BedCase):
             raise unittest.SkipTest(f"{cls.only_runtime} only: {cls.only_reason}")
         cls.before_all = snapshot()
         cls.containerd = Containerd(Settings.bin_dir, cls.runtime, cls.prelude,
-                                    snapshotter=cls.snapshotter)
+                                    snapshotter=cls.snapshotter, place=cls.place)
         cls.addClassCleanup(cls._finish)
         cls.containerd.start()
         cls.image = cls.containerd.import_image()

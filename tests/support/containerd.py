@@ -13,14 +13,15 @@ import subprocess
 import threading
 import time
 
-from . import image
+from . import debs, image
 from .host import new_token
 from .process import BedError, run, wait_until
+from .runtime import toml_value
 
 CONFIG = """\
 version = 2
-root = "{base}/root"
-state = "{base}/state"
+root = {root}
+state = {state}
 disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images",
                     "io.containerd.cri.v1.runtime", "io.containerd.snapshotter.v1.btrfs",
                     "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
@@ -46,13 +47,15 @@ BLOCKFILE = """
 """
 
 
-def fetch(root, series):
+def config(base, place=""):
+    """The text of a configuration: sockets in the folder `base`, what is kept in `place` below it."""
+    kept = os.path.join(base, place)
+    return CONFIG.format(base=base, root=toml_value(f"{kept}/root"), state=toml_value(f"{kept}/state"))
+
+
+def fetch(series):
     """(version, bin folder) of containerd 1.6, 1.7 or 2.1, downloaded on first use."""
-    done = subprocess.run([f"{root}/scripts/fetch-containerd", series], stdout=subprocess.PIPE,
-                          text=True)
-    if done.returncode != 0:
-        raise BedError(f"scripts/fetch-containerd {series} failed")
-    _, version, folder = done.stdout.split()
+    _, version, folder = debs.script("fetch-containerd", series).split(maxsplit=2)
     return version, folder
 
 
@@ -66,10 +69,11 @@ class Containerd:
               the bed's folder
     token     what names end in; a new one where none is given
     snapshotter    "blockfile": containerd 2 can also keep images as files with an ext4 in them
+    place     a folder below the bed's, of any name, for what containerd keeps
     """
 
-    def __init__(self, bin_dir, runtime, prelude=None, token=None, snapshotter="overlayfs"):
-        self.bin_dir, self.runtime, self.prelude = bin_dir, runtime, prelude
+    def __init__(self, bin_dir, runtime, prelude=None, token=None, snapshotter="overlayfs", place=""):
+        self.bin_dir, self.runtime, self.prelude, self.place = bin_dir, runtime, prelude, place
         # Short on purpose: a unix socket's path ends at 107 bytes.
         # In every command line that this bed leads to: containerd's, shims', VMMs'.
         self.token = token or new_token()
@@ -81,7 +85,7 @@ class Containerd:
         self.process = None
         self._ids = itertools.count(1)
         with open(f"{self.base}/config.toml", "w") as file:
-            file.write(CONFIG.format(base=self.base))
+            file.write(config(self.base, place))
             if snapshotter == "blockfile":
                 file.write(BLOCKFILE.format(base=self.base))
                 self._make_scratch()
@@ -245,7 +249,7 @@ class Containerd:
             self.remove(name)
 
     def bundle(self, name):
-        return f"{self.base}/state/io.containerd.runtime.v2.task/{self.namespace}/{name}"
+        return f"{os.path.join(self.base, self.place)}/state/io.containerd.runtime.v2.task/{self.namespace}/{name}"
 
     def events(self):
         return Events(self)

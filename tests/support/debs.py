@@ -4,7 +4,18 @@
 import os
 import subprocess
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from .process import BedError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+
+def cache():
+    """The cache folder, as scripts/lib/common.sh finds it."""
+    folder = os.environ.get("KATA_CACHE")
+    if not folder:
+        top = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        folder = f"{top}/kata-cpp"
+    return os.path.realpath(folder)
 
 
 def unpack(package, suite="bookworm"):
@@ -22,7 +33,18 @@ def runc():
     return f"{unpack('runc')}/usr/sbin/runc"
 
 
+def script(name, *words):
+    """What a script of this tree prints."""
+    return _output([f"{ROOT}/scripts/{name}", *words], name)
+
+
 def _call(function, suite, package):
-    script = (f"set -euo pipefail; for part in common debs sources; do . {ROOT}/scripts/lib/$part.sh;"
-              f" done; {function} {suite} {package}")
-    return subprocess.check_output(["bash", "-c", script], text=True).strip()
+    parts = 'for part in common debs sources; do . "$0/scripts/lib/$part.sh"; done; "$@"'
+    return _output(["bash", "-euo", "pipefail", "-c", parts, ROOT, function, suite, package], package)
+
+
+def _output(argv, what):
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise BedError(f"{what}: cannot be fetched, see above")
+    return done.stdout.strip()

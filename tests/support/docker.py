@@ -16,8 +16,8 @@ import socket
 import subprocess
 import tarfile
 
-from . import image
-from .containerd import CONFIG, remove_cgroups
+from . import debs, image
+from .containerd import config, remove_cgroups
 from .host import new_token
 from .process import BedError, Terminal, run, wait_until
 
@@ -39,13 +39,9 @@ exec "$@"
 """
 
 
-def fetch(root, containerd_series):
+def fetch(containerd_series):
     """(docker series, version, bin folder) of the Docker that belongs to a containerd."""
-    done = subprocess.run([f"{root}/scripts/fetch-docker", SERIES[containerd_series]],
-                          stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise BedError("scripts/fetch-docker failed")
-    return done.stdout.split()
+    return debs.script("fetch-docker", SERIES[containerd_series]).split(maxsplit=2)
 
 
 def child_of(pid):
@@ -135,7 +131,7 @@ class Docker:
         self._ids = itertools.count(1)
         self._init = None
         with open(f"{self.base}/config.toml", "w") as file:
-            file.write(CONFIG.format(base=self.base))
+            file.write(config(self.base))
         self.containerd = Daemon(self, "containerd", [f"{bin_dir}/containerd", "--config",
                                                       f"{self.base}/config.toml"])
         self.dockerd = Daemon(self, "dockerd", [

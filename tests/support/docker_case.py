@@ -30,7 +30,7 @@ class DockerCase(BedCase):
                                     f"{Settings.series}")
         if getattr(cls, "only_runtime", cls.runtime.name) != cls.runtime.name:
             raise unittest.SkipTest(f"{cls.only_runtime} only: {cls.only_reason}")
-        cls.series, cls.version, bin_dir = fetch(Settings.root, Settings.series)
+        cls.series, cls.version, bin_dir = fetch(Settings.series)
         cls.bed = Docker(bin_dir, cls.runtime, cls.door, cls.options)
         cls.before_all = cls.snapshot()
         cls.addClassCleanup(cls._finish)

@@ -13,18 +13,14 @@ import json
 import os
 import subprocess
 
+from . import debs
 from .process import BedError, run
 from .traffic import fetch
 
 
-def fetch_plugins(root):
+def fetch_plugins():
     """Folder of the CNI plugins, downloaded on first use."""
-    script = (f'. "{root}/scripts/lib/common.sh"; . "{root}/scripts/lib/debs.sh"; '
-              "unpack_deb bookworm containernetworking-plugins")
-    done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise BedError("CNI's plugins cannot be fetched")
-    return f"{done.stdout.strip()}/usr/lib/cni"
+    return f"{debs.unpack('containernetworking-plugins')}/usr/lib/cni"
 
 
 class Outside:

@@ -15,7 +15,7 @@ class NetworkCase(ContainerdCase):
 
     @classmethod
     def set_up_bed(cls):
-        plugins = fetch_plugins(Settings.root) if cls.plugins else None
+        plugins = fetch_plugins() if cls.plugins else None
         cls.net = Network(cls.containerd.base, cls.containerd.token, plugins)
         cls.addClassCleanup(cls.net.destroy)
 

@@ -11,7 +11,7 @@ import glob
 import os
 import subprocess
 
-from . import image
+from . import debs, image
 from .process import BedError, run
 
 # With the libraries that a small Debian lacks.
@@ -41,12 +41,9 @@ network_backend = "netavark"
 """
 
 
-def fetch(root):
+def fetch():
     """{package: folder} of everything in PACKAGES, in the cache folder."""
-    script = (f"set -euo pipefail; . {root}/scripts/lib/common.sh; . {root}/scripts/lib/debs.sh; "
-              "for package; do unpack_deb bookworm \"$package\"; done")
-    folders = subprocess.check_output(["bash", "-c", script, "fetch", *PACKAGES], text=True).split()
-    return dict(zip(PACKAGES, folders))
+    return {package: debs.unpack(package) for package in PACKAGES}
 
 
 class Podman:
@@ -113,7 +110,12 @@ class Podman:
 
     def _lay_over(self, name, packages):
         """Packages and then the system, with this bed's own folder to be written to."""
-        lower = [f"{path}/{name}" for path in packages.values() if os.path.isdir(f"{path}/{name}")]
+        lower = []
+        for package, path in packages.items():
+            if os.path.isdir(f"{path}/{name}"):
+                # Short, and without what mount takes for its own: a colon, a comma, a space.
+                lower.append(f"{self.folder}/work/{package}-{name}")
+                os.symlink(f"{path}/{name}", lower[-1])
         os.makedirs(f"{self.folder}/work/{name}")
         options = (f"lowerdir={':'.join([*lower, f'/{name}'])},upperdir={self.folder}/{name},"
                    f"workdir={self.folder}/work/{name}")

@@ -24,13 +24,13 @@ class PodmanCase(BedCase):
         if Settings.series != "1.6":
             raise unittest.SkipTest("containerd has no part in it: once is enough")
         cls.runtime = Settings.runtime
-        packages = podman.fetch(Settings.root)
+        packages = podman.fetch()
         cls.before_all = snapshot()
         cls.token = new_token()
         cls.base = f"/tmp/kt-{cls.token}"
         os.mkdir(cls.base, 0o711)
         cls.addClassCleanup(cls._finish)
-        cls.enterClassContext(isolation.own_namespaces())
+        cls.enterClassContext(isolation.own_namespaces(cls.runtime.files()))
         files = {}
         if cls.runtime.is_vm:
             cls.runtime.prepare(cls.base)

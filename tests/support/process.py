@@ -4,10 +4,12 @@
 import fcntl
 import os
 import pty
+import pwd
 import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 
@@ -16,6 +18,22 @@ POLL_SECONDS = 0.02
 
 class BedError(Exception):
     """The test bed itself failed; not a verdict on the product."""
+
+
+def settle():
+    """Undoes what a caller may have set and tests would notice: the umask, the language, no HOME."""
+    os.umask(0o022)
+    os.environ["LC_ALL"] = "C.UTF-8"
+    if not os.environ.get("HOME"):
+        os.environ["HOME"] = pwd.getpwuid(os.getuid()).pw_dir
+
+
+def run_main(main):
+    """Ends the program with what main() returns; a test bed that cannot be made is said in one line."""
+    try:
+        sys.exit(main())
+    except BedError as error:
+        sys.exit(f"{os.path.basename(os.path.dirname(os.path.realpath(sys.argv[0])))}: {error}")
 
 
 def wait_until(condition, seconds, what):

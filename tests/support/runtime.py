@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 
+from .process import BedError
+
 
 class Runtime:
     """name, the runtime type for ctr, whether it has VMs, and who its processes are."""
@@ -28,6 +30,10 @@ class Runtime:
         """Ends what prepare(base) has started."""
 
     def path_dirs(self):
+        return []
+
+    def files(self):
+        """What of it has to be seen in tests' namespaces."""
         return []
 
     def environment(self):
@@ -87,6 +93,8 @@ class Kata(Runtime):
     templates = "/var/tmp/kata-test-templates"
 
     def __init__(self, bin_dir, kernel, initrd):
+        if ":" in bin_dir:
+            raise BedError(f"{bin_dir}: PATH cannot have a folder with a colon: move it")
         self.bin_dir, self.kernel, self.initrd = bin_dir, kernel, initrd
         self.config = None
         self.services = {}
@@ -95,6 +103,9 @@ class Kata(Runtime):
 
     def path_dirs(self):
         return [self.bin_dir]
+
+    def files(self):
+        return [self.bin_dir, self.kernel, self.initrd]
 
     def prepare(self, base):
         self.config = f"{base}/configuration.toml"
@@ -136,8 +147,7 @@ class Kata(Runtime):
                 file.write(f"[{name}]\n")
                 for key, value in keys.items():
                     if value is not None:
-                        text = f'"{value}"' if isinstance(value, str) else str(value).lower()
-                        file.write(f"{key} = {text}\n")
+                        file.write(f"{key} = {toml_value(value)}\n")
         if tables["factory"]["enable_template"]:
             # Not in the background of a test.
             done = subprocess.run([f"{self.bin_dir}/containerd-shim-kata-v2", "-config", path,
@@ -163,6 +173,11 @@ class Kata(Runtime):
         found.update((process["role"], process["pid"]) for process in processes_of_it
                      if process["role"] in ("vmm", "virtiofsd"))
         return found
+
+
+def toml_value(value):
+    """A text, number or truth value as TOML has it; its strings are JSON's."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def find(program):

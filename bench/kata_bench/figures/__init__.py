@@ -106,7 +106,7 @@ def make_kata(options):
 
 def make_bed(options, runtime, containerd=None, **settings):
     """A containerd that runs and has the image."""
-    bed = Containerd(fetch(tools.ROOT, containerd or options.containerd)[1], runtime, **settings)
+    bed = Containerd(fetch(containerd or options.containerd)[1], runtime, **settings)
     try:
         bed.start()
         bed.import_image()
@@ -143,7 +143,7 @@ def measure_oci(options):
 def measure_start(options):
     kata = make_kata(options)
     runc = Runc()
-    version = fetch(tools.ROOT, options.containerd)[0]
+    version = fetch(options.containerd)[0]
     bed = make_bed(options, kata)
     try:
         timed_run(bed, kata, "warm")

@@ -6,10 +6,11 @@ import os
 from support.containerd import Containerd, fetch
 from support.runtime import Runtime as BedRuntime
 
-from .. import rootfs, tools
+from .. import rootfs
 from ..commands import Failed, Running, run
 from .front import Box, Front
 from .oci import without_cgroups
+
 
 class _Bed(BedRuntime):
     """What containerd's environment gets for all runtimes together."""
@@ -28,7 +29,7 @@ class Ctr(Front):
     name = "ctr"
 
     def start(self, runtimes):
-        version, folder = fetch(tools.ROOT, self.settings["containerd"])
+        version, folder = fetch(self.settings["containerd"])
         self.versions = {"containerd": version}
         self._config = f"{self.base}/current.toml"
         for runtime in runtimes:

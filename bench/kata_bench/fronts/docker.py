@@ -6,7 +6,6 @@ import os
 from support.docker import SERIES, COMMAND_LINE, Docker, fetch
 from support.runtime import Runtime as BedRuntime
 
-from .. import tools
 from ..commands import Failed, Running, run
 from .front import Box, Front
 from .oci import without_cgroups
@@ -37,7 +36,7 @@ class DockerFront(Front):
 
     def start(self, runtimes):
         containerd = self.settings["containerd"]
-        _, version, folder = fetch(tools.ROOT, containerd)
+        _, version, folder = fetch(containerd)
         self.versions = {"docker": version, "of the series": SERIES[containerd]}
         self._folder, self._runtimes, self._bed = folder, runtimes, None
         self._start()
