@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tidy.py BUILD_DIR - clang-tidy over the project's sources, except tests; answers are remembered.
+"""tidy.py BUILD_DIR [--changed] - clang-tidy over the sources, except tests; answers are remembered.
 
 A source is read again only when it, a header of ours that it includes, a message of src/proto,
-.clang-tidy or clang-tidy itself has changed. The includes are those that ninja recorded, so the build must be up to date.
-Sources are read without precompiled headers, so that one that lacks an #include is a finding.
+.clang-tidy or clang-tidy itself has changed. BUILD_DIR has one command for each source, without
+joined sources and precompiled headers, so that a source that lacks an #include is a finding.
+
+--changed    only sources that differ, by themselves or by a header, from the upstream branch
 """
 
 import concurrent.futures
+import functools
 import glob
 import hashlib
 import json
@@ -15,24 +18,29 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 TIDY = "clang-tidy-19"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.path.join(os.environ["KATA_CACHE"], "clang-tidy")
+INCLUDE = re.compile(r'^\s*#include "([^"]+)"', re.MULTILINE)
 
 
-def dependencies(build):
-    """{object file: [files below the source tree that it was made from]}"""
-    found, name = {}, None
-    for line in subprocess.run(["ninja", "-C", build, "-t", "deps"], capture_output=True,
-                               text=True, check=True).stdout.splitlines():
-        if line.startswith("    "):
-            path = os.path.join(build, line.strip())
-            if os.path.realpath(path).startswith(ROOT) and "cmake_pch" not in path:
-                found[name].append(path)
-        elif ":" in line:
-            name = line.split(":")[0]
-            found[name] = []
+@functools.cache
+def included(path):
+    """Headers of ours that `path` names itself; they are all named from src/."""
+    with open(path, encoding="utf-8") as file:
+        names = INCLUDE.findall(file.read())
+    return [found for name in names if os.path.exists(found := f"{ROOT}/src/{name}")]
+
+
+def dependencies(source):
+    """`source` and all headers of ours that it is made from."""
+    found, todo = {source}, [source]
+    while todo:
+        new = [path for path in included(todo.pop()) if path not in found]
+        found.update(new)
+        todo += new
     return found
 
 
@@ -46,13 +54,28 @@ def commands(build):
                 yield entry | {"command": command}
 
 
-def key(source, files, salt):
+def key(files, salt):
     digest = hashlib.sha256(salt)
-    for path in sorted({source, *files}):
+    for path in sorted(files):
         digest.update(os.path.relpath(path, ROOT).encode() + b"\0")
         with open(path, "rb") as file:
             digest.update(hashlib.sha256(file.read()).digest())
     return digest.hexdigest()
+
+
+def changed_files():
+    """Files that differ from the upstream branch, or None where git knows of no upstream."""
+    def git(*words):
+        done = subprocess.run(["git", "-C", ROOT, "-c", f"safe.directory={ROOT}", *words], capture_output=True, text=True)
+        return done.stdout.split("\0") if done.returncode == 0 else None
+    base = git("merge-base", "HEAD", "@{upstream}")
+    if base is None:
+        return None
+    differing = git("diff", "--name-only", "-z", base[0].strip())
+    fresh = git("ls-files", "--others", "--exclude-standard", "-z")
+    if differing is None or fresh is None:
+        return None
+    return {f"{ROOT}/{name}" for name in [*differing, *fresh] if name}
 
 
 def check(database, source, mark):
@@ -66,24 +89,37 @@ def check(database, source, mark):
     return done.stdout.strip() or done.stderr.strip()
 
 
-def main():
-    build = os.path.abspath(sys.argv[1])
-    os.makedirs(CACHE, exist_ok=True)
-    known = dependencies(build)
+def to_read(build, only_changed):
+    """{source: (mark of its having passed, command)} for what has not passed in its present form."""
     version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
     with open(f"{ROOT}/.clang-tidy", "rb") as file:
         salt = version + file.read()
     for path in sorted(glob.glob(f"{ROOT}/src/proto/*.proto")):
         with open(path, "rb") as file:
             salt += file.read()
-    todo = {}
+    changed = changed_files() if only_changed else None
+    todo, left_out = {}, 0
     for entry in commands(build):
-        target = re.search(r" -o (\S+)", entry["command"])[1]
-        mark = os.path.join(CACHE, key(entry["file"], known.get(target, []), salt))
-        if not os.path.exists(mark):
+        files = dependencies(entry["file"])
+        mark = os.path.join(CACHE, key(files, salt))
+        if os.path.exists(mark):
+            continue
+        if changed is not None and files.isdisjoint(changed):
+            left_out += 1
+        else:
             todo[entry["file"]] = mark, entry
+    if left_out:
+        print(f"clang-tidy: {left_out} sources are as upstream has them and are not read; "
+              "`scripts/test --tidy` reads all", flush=True)
+    return todo
+
+
+def main():
+    build = os.path.abspath(sys.argv[1])
+    os.makedirs(CACHE, exist_ok=True)
+    todo = to_read(build, "--changed" in sys.argv[2:])
     print(f"clang-tidy: {len(todo)} sources to read", flush=True)
-    bad = 0
+    bad, told = 0, time.monotonic()
     with (tempfile.TemporaryDirectory() as database,
           concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool):
         with open(f"{database}/compile_commands.json", "w") as file:
@@ -94,7 +130,8 @@ def main():
             if answer.result():
                 bad += 1
                 print(answer.result(), flush=True)
-            elif number % 20 == 0:
+            elif time.monotonic() - told > 10:
+                told = time.monotonic()
                 print(f"clang-tidy: {number} of {len(todo)}", flush=True)
     if bad:
         sys.exit(f"clang-tidy: {bad} of {len(todo)} sources have findings")

@@ -44,7 +44,8 @@ std::string FirstOf(const Spec& spec, std::span<const char* const> keys) {
   return {};
 }
 
-std::unexpected<Error> Refuse(const char* key, std::string_view value, std::string_view expected) {
+std::unexpected<Error> RefuseAnnotation(const char* key, std::string_view value,
+                                        std::string_view expected) {
   return Fail(Code::kInvalidArgument, fmt::format("annotation {}: expected {}, got \"{}\"", key,
                                                   expected, value.substr(0, 60)));
 }
@@ -56,7 +57,7 @@ Result<std::optional<Number>> ReadNumber(const Spec& spec, const char* key) {
   Number value{};
   const char* end = text->data() + text->size();
   const auto [stop, error] = std::from_chars(text->data(), end, value);
-  if (error != std::errc() || stop != end) return Refuse(key, *text, "a decimal number");
+  if (error != std::errc() || stop != end) return RefuseAnnotation(key, *text, "a decimal number");
   return value;
 }
 
@@ -84,7 +85,7 @@ Result<PodRole> RoleFromAnnotations(const Spec& spec) {
     } else if (*value == word.member) {
       role.kind = ContainerKind::kMember;
     } else {
-      return Refuse(word.key, *value, fmt::format("{} or {}", word.sandbox, word.member));
+      return RefuseAnnotation(word.key, *value, fmt::format("{} or {}", word.sandbox, word.member));
     }
     break;
   }

@@ -6,6 +6,8 @@
 // Basis: netlink(7), rtnetlink(7), kernel include/uapi/linux/netlink.h.
 #pragma once
 
+#include <linux/netlink.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -34,6 +36,9 @@ Header FamilyHeader(std::string_view body) {
   body.copy(reinterpret_cast<char*>(&header), sizeof header);
   return header;
 }
+
+// The flags of a request that makes what must not be there yet, and wants an answer.
+inline constexpr uint16_t kCreateFlags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK;
 
 // A view of a list of attributes. A broken one ends the list.
 class Attributes {

@@ -18,7 +18,6 @@ namespace kata::sys {
 namespace {
 
 constexpr uint16_t kDump = NLM_F_DUMP;
-constexpr uint16_t kNew = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK;
 
 std::optional<IpAddress> AddressIn(const Attributes& attributes, uint16_t type) {
   const auto bytes = attributes.Find(type);
@@ -317,7 +316,7 @@ Result<void> AddAddress(NetlinkSocket& socket, const LinkAddress& address, bool 
   const bool ipv6 = address.prefix.address.family == AF_INET6;
   const uint32_t kept = address.flags & (IFA_F_NOPREFIXROUTE | IFA_F_NODAD);
   return AllowCode(
-      socket.Change(AddressRequest(RTM_NEWADDR, kNew, address,
+      socket.Change(AddressRequest(RTM_NEWADDR, kCreateFlags, address,
                                    kept | (nodad && ipv6 ? uint32_t{IFA_F_NODAD} : 0))),
       Code::kAlreadyExists);
 }
@@ -327,7 +326,8 @@ Result<void> DeleteAddress(NetlinkSocket& socket, const LinkAddress& address) {
 }
 
 Result<void> AddRoute(NetlinkSocket& socket, const Route& route) {
-  return AllowCode(socket.Change(RouteRequest(RTM_NEWROUTE, kNew, route)), Code::kAlreadyExists);
+  return AllowCode(socket.Change(RouteRequest(RTM_NEWROUTE, kCreateFlags, route)),
+                   Code::kAlreadyExists);
 }
 
 Result<void> DeleteRoute(NetlinkSocket& socket, const Route& route) {
@@ -348,7 +348,7 @@ Result<void> SetNeighbor(NetlinkSocket& socket, const Neighbor& neighbor) {
 }
 
 Result<void> AddVethPair(NetlinkSocket& socket, const std::string& name, const std::string& peer) {
-  NetlinkRequest request(RTM_NEWLINK, kNew);
+  NetlinkRequest request(RTM_NEWLINK, kCreateFlags);
   request.Header(ifinfomsg{}).PutText(IFLA_IFNAME, name);
   const size_t info = request.Begin(IFLA_LINKINFO);
   request.PutText(IFLA_INFO_KIND, "veth");
@@ -362,7 +362,7 @@ Result<void> AddVethPair(NetlinkSocket& socket, const std::string& name, const s
 }
 
 Result<void> AddMacvtap(NetlinkSocket& socket, const std::string& name, int lower) {
-  NetlinkRequest request(RTM_NEWLINK, kNew);
+  NetlinkRequest request(RTM_NEWLINK, kCreateFlags);
   request.Header(ifinfomsg{}).PutText(IFLA_IFNAME, name);
   request.PutU32(IFLA_LINK, static_cast<uint32_t>(lower));
   const size_t info = request.Begin(IFLA_LINKINFO);

@@ -15,7 +15,6 @@
 namespace kata::sys {
 namespace {
 
-constexpr uint16_t kNew = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK;
 constexpr uint32_t kIngressHandle = TC_H_MAKE(TC_H_INGRESS, 0);
 // Behind all that is shared.
 constexpr uint32_t kRedirectPlace = kMostShared + 1;
@@ -52,7 +51,7 @@ Result<void> AddFilter(NetlinkSocket& socket, int from, uint32_t place, uint16_t
   header.tcm_ifindex = from;
   header.tcm_parent = kIngressHandle;
   header.tcm_info = TC_H_MAKE(place << 16, htons(protocol));
-  NetlinkRequest request(RTM_NEWTFILTER, kNew);
+  NetlinkRequest request(RTM_NEWTFILTER, kCreateFlags);
   request.Header(header).PutText(TCA_KIND, "u32");
   const size_t options = request.Begin(TCA_OPTIONS);
   request.Put(TCA_U32_SEL, Selector(keys));
@@ -71,7 +70,7 @@ Result<void> AddFilter(NetlinkSocket& socket, int from, uint32_t place, uint16_t
 }  // namespace
 
 Result<void> AddIngressQdisc(NetlinkSocket& socket, int link) {
-  return socket.Change(QdiscRequest(RTM_NEWQDISC, kNew, link));
+  return socket.Change(QdiscRequest(RTM_NEWQDISC, kCreateFlags, link));
 }
 
 Result<void> DeleteIngressQdisc(NetlinkSocket& socket, int link) {

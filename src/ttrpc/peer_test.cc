@@ -29,9 +29,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-Deadline Soon() { return Deadline::After(seconds(30)); }
+Deadline SoonEnough() { return Deadline::After(seconds(30)); }
 
-std::string RequestFrame(uint32_t id, std::string_view method, std::string_view payload = "") {
+std::string PeerRequest(uint32_t id, std::string_view method, std::string_view payload = "") {
   return EncodeRequest(id, "svc", method, payload, std::chrono::nanoseconds(0), {});
 }
 
@@ -50,7 +50,7 @@ std::optional<Answer> ReadAnswer(int fd) {
   const auto read_all = [fd](size_t size) -> std::optional<std::string> {
     std::string bytes(size, '\0');
     for (size_t have = 0; have < size;) {
-      if (!sys::WaitFor(fd, POLLIN, Soon())) return std::nullopt;
+      if (!sys::WaitFor(fd, POLLIN, SoonEnough())) return std::nullopt;
       const ssize_t n = ::read(fd, bytes.data() + have, size - have);
       if (n <= 0) return std::nullopt;
       have += static_cast<size_t>(n);
@@ -77,7 +77,7 @@ std::optional<Answer> ReadAnswer(int fd) {
 
 bool AtEndOfFile(int fd) {
   char c;
-  return sys::WaitFor(fd, POLLIN, Soon()) && ::read(fd, &c, 1) <= 0;
+  return sys::WaitFor(fd, POLLIN, SoonEnough()) && ::read(fd, &c, 1) <= 0;
 }
 
 class ServerPeerTest : public testing::Test {
@@ -107,7 +107,9 @@ class ServerPeerTest : public testing::Test {
       parked_.clear();
     });
   }
-  void Send(std::string_view bytes) { ASSERT_TRUE(sys::WriteAll(peer_.get(), bytes, Soon())); }
+  void Send(std::string_view bytes) {
+    ASSERT_TRUE(sys::WriteAll(peer_.get(), bytes, SoonEnough()));
+  }
 
   LoopThread loop_;
   std::optional<Server> server_;
@@ -118,7 +120,7 @@ class ServerPeerTest : public testing::Test {
 
 TEST_F(ServerPeerTest, AnOversizedRequestIsDrainedAndRefusedOnItsStream) {
   Begin({.max_payload = 1000});
-  Send(RawFrame(500'000, 1, kRequest) + std::string(500'000, 'x') + RequestFrame(3, "Echo", "hi"));
+  Send(RawFrame(500'000, 1, kRequest) + std::string(500'000, 'x') + PeerRequest(3, "Echo", "hi"));
   const auto refused = ReadAnswer(peer_.get());
   EXPECT_EQ(refused->stream_id, 1u);
   EXPECT_EQ(refused->payload.error().code(), Code::kResourceExhausted);
@@ -129,7 +131,7 @@ TEST_F(ServerPeerTest, AnOversizedRequestIsDrainedAndRefusedOnItsStream) {
 
 TEST_F(ServerPeerTest, BadIdsAreRefusedAndTheConnectionGoesOn) {
   Begin();
-  Send(RequestFrame(2, "Echo") + RequestFrame(5, "Echo") + RequestFrame(3, "Echo"));
+  Send(PeerRequest(2, "Echo") + PeerRequest(5, "Echo") + PeerRequest(3, "Echo"));
   for (const auto& [id, good] : {std::pair(2u, false), std::pair(5u, true), std::pair(3u, false)}) {
     const auto answer = ReadAnswer(peer_.get());
     EXPECT_EQ(answer->stream_id, id);
@@ -139,13 +141,13 @@ TEST_F(ServerPeerTest, BadIdsAreRefusedAndTheConnectionGoesOn) {
 
 TEST_F(ServerPeerTest, ARequestInSingleBytesIsUnderstood) {
   Begin();
-  for (const char byte : RequestFrame(1, "Echo", "slow")) Send(std::string_view(&byte, 1));
+  for (const char byte : PeerRequest(1, "Echo", "slow")) Send(std::string_view(&byte, 1));
   EXPECT_EQ(ReadAnswer(peer_.get())->payload.value(), "slow");
 }
 
 TEST_F(ServerPeerTest, ATruncatedFrameIsForgottenWithItsConnection) {
   Begin();
-  Send(RequestFrame(1, "Echo", "truncated").substr(0, 15));
+  Send(PeerRequest(1, "Echo", "truncated").substr(0, 15));
   ASSERT_EQ(::shutdown(peer_.get(), SHUT_WR), 0);
   EXPECT_TRUE(AtEndOfFile(peer_.get()));
   size_t connections = 1;
@@ -175,7 +177,7 @@ TEST_F(ServerPeerTest, AClientThatDoesNotReadStopsBeingServedAtTheBound) {
   // Until the kernel takes no more for a while: then the server has stopped reading.
   while (sys::WaitFor(peer_.get(), POLLOUT, Deadline::After(milliseconds(300)))) {
     if (unsent.empty()) {
-      unsent = RequestFrame(id, "Echo", payload);
+      unsent = PeerRequest(id, "Echo", payload);
       id += 2;
     }
     const ssize_t n = ::write(peer_.get(), unsent.data(), unsent.size());
@@ -204,8 +206,8 @@ TEST_F(ServerPeerTest, AnswersOfCallsTakenEarlierDoNotGrowTheQueueWithoutEnd) {
   constexpr size_t kBound = 256 << 10;
   Begin({.max_queued_bytes = kBound});
   constexpr uint32_t kCalls = 200;
-  for (uint32_t i = 0; i < kCalls; ++i) Send(RequestFrame(2 * i + 1, "Park"));
-  const Deadline limit = Soon();
+  for (uint32_t i = 0; i < kCalls; ++i) Send(PeerRequest(2 * i + 1, "Park"));
+  const Deadline limit = SoonEnough();
   while (handled_ < kCalls && !limit.Passed()) std::this_thread::yield();
   loop_.RunOnLoop([&] {
     for (Responder& responder : parked_) responder.ReplyBytes(std::string(100'000, 'x'));
@@ -234,11 +236,12 @@ TEST_F(ServerPeerTest, AFloodOnOneConnectionLeavesTimeForTheOthers) {
   std::thread flood([&] {
     const std::string garbage = RawFrame(0xffffffff, 2, kData) + std::string(1 << 20, 'x');
     while (!stop) {
-      if (!sys::WriteAll(peer_.get(), garbage, Soon())) return;
+      if (!sys::WriteAll(peer_.get(), garbage, SoonEnough())) return;
     }
   });
   for (uint32_t i = 0; i < 100; ++i) {
-    ASSERT_TRUE(sys::WriteAll(other.b.get(), RequestFrame(2 * i + 1, "Echo", "quick"), Soon()));
+    ASSERT_TRUE(
+        sys::WriteAll(other.b.get(), PeerRequest(2 * i + 1, "Echo", "quick"), SoonEnough()));
     EXPECT_EQ(ReadAnswer(other.b.get())->payload.value(), "quick");
   }
   stop = true;
@@ -248,8 +251,8 @@ TEST_F(ServerPeerTest, AFloodOnOneConnectionLeavesTimeForTheOthers) {
 TEST_F(ServerPeerTest, APausedConnectionWhosePeerHangsUpIsClosed) {
   Begin({.max_queued_bytes = 1});
   const std::string payload(1 << 20, 'x');
-  Send(RequestFrame(1, "Echo", payload));
-  const Deadline limit = Soon();
+  Send(PeerRequest(1, "Echo", payload));
+  const Deadline limit = SoonEnough();
   while (handled_ == 0 && !limit.Passed()) std::this_thread::yield();
   peer_.Reset();
   size_t connections = 1;
@@ -277,7 +280,7 @@ TEST_F(ServerPeerTest, ConnectionsAboveTheBoundWaitUntilOneCloses) {
   for (int i = 0; i < 3; ++i) {
     clients.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     ASSERT_EQ(::connect(clients.back().get(), generic, sizeof address), 0);
-    ASSERT_TRUE(sys::WriteAll(clients.back().get(), RequestFrame(1, "Echo", "hi"), Soon()));
+    ASSERT_TRUE(sys::WriteAll(clients.back().get(), PeerRequest(1, "Echo", "hi"), SoonEnough()));
   }
   ::unlink(path.c_str());
   EXPECT_EQ(ReadAnswer(clients[0].get())->payload.value(), "hi");
@@ -318,7 +321,7 @@ class ReconnectingTest : public ServerPeerTest {
   }
   // Returns when the server has nothing of the last client left.
   void AwaitIdle() {
-    const Deadline limit = Soon();
+    const Deadline limit = SoonEnough();
     while (server_->calls_in_flight() > 0 && !limit.Passed()) std::this_thread::yield();
     EXPECT_EQ(server_->calls_in_flight(), 0u);
   }
@@ -331,15 +334,15 @@ TEST_F(ReconnectingTest, ServesOneClientAfterTheOther) {
   Begin();
   for (int client = 0; client < 5; ++client) {
     Connect();
-    Send(RequestFrame(1, "Echo", "hello"));
+    Send(PeerRequest(1, "Echo", "hello"));
     EXPECT_EQ(ReadAnswer(peer_.get())->payload.value(), "hello");
-    Send(RequestFrame(3, "Echo", std::string(100'000, 'x')));
+    Send(PeerRequest(3, "Echo", std::string(100'000, 'x')));
     EXPECT_EQ(ReadAnswer(peer_.get())->payload.value().size(), 100'000u);
-    Send(RequestFrame(5, "Park"));
+    Send(PeerRequest(5, "Park"));
     const size_t before = static_cast<size_t>(client + 1) * 3;
-    const Deadline limit = Soon();
+    const Deadline limit = SoonEnough();
     while (handled_ < before && !limit.Passed()) std::this_thread::yield();
-    Send(RequestFrame(7, "Echo", "cut off").substr(0, 20));
+    Send(PeerRequest(7, "Echo", "cut off").substr(0, 20));
     peer_.Reset();
     AwaitIdle();
     loop_.RunOnLoop([&] { EXPECT_FALSE(parked_.back().wanted()); });
@@ -350,7 +353,7 @@ TEST_F(ReconnectingTest, ServesOneClientAfterTheOther) {
 TEST_F(ReconnectingTest, UsesNoProcessorTimeWhileNobodyIsConnected) {
   Begin();
   Connect();
-  Send(RequestFrame(1, "Echo", "hello"));
+  Send(PeerRequest(1, "Echo", "hello"));
   EXPECT_EQ(ReadAnswer(peer_.get())->payload.value(), "hello");
   peer_.Reset();
   const auto cpu_time = [] {
@@ -377,7 +380,8 @@ class ClientPeerTest : public testing::Test {
                 closed_.set_value(std::move(reason));
               }).value();
   }
-  std::future<Result<std::string>> Start(Deadline deadline = Soon(), std::string payload = {}) {
+  std::future<Result<std::string>> Start(Deadline deadline = SoonEnough(),
+                                         std::string payload = {}) {
     auto promise = std::make_shared<std::promise<Result<std::string>>>();
     auto answer = promise->get_future();
     client_->CallAsync(
@@ -385,7 +389,9 @@ class ClientPeerTest : public testing::Test {
         [promise](Result<std::string> result) { promise->set_value(std::move(result)); });
     return answer;
   }
-  void Send(std::string_view bytes) { ASSERT_TRUE(sys::WriteAll(peer_.get(), bytes, Soon())); }
+  void Send(std::string_view bytes) {
+    ASSERT_TRUE(sys::WriteAll(peer_.get(), bytes, SoonEnough()));
+  }
 
   LoopThread loop_;
   std::unique_ptr<Client> client_;
@@ -450,7 +456,7 @@ TEST_F(ClientPeerTest, AServerThatDoesNotReadBoundsTheClientsQueue) {
   std::vector<std::future<Result<std::string>>> answers;
   size_t taken = 0;
   for (int i = 0; i < 100; ++i) {
-    answers.push_back(Start(Soon(), std::string(100'000, 'x')));
+    answers.push_back(Start(SoonEnough(), std::string(100'000, 'x')));
     taken = client_->calls_in_flight();
   }
   EXPECT_EQ(answers.back().get().error().code(), Code::kResourceExhausted);

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "guest/agent/agent.h"
 #include "guest/agent/channel.h"
 #include "guest/agent/config.h"
@@ -65,13 +66,13 @@ Result<void> Serve(Config config) {
   ttrpc::Server server(*loop);
   RegisterServices(server, agent);
   const auto channel = KATA_TRY(Channel::Open(*loop, server, address));
-  log::Info("agent ready", {{"version", KATA_VERSION}, {"uptime_ms", UptimeMillis()}});
+  log::Info("agent ready", {{"version", kVersion}, {"uptime_ms", UptimeMillis()}});
   return loop->Run();
 }
 
 int Main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "--version") {
-    std::printf("kata-agent %s\n", KATA_VERSION);
+    std::printf("kata-agent %s\n", kVersion);
     return EXIT_SUCCESS;
   }
   const bool init = Agent::IsInit();

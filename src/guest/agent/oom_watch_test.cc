@@ -41,8 +41,6 @@ class FakeContainer : public Container {
   const std::string path_;
 };
 
-bool Always() { return true; }
-
 class OomWatchTest : public testing::Test {
  protected:
   void SetUp() override {

@@ -19,7 +19,7 @@ namespace {
 constexpr size_t kMaxCommand = 1024;
 constexpr size_t kMaxName = 64;
 constexpr size_t kMaxCommandLine = 1 << 20;
-constexpr size_t kMaxFile = 4096;
+constexpr size_t kMaxBeginning = 4096;
 
 // When the machine was booted, in seconds since 1970.
 uint64_t BootTime() {
@@ -45,7 +45,7 @@ std::string TerminalName(unsigned number) {
 
 std::string Beginning(const std::string& path) {
   std::string text = sys::ReadFile(path, kMaxCommandLine).value_or("");
-  text.resize(std::min(text.size(), kMaxFile));
+  text.resize(std::min(text.size(), kMaxBeginning));
   return text;
 }
 

@@ -19,8 +19,6 @@ namespace {
 using testing::ElementsAre;
 using testing::SizeIs;
 
-bool Always() { return true; }
-
 class StreamTest : public testing::Test {
  protected:
   StreamTest() {

@@ -36,8 +36,6 @@ void AddFactory(CLI::App& app, const Globals& globals, int* status);
 
 // "kata-runtime version 0.1.0" and what it implements, one line each, as `--version` prints it.
 std::string VersionText();
-std::string_view Version();
-std::string_view Revision();
 
 // The configuration that containers started now would get. Warnings are logged.
 Result<config::Loaded> LoadConfig(const Globals& globals);

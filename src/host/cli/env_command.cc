@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/version.h"
 #include "host/cli/command.h"
 #include "host/cli/host.h"
 #include "host/config/render.h"
@@ -49,8 +50,8 @@ std::vector<Section> Facts(const config::Loaded& loaded) {
   const std::string& guest_root = vm.image.empty() ? vm.initrd : vm.image;
   return {
       {"runtime",
-       {{"version", std::string(Version())},
-        {"commit", std::string(Revision())},
+       {{"version", std::string(kVersion)},
+        {"commit", std::string(kRevision)},
         {"program", loaded.program},
         {"configuration_files", loaded.files},
         {"warnings", loaded.warnings}}},

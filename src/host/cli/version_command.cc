@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
+#include <string>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/version.h"
 #include "host/cli/command.h"
 #include "host/cli/oci/command.h"
 
@@ -14,12 +16,9 @@ constexpr const char* kRuntimeSpec = "1.2.0";
 
 }  // namespace
 
-std::string_view Version() { return KATA_VERSION; }
-std::string_view Revision() { return KATA_REVISION; }
-
 std::string VersionText() {
-  return fmt::format("{} version {}\ncommit: {}\nspec: {}", oci::ProgramName(), Version(),
-                     Revision(), kRuntimeSpec);
+  return fmt::format("{} version {}\ncommit: {}\nspec: {}", oci::ProgramName(), kVersion, kRevision,
+                     kRuntimeSpec);
 }
 
 void AddVersion(CLI::App& app, int* status) {
@@ -35,8 +34,8 @@ void AddVersion(CLI::App& app, int* status) {
       *status = Print(VersionText() + "\ncontainerd task API: v2, v3\n");
       return;
     }
-    const nlohmann::ordered_json report = {{"version", Version()},
-                                           {"commit", Revision()},
+    const nlohmann::ordered_json report = {{"version", std::string(kVersion)},
+                                           {"commit", std::string(kRevision)},
                                            {"spec", kRuntimeSpec},
                                            {"task_api", {"v2", "v3"}}};
     *status = Print(report.dump(2) + "\n");

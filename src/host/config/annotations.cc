@@ -13,7 +13,7 @@
 namespace kata::config {
 namespace {
 
-constexpr std::string_view kPrefix = "io.katacontainers.config.";
+constexpr std::string_view kAnnotationPrefix = "io.katacontainers.config.";
 constexpr size_t kMaxName = 128;
 constexpr size_t kMaxValue = 4096;
 
@@ -103,9 +103,9 @@ Result<void> ApplyAnnotations(const std::map<std::string, std::string>& annotati
   };
   bool changed = false;
   for (const auto& [annotation, text] : annotations) {
-    if (!annotation.starts_with(kPrefix)) continue;
+    if (!annotation.starts_with(kAnnotationPrefix)) continue;
     const std::string shown = annotation.substr(0, kMaxName);
-    std::string_view rest = std::string_view(annotation).substr(kPrefix.size());
+    std::string_view rest = std::string_view(annotation).substr(kAnnotationPrefix.size());
     const auto* table = std::find_if(std::begin(kPrefixes), std::end(kPrefixes),
                                      [&](const auto& t) { return rest.starts_with(t.first); });
     if (table == std::end(kPrefixes) || annotation.size() > kMaxName) {

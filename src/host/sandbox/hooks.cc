@@ -19,7 +19,7 @@ namespace {
 
 using Hooks = google::protobuf::RepeatedPtrField<oci::Hook>;
 
-constexpr auto kPatience = std::chrono::seconds(600);
+constexpr auto kDefaultTimeout = std::chrono::seconds(600);
 constexpr size_t kMaxOutput = 4096;
 
 sys::UniqueFd& MountNamespace() {
@@ -39,7 +39,7 @@ Result<void> RunHook(const oci::Hook& hook, const std::string& state, const std:
   command.stdin_fd = input.get();
   command.new_process_group = true;
   if (MountNamespace()) command.namespace_fds.push_back(MountNamespace().get());
-  const auto timeout = hook.timeout() > 0 ? std::chrono::seconds(hook.timeout()) : kPatience;
+  const auto timeout = hook.timeout() > 0 ? std::chrono::seconds(hook.timeout()) : kDefaultTimeout;
   const sys::CommandOutput done =
       KATA_TRY(sys::RunAndCollect(std::move(command), Deadline::After(timeout), kMaxOutput));
   if (done.status.Success()) return {};

@@ -12,6 +12,8 @@
 // calls Exited or Started, or at once when the process has ended already.
 #pragma once
 
+#include <signal.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -33,6 +35,9 @@ struct ExitInfo {
   uint32_t status = 0;
   std::chrono::system_clock::time_point at;
 };
+
+// The status of who was ended with its container or machine.
+inline constexpr uint32_t kKilled = 128 + SIGKILL;
 
 enum class ProcessState { kCreated, kRunning, kStopped };
 

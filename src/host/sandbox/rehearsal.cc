@@ -25,7 +25,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr char kName[] = "rehearsal";
-constexpr auto kPatience = seconds(15);
+constexpr auto kRehearsalPatience = seconds(15);
 // From the third on, each takes as long as the one before.
 constexpr int kRounds = 3;
 
@@ -111,17 +111,17 @@ Result<GuestContainer> MakeContainer(Machine& machine, GuestPlan plan,
 }
 
 Result<void> RunContainer(agent::AgentClient& agent, const GuestContainer& container) {
-  KATA_TRY(agent.CreateContainer(container.request(), kPatience));
+  KATA_TRY(agent.CreateContainer(container.request(), kRehearsalPatience));
   const auto ended = std::make_shared<std::promise<Result<int>>>();
   agent.WaitProcess({kName, ""}, [ended](Result<int> status) { ended->set_value(status); });
   KATA_TRY(agent.StartContainer(kName));
   auto end = ended->get_future();
-  if (end.wait_for(kPatience) != std::future_status::ready) {
+  if (end.wait_for(kRehearsalPatience) != std::future_status::ready) {
     return Fail(Code::kDeadlineExceeded, "its program does not end");
   }
   const int status = KATA_TRY(end.get());
   if (status != 0) return Fail(Code::kInternal, fmt::format("its program ended with {}", status));
-  return agent.RemoveContainer(kName, kPatience);
+  return agent.RemoveContainer(kName, kRehearsalPatience);
 }
 
 // As if an engine had connected it. kNotFound: the machine has no NIC.

@@ -17,7 +17,6 @@
 namespace kata::sandbox {
 namespace {
 
-constexpr uint32_t kKilled = 128 + SIGKILL;
 constexpr uint32_t kLost = 255;
 
 ExitInfo ExitNow(uint32_t status) {

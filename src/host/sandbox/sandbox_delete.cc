@@ -19,7 +19,6 @@ using std::chrono::seconds;
 constexpr auto kDrainPatience = seconds(2);
 // Removing a container is a courtesy to the guest; the host does not depend on it.
 constexpr auto kRemoveTimeout = seconds(5);
-constexpr uint32_t kKilled = 128 + SIGKILL;
 
 }  // namespace
 

@@ -29,7 +29,7 @@ using std::chrono::seconds;
 
 constexpr auto kWaitForOthers = minutes(5);
 constexpr auto kSaveTime = seconds(60);
-constexpr size_t kConsoleLines = 6;
+constexpr size_t kTemplateConsoleLines = 6;
 
 // Boots the VM of `spec` until its agent answers, and gives its state.
 Result<std::string> BootAndSave(hypervisor::Hypervisor& vm, hypervisor::VmSpec spec,
@@ -91,7 +91,7 @@ Result<factory::TemplateInfo> BuildTemplate(const config::Loaded& loaded, sys::E
   }();
   if (built) return built;
   std::string reason = built.error().message();
-  if (const std::string console = vm->ConsoleTail(kConsoleLines); !console.empty()) {
+  if (const std::string console = vm->ConsoleTail(kTemplateConsoleLines); !console.empty()) {
     reason += fmt::format("; the guest's console ended with:\n{}", console);
   }
   vm->Stop(milliseconds(0));

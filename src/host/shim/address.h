@@ -10,6 +10,8 @@
 
 namespace kata::shim {
 
+// In front of a socket\'s path, in addresses that containerd reads and writes.
+inline constexpr std::string_view kUnixScheme = "unix://";
 inline constexpr char kDefaultSocketDir[] = "/run/containerd/s";
 
 // Lower-case hexadecimal digits of the SHA-256 of `text`.

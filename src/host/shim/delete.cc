@@ -29,7 +29,6 @@ using sandbox::ProcessRole;
 using sandbox::SandboxRecord;
 
 constexpr uint32_t kKilledStatus = 128 + 9;
-constexpr std::string_view kUnixScheme = "unix://";
 
 std::string_view BaseName(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/version.h"
 #include "oci/features.h"
 #include "sys/fd.h"
 
@@ -23,8 +24,8 @@ constexpr char kFeaturesType[] =
 Result<RuntimeInfo> MakeRuntimeInfo(const std::string& options) {
   RuntimeInfo info;
   info.set_name(kRuntimeName);
-  info.mutable_version()->set_version(KATA_VERSION);
-  info.mutable_version()->set_revision(KATA_REVISION);
+  info.mutable_version()->set_version(kVersion);
+  info.mutable_version()->set_revision(kRevision);
   if (!options.empty() && !info.mutable_options()->ParseFromString(options)) {
     return Fail(Code::kInvalidArgument, "stdin: not a marshalled google.protobuf.Any");
   }
@@ -48,8 +49,7 @@ int RunInfo() {
 }
 
 std::string VersionText(std::string_view program) {
-  return fmt::format("{}:\n  Version:  {}\n  Revision: {}\n\n", program, KATA_VERSION,
-                     KATA_REVISION);
+  return fmt::format("{}:\n  Version:  {}\n  Revision: {}\n\n", program, kVersion, kRevision);
 }
 
 int RunVersion(std::string_view program) {

@@ -45,7 +45,6 @@ constexpr size_t kMaxInput = 4 << 20;
 constexpr auto kInputPatience = 2s;
 constexpr int kBacklog = 128;
 constexpr auto kTakePatience = 2s;
-constexpr char kUnixScheme[] = "unix://";
 
 std::string GetEnv(const char* name) {
   const char* value = ::getenv(name);
@@ -240,7 +239,7 @@ Result<void> Start(const CommandLine& line, const std::string& input,
   const Plan plan = KATA_TRY(MakePlan(line, input));
   const std::string socket_path = KATA_TRY(
       SocketPath(plan.socket_dir, plan.line.address, plan.line.namespace_name, plan.sandbox_id));
-  const std::string address = kUnixScheme + socket_path;
+  const std::string address = std::string(kUnixScheme) + socket_path;
   const std::string answer =
       FormatStartAnswer(address, ::getenv("MAX_SHIM_VERSION"), plan.has_params);
   Rollback undo;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/agent/container/scheduling.h"
 
-#include <linux/ioprio.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -15,6 +14,14 @@
 
 namespace kata::guest {
 namespace {
+
+// Numbers of ioprio_set(2). Debian's <linux/ioprio.h> of 6.1.192 cannot be read by a C++ compiler:
+// a parameter of an inline function there is called class.
+constexpr unsigned kIoClassRealTime = 1;
+constexpr unsigned kIoClassBestEffort = 2;
+constexpr unsigned kIoClassIdle = 3;
+constexpr unsigned kIoClassShift = 13;
+constexpr int kIoPriorityOfProcess = 1;
 
 struct Word {
   std::string_view word;
@@ -43,9 +50,9 @@ constexpr Word kFlags[] = {
 };
 
 constexpr Word kIoClasses[] = {
-    {"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
-    {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
-    {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE},
+    {"IOPRIO_CLASS_RT", kIoClassRealTime},
+    {"IOPRIO_CLASS_BE", kIoClassBestEffort},
+    {"IOPRIO_CLASS_IDLE", kIoClassIdle},
 };
 
 template <size_t kSize>
@@ -85,7 +92,7 @@ Result<SchedulingPlan> PlanScheduling(const oci::Process& process) {
                   fmt::format("process: ioPriority {} is outside 0 to 7", given.priority()));
     }
     const unsigned kind = KATA_TRY(Find(kIoClasses, "I/O class", given.class_()));
-    plan.io_priority = static_cast<int>(kind << IOPRIO_CLASS_SHIFT) | given.priority();
+    plan.io_priority = static_cast<int>(kind << kIoClassShift) | given.priority();
   }
   // The child is born in its cgroup, so only what holds there counts.
   const oci::CpuAffinity& affinity = process.exec_cpu_affinity();
@@ -101,7 +108,7 @@ Result<void> ApplyScheduling(const SchedulingPlan& plan) {
     return FailErrno("set the scheduler");
   }
   if (plan.io_priority &&
-      ::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, *plan.io_priority) != 0) {
+      ::syscall(SYS_ioprio_set, kIoPriorityOfProcess, 0, *plan.io_priority) != 0) {
     return FailErrno("set the I/O priority");
   }
   if (plan.cpus.empty()) return {};

@@ -25,12 +25,12 @@ namespace {
 using Context = std::unique_ptr<void, void (*)(scmp_filter_ctx)>;
 
 template <class Value>
-struct Word {
+struct NamedValue {
   std::string_view word;
   Value value;
 };
 
-constexpr Word<uint32_t> kArchitectures[] = {
+constexpr NamedValue<uint32_t> kArchitectures[] = {
     {"SCMP_ARCH_X86", SCMP_ARCH_X86},
     {"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64},
     {"SCMP_ARCH_X32", SCMP_ARCH_X32},
@@ -52,7 +52,7 @@ constexpr Word<uint32_t> kArchitectures[] = {
     {"SCMP_ARCH_S390X", SCMP_ARCH_S390X},
 };
 
-constexpr Word<scmp_compare> kOperators[] = {
+constexpr NamedValue<scmp_compare> kOperators[] = {
     {"SCMP_CMP_NE", SCMP_CMP_NE},
     {"SCMP_CMP_LT", SCMP_CMP_LT},
     {"SCMP_CMP_LE", SCMP_CMP_LE},
@@ -63,7 +63,7 @@ constexpr Word<scmp_compare> kOperators[] = {
 };
 
 // The last one is about listeners, of which there are none.
-constexpr Word<unsigned> kFlags[] = {
+constexpr NamedValue<unsigned> kSeccompFlags[] = {
     {"SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC},
     {"SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG},
     {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
@@ -79,9 +79,9 @@ std::unexpected<Error> FailCall(std::string_view what, int result) {
 }
 
 template <class Value, size_t kSize>
-Result<Value> Find(const Word<Value> (&words)[kSize], std::string_view what,
-                   std::string_view word) {
-  for (const Word<Value>& entry : words) {
+Result<Value> FindValue(const NamedValue<Value> (&words)[kSize], std::string_view what,
+                        std::string_view word) {
+  for (const NamedValue<Value>& entry : words) {
     if (entry.word == word) return entry.value;
   }
   return Refuse(what, word);
@@ -122,7 +122,7 @@ Result<void> AddRules(scmp_filter_ctx context, const oci::LinuxSyscall& rule,
     const unsigned index = static_cast<unsigned>(arg.index());
     repeated |= std::ranges::any_of(conditions, [&](const auto& c) { return c.arg == index; });
     conditions.push_back({.arg = index,
-                          .op = KATA_TRY(Find(kOperators, "unknown operator", arg.op())),
+                          .op = KATA_TRY(FindValue(kOperators, "unknown operator", arg.op())),
                           .datum_a = arg.value(),
                           .datum_b = arg.value_two()});
   }
@@ -192,7 +192,7 @@ Result<SeccompFilter> CompileSeccomp(const oci::LinuxSeccomp& seccomp) {
   if (!context) return Refuse("action", seccomp.default_action());
   std::vector<uint32_t> architectures{::seccomp_arch_native()};
   for (const std::string& name : seccomp.architectures()) {
-    const uint32_t architecture = KATA_TRY(Find(kArchitectures, "unknown architecture", name));
+    const uint32_t architecture = KATA_TRY(FindValue(kArchitectures, "unknown architecture", name));
     if (std::ranges::find(architectures, architecture) != architectures.end()) continue;
     // One of another byte order cannot run here, so nothing has to be filtered for it.
     const int added = ::seccomp_arch_add(context.get(), architecture);
@@ -211,7 +211,7 @@ Result<SeccompFilter> CompileSeccomp(const oci::LinuxSeccomp& seccomp) {
   KATA_TRY(Export(context.get(), &filter.program));
   if (seccomp.flags().empty()) filter.flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
   for (const std::string& flag : seccomp.flags()) {
-    filter.flags |= KATA_TRY(Find(kFlags, "unknown flag", flag));
+    filter.flags |= KATA_TRY(FindValue(kSeccompFlags, "unknown flag", flag));
   }
   return filter;
 }

@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "base/version.h"
 #include "guest/agent/hotplug.h"
 #include "guest/agent/metrics.h"
 #include "guest/agent/service/services.h"
@@ -37,7 +38,7 @@ Result<agent::GuestDetailsResponse> GetGuestDetails(const agent::GuestDetailsReq
     response.set_support_mem_hotplug_probe(SupportsMemoryProbe(kSys));
   }
   agent::AgentDetails& details = *response.mutable_agent_details();
-  details.set_version(KATA_VERSION);
+  details.set_version(kVersion);
   details.set_init_daemon(Agent::IsInit());
   details.set_supports_seccomp(true);
   for (const std::string_view name : StorageDrivers()) {
@@ -174,7 +175,7 @@ Result<health::HealthCheckResponse> Check(const health::CheckRequest&) {
 Result<health::VersionCheckResponse> Version(const health::CheckRequest&) {
   health::VersionCheckResponse response;
   response.set_grpc_version(kProtocolVersion);
-  response.set_agent_version(KATA_VERSION);
+  response.set_agent_version(kVersion);
   return response;
 }
 

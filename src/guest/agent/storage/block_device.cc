@@ -13,6 +13,10 @@
 
 #include "sys/file.h"
 
+// As macros they would take the place of members with these names in sources compiled together.
+#undef major
+#undef minor
+
 namespace kata::guest {
 namespace {
 
@@ -150,7 +154,7 @@ std::optional<BlockDevice> FindScsiDisk(const ScsiAddress& address, const std::s
 std::optional<BlockDevice> FindNode(const std::string& path) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return std::nullopt;
-  return BlockDevice{path, major(status.st_rdev), minor(status.st_rdev)};
+  return BlockDevice{path, gnu_dev_major(status.st_rdev), gnu_dev_minor(status.st_rdev)};
 }
 
 void ScanScsi(const ScsiAddress& address, const std::string& sysfs) {

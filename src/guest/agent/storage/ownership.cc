@@ -13,12 +13,12 @@
 namespace kata::guest {
 namespace {
 
-constexpr int kMaxDepth = 256;
+constexpr int kMaxNesting = 256;
 constexpr mode_t kFileBits = 0660;
 constexpr mode_t kDirBits = 0770 | S_ISGID;
 
 Result<void> ChangeTree(sys::UniqueFd dir_fd, gid_t group, dev_t device, int depth) {
-  if (depth > kMaxDepth) return Fail(Code::kOutOfRange, "directories nest too deeply");
+  if (depth > kMaxNesting) return Fail(Code::kOutOfRange, "directories nest too deeply");
   const int fd = dir_fd.get();
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(fd), ::closedir);
   if (!dir) return FailErrno("fdopendir");

@@ -18,14 +18,14 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-constexpr std::array kFlags = {Flag{"cwd", '\0', true, ""},
-                               Flag{"env", 'e', true, ""},
-                               Flag{"tty", 't', false, ""},
-                               Flag{"user", 'u', true, ""},
-                               Flag{"additional-gids", 'g', true, ""},
-                               Flag{"process", 'p', true, ""},
-                               Flag{"no-new-privs", '\0', false, ""},
-                               Flag{"cap", 'c', true, ""}};
+constexpr std::array kExecFlags = {Flag{"cwd", '\0', true, ""},
+                                   Flag{"env", 'e', true, ""},
+                                   Flag{"tty", 't', false, ""},
+                                   Flag{"user", 'u', true, ""},
+                                   Flag{"additional-gids", 'g', true, ""},
+                                   Flag{"process", 'p', true, ""},
+                                   Flag{"no-new-privs", '\0', false, ""},
+                                   Flag{"cap", 'c', true, ""}};
 
 class ExecProcessTest : public testing::Test {
  protected:
@@ -41,7 +41,7 @@ class ExecProcessTest : public testing::Test {
 
   Result<ExecProcess> Read(std::initializer_list<const char*> words) {
     const std::vector<const char*> list(words);
-    return ReadExecProcess(directory_, Arguments::Parse(kFlags, list, true).value());
+    return ReadExecProcess(directory_, Arguments::Parse(kExecFlags, list, true).value());
   }
 
   std::string directory_;

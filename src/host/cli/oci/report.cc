@@ -28,11 +28,11 @@ std::string Quoted(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string LogLine(bool json, std::string_view level, std::string_view message) {
-  return json ? fmt::format(R"({{"level":"{}","msg":{},"time":"{}"}})"
-                            "\n",
-                            level, Quoted(message), Now())
-              : fmt::format("time=\"{}\" level={} msg={}\n", Now(), level, Quoted(message));
+std::string LogLine(bool as_json, std::string_view level, std::string_view message) {
+  return as_json ? fmt::format(R"({{"level":"{}","msg":{},"time":"{}"}})"
+                               "\n",
+                               level, Quoted(message), Now())
+                 : fmt::format("time=\"{}\" level={} msg={}\n", Now(), level, Quoted(message));
 }
 
 void Log(const Globals& globals, std::string_view level, std::string_view message) {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/version.h"
 #include "host/cli/command.h"
 #include "host/cli/oci/command.h"
 #include "oci/features.h"
@@ -88,10 +89,9 @@ Result<int> Spec(const Globals&, const Arguments& arguments) {
 }
 
 Result<int> Features(const Globals&, const Arguments&) {
-  const std::string features =
-      kata::oci::FormatFeatures({{"org.katacontainers.cpp.version", std::string(Version())},
-                                 {"org.katacontainers.cpp.commit", std::string(Revision())}},
-                                4);
+  const std::string features = kata::oci::FormatFeatures(
+      {{"org.katacontainers.cpp.version", kVersion}, {"org.katacontainers.cpp.commit", kRevision}},
+      4);
   KATA_TRY(Print(features + "\n"));
   return 0;
 }

@@ -6,7 +6,7 @@
 namespace kata::hypervisor::qemu {
 namespace {
 
-constexpr std::string_view kGreeting =
+constexpr std::string_view kCodecGreeting =
     R"({"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "Debian"},)"
     R"( "capabilities": ["oob"]}})"
     "\r\n";
@@ -14,7 +14,7 @@ constexpr std::string_view kGreeting =
 TEST(QmpCodec, ReadsGreetingAnswersErrorsAndEvents) {
   QmpCodec codec;
   const auto messages =
-      codec.Feed(std::string(kGreeting) +
+      codec.Feed(std::string(kCodecGreeting) +
                  R"({"return": {"running": true}, "id": 7})"
                  "\r\n"
                  R"({"id": 8, "error": {"class": "GenericError", "desc": "Device 'x' not found"}})"
@@ -38,7 +38,7 @@ TEST(QmpCodec, ReadsGreetingAnswersErrorsAndEvents) {
 TEST(QmpCodec, AcceptsAnyCutIntoPieces) {
   QmpCodec codec;
   size_t messages = 0;
-  for (char c : kGreeting) messages += codec.Feed(std::string_view(&c, 1))->size();
+  for (char c : kCodecGreeting) messages += codec.Feed(std::string_view(&c, 1))->size();
   EXPECT_EQ(messages, 1u);
 }
 
