@@ -4,8 +4,8 @@
 
 #include <fmt/format-inl.h>
 
-namespace fmt {
-inline namespace v9 {
+// Its namespace has the version in its name: v9 in Debian 12, v10 in 13.
+FMT_BEGIN_NAMESPACE
 namespace detail {
 
 template auto dragonbox::to_decimal(float) noexcept -> dragonbox::decimal_fp<float>;
@@ -18,5 +18,4 @@ template void buffer<char>::append(const char*, const char*);
 template void vformat_to(buffer<char>&, string_view, format_args, locale_ref);
 
 }  // namespace detail
-}  // namespace v9
-}  // namespace fmt
+FMT_END_NAMESPACE
