@@ -50,7 +50,7 @@ def commands(build):
         for entry in json.load(file):
             path = entry["file"]
             if path.startswith((f"{ROOT}/src/", f"{ROOT}/bench/")) and not path.endswith("_test.cc"):
-                command = re.sub(r" -Winvalid-pch -include \S+", "", entry["command"])
+                command = re.sub(r' -Winvalid-pch -include ("[^"]*"|(\\.|\S)+)', "", entry["command"])
                 yield entry | {"command": command}
 
 
@@ -68,8 +68,8 @@ def changed_files():
     def git(*words):
         done = subprocess.run(["git", "-C", ROOT, "-c", f"safe.directory={ROOT}", *words], capture_output=True, text=True)
         return done.stdout.split("\0") if done.returncode == 0 else None
-    base = git("merge-base", "HEAD", "@{upstream}")
-    if base is None:
+    top, base = git("rev-parse", "--show-toplevel"), git("merge-base", "HEAD", "@{upstream}")
+    if base is None or top[0].strip() != ROOT:
         return None
     differing = git("diff", "--name-only", "-z", base[0].strip())
     fresh = git("ls-files", "--others", "--exclude-standard", "-z")

@@ -31,6 +31,22 @@ def is_below(path, top):
     return path.startswith(f"{top}/")
 
 
+def show(new, top, kept):
+    """[argv] of commands that make those of the paths `kept` that are below `top` be in `new` as well."""
+    commands = []
+    below = {path for path in kept if is_below(path, top)}
+    for path in sorted(below):
+        if any(is_below(path, other) for other in below):
+            continue
+        target = new + path.removeprefix(top)
+        if os.path.isdir(path):
+            commands.append(["mkdir", "-p", "--", target])
+        else:
+            commands += [["mkdir", "-p", "--", os.path.dirname(target)], ["touch", "--", target]]
+        commands.append(["mount", "-n", "--rbind", "--", path, target])
+    return commands
+
+
 def cover(scratch, tops, kept):
     """[argv] of commands that replace each folder of `tops` by a new one, in a private mount namespace.
 
@@ -48,16 +64,7 @@ def cover(scratch, tops, kept):
             made += [["mkdir", new], ["mount", "-n", "-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", new]]
         if top == "/run":
             made.append(["mkdir", f"{new}/lock"])
-        below = {path for path in kept if is_below(path, top)}
-        for path in sorted(below):
-            if any(is_below(path, other) for other in below):
-                continue
-            target = new + path.removeprefix(top)
-            if os.path.isdir(path):
-                made.append(["mkdir", "-p", "--", target])
-            else:
-                made += [["mkdir", "-p", "--", os.path.dirname(target)], ["touch", "--", target]]
-            made.append(["mount", "-n", "--rbind", "--", path, target])
+        made += show(new, top, kept)
         moved.append(["mount", "-n", "--move", new, top])
     return made + moved
 

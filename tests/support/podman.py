@@ -11,7 +11,7 @@ import glob
 import os
 import subprocess
 
-from . import debs, image
+from . import debs, image, isolation
 from .process import BedError, run
 
 # With the libraries that a small Debian lacks.
@@ -119,7 +119,13 @@ class Podman:
         os.makedirs(f"{self.folder}/work/{name}")
         options = (f"lowerdir={':'.join([*lower, f'/{name}'])},upperdir={self.folder}/{name},"
                    f"workdir={self.folder}/work/{name}")
-        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, f"/{name}"], check=True)
+        new = f"{self.folder}/work/new-{name}"
+        os.mkdir(new)
+        # The tree and the cache may lie there, in a file system of their own.
+        for command in (["mount", "-t", "overlay", "overlay", "-o", options, new],
+                        *isolation.show(new, f"/{name}", [debs.ROOT, debs.cache()]),
+                        ["mount", "-n", "--move", new, f"/{name}"]):
+            subprocess.run(command, check=True)
 
     def __call__(self, *words, timeout=200, stdin=b"", env=None):
         """Runs a Podman command to its end."""
