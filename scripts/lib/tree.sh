@@ -3,10 +3,11 @@
 #
 # scripts/lib/tree.sh - the source tree: its files and its build folders. Sourced after common.sh.
 
-# tree_git WORD...: git in the tree, whoever owns it. What it would run for the owner, the caller of
-# these scripts runs anyway.
+# tree_git WORD...: git in the tree, whoever owns it; fails in a tree that is no clone, also where it
+# lies in a clone of something else. What git would run for the owner, the caller of these scripts runs
+# anyway.
 tree_git() {
-  env -u GIT_DIR -u GIT_WORK_TREE -u GIT_INDEX_FILE \
+  env -u GIT_DIR -u GIT_WORK_TREE -u GIT_INDEX_FILE GIT_CEILING_DIRECTORIES="${KATA_ROOT%/*}" \
     git -C "$KATA_ROOT" -c safe.directory="$KATA_ROOT" "$@"
 }
 
@@ -14,8 +15,8 @@ tree_git() {
 # behind it: those that git knows; of a tree that is no clone all but what is built. A * stands for
 # slashes too.
 tree_files() {
-  local top pattern tests=()
-  if top=$(tree_git rev-parse --show-toplevel 2>/dev/null) && [ "$top" = "$KATA_ROOT" ]; then
+  local pattern tests=()
+  if tree_git rev-parse 2>/dev/null; then
     tree_git ls-files -z -- "$@"
     return
   fi

@@ -116,6 +116,12 @@ class WithoutGit(PlaceCase):
     def test_lint_reads_all_sources(self):
         self.assert_lint_reads_all_sources()
 
+    def test_the_commit_of_what_is_around_it_is_not_taken_for_its_own(self):
+        subprocess.run(["git", "-C", self.folder, "-c", "user.name=test", "-c",
+                        "user.email=test@example.invalid", "commit", "--quiet", "--allow-empty",
+                        "--message", "other"], check=True)
+        self.assertEqual(self.shell("tree_git rev-parse HEAD 2>&1 || echo none").splitlines()[-1], "none")
+
 
 class Moved(PlaceCase):
     """What was configured in one place builds that place's sources, whatever stands around it."""

@@ -47,9 +47,13 @@ BLOCKFILE = """
 """
 
 
+def folder_of(base, place):
+    return f"{base}/{place}" if place else base
+
+
 def config(base, place=""):
     """The text of a configuration: sockets in the folder `base`, what is kept in `place` below it."""
-    kept = os.path.join(base, place)
+    kept = folder_of(base, place)
     return CONFIG.format(base=base, root=toml_value(f"{kept}/root"), state=toml_value(f"{kept}/state"))
 
 
@@ -249,7 +253,7 @@ class Containerd:
             self.remove(name)
 
     def bundle(self, name):
-        return f"{os.path.join(self.base, self.place)}/state/io.containerd.runtime.v2.task/{self.namespace}/{name}"
+        return f"{folder_of(self.base, self.place)}/state/io.containerd.runtime.v2.task/{self.namespace}/{name}"
 
     def events(self):
         return Events(self)
