@@ -33,6 +33,7 @@ void AddVersion(CLI::App& app, int* status);
 void AddCheck(CLI::App& app, const Globals& globals, int* status);
 void AddEnv(CLI::App& app, const Globals& globals, int* status);
 void AddFactory(CLI::App& app, const Globals& globals, int* status);
+void AddSetup(CLI::App& app, int* status);
 
 // "kata-runtime version 0.1.0" and what it implements, one line each, as `--version` prints it.
 std::string VersionText();

@@ -20,7 +20,7 @@
 namespace kata::cli {
 namespace {
 
-constexpr auto kVersionTime = std::chrono::seconds(2);
+constexpr auto kVersionTime = std::chrono::seconds(10);
 constexpr size_t kMaxVersionText = 64 << 10;
 
 std::string ReadOrEmpty(const std::string& path) {

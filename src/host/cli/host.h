@@ -41,7 +41,7 @@ struct Space {
 Result<Space> FreeSpace(const std::string& directory);
 
 // What `<program> --version` prints: its first number such as "7.2.22".
-// Errors  those of starting it; kDeadlineExceeded after two seconds; kUnknown without a number
+// Errors  those of starting it; kDeadlineExceeded after ten seconds; kUnknown without a number
 Result<std::string> ProgramVersion(const std::string& program);
 
 // The leading whole number of a version; 0 without one.

@@ -32,6 +32,7 @@ constexpr const char* kFooter =
     "  kata-runtime check                      can this host run containers, and what would help\n"
     "  kata-runtime env                        the configuration in effect and where it came from\n"
     "  kata-runtime --config FILE env --json   the same for another file, for programs\n"
+    "  kata-runtime setup docker --default     have Docker use this runtime\n"
     "\n"
     "Environment:\n"
     "  KATA_CONF_FILE   configuration.toml to read instead of the installed one\n"
@@ -106,6 +107,7 @@ int Main(int argc, char** argv) {
   AddCheck(app, globals, &status);
   AddEnv(app, globals, &status);
   AddFactory(app, globals, &status);
+  AddSetup(app, &status);
   const auto word = oci::CommandWord({argv, static_cast<size_t>(argc)});
   const auto is_meant = [&](const CLI::App* command) { return command->get_name() == *word; };
   if (word && app.get_subcommands(is_meant).empty()) {

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/cli/setup/docker_plan.h"
+
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace kata::cli::setup {
+namespace {
+
+using testing::HasSubstr;
+
+const KataPrograms kPrograms{.runtime = "/usr/bin/kata-runtime",
+                             .shim = "/usr/bin/containerd-shim-kata-v2"};
+const std::string kShimEntry = R"({"runtimeType":"io.containerd.kata.v2"})";
+
+std::string PlannedText(const std::optional<std::string>& text, const DockerWish& wish,
+                        const std::optional<SetupRecord>& record = std::nullopt) {
+  const auto planned = PlanDocker("/etc/docker/daemon.json", text, wish, record);
+  return planned ? *planned : "error: " + planned.error().message();
+}
+
+SetupRecord RecordOf(const std::optional<std::string>& before, const std::string& written) {
+  return {.path = "/etc/docker/daemon.json", .name = "kata", .before = before, .written = written};
+}
+
+TEST(DockerPlan, TakesTheShimWhereDockerKnowsShims) {
+  EXPECT_EQ(DockerRuntimeEntry(28, kPrograms, true), kShimEntry);
+  EXPECT_EQ(DockerRuntimeEntry(23, kPrograms, false),
+            R"({"runtimeType":"/usr/bin/containerd-shim-kata-v2"})");
+  EXPECT_EQ(DockerRuntimeEntry(20, kPrograms, true), R"({"path":"/usr/bin/kata-runtime"})");
+  EXPECT_EQ(DockerRuntimeEntry(0, kPrograms, true), R"({"path":"/usr/bin/kata-runtime"})");
+}
+
+TEST(DockerPlan, MakesAFileWhereThereIsNone) {
+  const std::string expected =
+      "{\n"
+      "  \"runtimes\": {\n"
+      "    \"kata\": {\n"
+      "      \"runtimeType\": \"io.containerd.kata.v2\"\n"
+      "    }\n"
+      "  },\n"
+      "  \"default-runtime\": \"kata\"\n"
+      "}\n";
+  const DockerWish wish{.name = "kata", .entry = kShimEntry, .make_default = true};
+  EXPECT_EQ(PlannedText(std::nullopt, wish), expected);
+  EXPECT_EQ(PlannedText("", wish), expected);
+  EXPECT_EQ(PlannedText(expected, wish), expected) << "a second time changes nothing";
+}
+
+TEST(DockerPlan, KeepsAllThatIsThere) {
+  const std::string text =
+      "{\n"
+      "    \"log-driver\": \"journald\",\n"
+      "    \"default-runtime\": \"crun\",\n"
+      "    \"runtimes\": { \"crun\": { \"path\": \"/usr/bin/crun\" } },\n"
+      "    \"dns\": [\"10.0.0.1\"]\n"
+      "}\n";
+  EXPECT_EQ(PlannedText(text, {.name = "kata", .entry = kShimEntry, .make_default = true}),
+            "{\n"
+            "    \"log-driver\": \"journald\",\n"
+            "    \"default-runtime\": \"kata\",\n"
+            "    \"runtimes\": { \"crun\": { \"path\": \"/usr/bin/crun\" }, \"kata\": "
+            "{\"runtimeType\":\"io.containerd.kata.v2\"} },\n"
+            "    \"dns\": [\"10.0.0.1\"]\n"
+            "}\n");
+}
+
+TEST(DockerPlan, LeavesAnEntryWithOptionsOfTheUsers) {
+  const std::string text =
+      R"({"runtimes": {"kata": {"runtimeType": "io.containerd.kata.v2", "options": {"a": 1}}}})";
+  EXPECT_EQ(PlannedText(text, {.name = "kata", .entry = kShimEntry}), text);
+}
+
+TEST(DockerPlan, RefusesAnotherRuntimeOfThatName) {
+  const std::string text = R"({"runtimes": {"kata": {"path": "/opt/kata/bin/kata-runtime"}}})";
+  EXPECT_THAT(PlannedText(text, {.name = "kata", .entry = kShimEntry}),
+              testing::AllOf(HasSubstr("error: "), HasSubstr("--name")));
+}
+
+TEST(DockerPlan, ReplacesItsOwnEntryAfterAnUpgradeOfDocker) {
+  const std::string old_text = PlannedText(
+      std::nullopt, {.name = "kata", .entry = DockerRuntimeEntry(20, kPrograms, true)});
+  EXPECT_EQ(PlannedText(old_text, {.name = "kata", .entry = kShimEntry},
+                        RecordOf(std::nullopt, old_text)),
+            PlannedText(std::nullopt, {.name = "kata", .entry = kShimEntry}));
+}
+
+TEST(DockerPlan, NamesTheLineThatItCannotRead) {
+  EXPECT_THAT(PlannedText("{\n \"a\": 1,\n}", {.name = "kata", .entry = kShimEntry}),
+              HasSubstr("/etc/docker/daemon.json:3:"));
+  EXPECT_THAT(PlannedText("[]", {.name = "kata", .entry = kShimEntry}),
+              HasSubstr("not a JSON object"));
+}
+
+TEST(DockerUndo, TakesOutItsOwnOfAFileThatOthersHaveChanged) {
+  const std::string before = "{\n  \"default-runtime\": \"crun\",\n  \"debug\": true\n}\n";
+  const DockerWish wish{.name = "kata", .entry = kShimEntry, .make_default = true};
+  const std::string written = PlannedText(before, wish);
+  std::string changed = written;
+  changed.replace(changed.find("true"), 4, "false");
+  const auto rest = UnplanDocker(changed, RecordOf(before, written));
+  ASSERT_TRUE(rest) << rest.error().message();
+  EXPECT_EQ(*rest, "{\n  \"default-runtime\": \"crun\",\n  \"debug\": false\n}\n");
+}
+
+TEST(DockerUndo, LeavesWhatOthersHaveMadeOfItsOwn) {
+  const std::string written =
+      PlannedText("{}", {.name = "kata", .entry = kShimEntry, .make_default = true});
+  const std::string changed =
+      R"({"runtimes": {"kata": {"path": "/mine"}}, "default-runtime": "mine"})";
+  EXPECT_EQ(UnplanDocker(changed, RecordOf("{}", written)).value(), changed);
+}
+
+TEST(DockerUndo, RemovesAFileThatHoldsNothingElse) {
+  const std::string written = PlannedText(std::nullopt, {.name = "kata", .entry = kShimEntry});
+  const std::string changed = R"({"runtimes":{"kata":{"runtimeType":"io.containerd.kata.v2"}}})";
+  EXPECT_EQ(UnplanDocker(changed, RecordOf(std::nullopt, written)).value(), std::nullopt);
+}
+
+TEST(DockerInterim, SaysWhatDockerdWouldKeepOtherwise) {
+  EXPECT_EQ(InterimDocker(std::nullopt, false),
+            "{\n  \"runtimes\": {},\n  \"default-runtime\": \"runc\"\n}\n");
+  EXPECT_EQ(InterimDocker(R"({"default-runtime": "crun", "runtimes": {"crun": {}}})", false),
+            std::nullopt);
+  EXPECT_EQ(InterimDocker(R"({"debug": true})", true), R"({"debug": true, "runtimes": {}})");
+}
+
+TEST(DockerArguments, ADefaultThatIsAFlagCannotBeInTheFile) {
+  const DockerWish wish{.name = "kata", .entry = kShimEntry, .make_default = true};
+  const auto refused = CheckDockerArguments({"dockerd", "--default-runtime=crun"}, wish);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("--default-runtime crun"));
+  EXPECT_TRUE(CheckDockerArguments({"dockerd", "--default-runtime", "crun"},
+                                   {.name = "kata", .entry = kShimEntry}));
+  EXPECT_FALSE(CheckDockerArguments({"dockerd", "--add-runtime", "kata=/k"}, wish));
+  EXPECT_TRUE(CheckDockerArguments({"dockerd", "--add-runtime", "kata2=/k"}, wish));
+}
+
+TEST(DockerAddress, IsTheFirstThatIsASocket) {
+  EXPECT_EQ(DockerAddress({"dockerd", "-H", "fd://"}, ""), "unix:///var/run/docker.sock");
+  EXPECT_EQ(DockerAddress({"dockerd", "-H", "tcp://0.0.0.0", "--host=unix:///x"}, ""), "unix:///x");
+  EXPECT_EQ(DockerAddress({"dockerd"}, R"({"hosts": ["tcp://1", "unix:///y"]})"), "unix:///y");
+}
+
+}  // namespace
+}  // namespace kata::cli::setup
