@@ -28,6 +28,8 @@ IMAGE = "kata/busybox"
 # Through containerd's shim API, by the runtime's type; and through runc's command line, which
 # containerd's own shim calls.
 SHIM, COMMAND_LINE = "shim", "command line"
+# No runtime is set up but Docker's own.
+NO_DOOR = "no door"
 ADDED = "added"
 
 # {base} becomes the bed's folder. dockerd makes /etc/docker, whatever it is told.
@@ -111,7 +113,7 @@ class Docker:
 
     bin_dir    folder of scripts/fetch-docker
     runtime    a support.runtime.Runtime
-    door       SHIM or COMMAND_LINE: how the daemon's default runtime is reached
+    door       SHIM or COMMAND_LINE: how the daemon's default runtime is reached; or NO_DOOR
     options    more of dockerd's options
     token      what names end in; a new one where none is given
     """
@@ -143,6 +145,8 @@ class Docker:
             "--init-path", f"{bin_dir}/docker-init", *self._runtime_options(), *options])
 
     def _runtime_options(self):
+        if self.door == NO_DOOR:
+            return []
         if self.door == SHIM:
             return ["--default-runtime", self.runtime.type]
         program = (f"{self.runtime.bin_dir}/kata-runtime" if self.runtime.is_vm

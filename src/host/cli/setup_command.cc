@@ -18,7 +18,7 @@ struct SetupArguments {
 };
 
 Result<int> RunSetupCommand(const std::string& word, const SetupArguments& arguments) {
-  const std::string shim = KATA_TRY(sys::FindNeighbour("containerd-shim-kata-v2"));
+  const std::string shim = KATA_TRY(sys::FindNeighbour(setup::kShimProgram));
   const setup::KataPrograms programs{.runtime = sys::OwnProgram(), .shim = shim};
   const auto report = KATA_TRY(
       setup::RunSetup(word, arguments.options, programs, [&arguments](std::string_view text) {
@@ -29,8 +29,8 @@ Result<int> RunSetupCommand(const std::string& word, const SetupArguments& argum
 }
 
 std::string WrongName(const std::string& name) {
-  const bool letter = !name.empty() && ((name[0] >= 'a' && name[0] <= 'z') ||
-                                        (name[0] >= 'A' && name[0] <= 'Z'));
+  const bool letter =
+      !name.empty() && ((name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z'));
   constexpr const char* kAllowed =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
   if (letter && name.find_first_not_of(kAllowed) == name.npos && name != "runc") return "";
@@ -42,8 +42,8 @@ std::string WrongName(const std::string& name) {
 struct FrontEndHelp {
   const char* word;
   const char* summary;
-  const char* file;      // for --config-file
-  const char* restart;   // for --restart; nullptr: nothing to restart
+  const char* file;     // for --config-file
+  const char* restart;  // for --restart; nullptr: nothing to restart
   const char* footer;
 };
 
@@ -60,7 +60,8 @@ constexpr FrontEndHelp kFrontEnds[] = {
      "  kata-runtime setup docker --undo       put the file back\n"},
     {"containerd", "Add the runtime to containerd's CRI plugin, for Kubernetes",
      "config.toml of containerd", "restart containerd with systemctl; containers go on",
-     "ctr and nerdctl need no setup: --runtime io.containerd.kata.v2 names the shim. What is added\n"
+     "ctr and nerdctl need no setup: --runtime io.containerd.kata.v2 names the shim. What is "
+     "added\n"
      "is a handler for pods: make a RuntimeClass with the handler \"kata\".\n"
      "\n"
      "Examples:\n"
@@ -93,8 +94,7 @@ void AddFrontEnd(CLI::App& setup, const FrontEndHelp& help, int* status) {
   CLI::Option* undo =
       command->add_flag("--undo", options.undo, "take out what an earlier setup has put in");
   command
-      ->add_flag("--default", options.make_default,
-                 "containers that name no runtime get this one")
+      ->add_flag("--default", options.make_default, "containers that name no runtime get this one")
       ->excludes(undo);
   command->add_flag("--dry-run", options.dry_run, "show the difference, and change nothing");
   if (help.restart != nullptr) command->add_flag("--restart", options.restart, help.restart);
@@ -122,8 +122,8 @@ void AddFrontEnd(CLI::App& setup, const FrontEndHelp& help, int* status) {
 }  // namespace
 
 void AddSetup(CLI::App& app, int* status) {
-  CLI::App* command = app.add_subcommand(
-      "setup", "Have Docker, containerd, Podman or CRI-O use this runtime");
+  CLI::App* command =
+      app.add_subcommand("setup", "Have Docker, containerd, Podman or CRI-O use this runtime");
   command->require_subcommand(1);
   command->footer(
       "The difference is shown before a file is changed. The front end loads it, and a container\n"

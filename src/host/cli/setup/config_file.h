@@ -27,8 +27,8 @@ Result<ConfigFile> ReadConfigFile(const std::string& path);
 // The directories above `path` that are missing, outermost first.
 std::vector<std::string> MissingDirs(const std::string& path);
 
-// Puts `text` there under a temporary name, on the disk, and renames it. Mode and owner are those of
-// the file that was there; a new file is root's, with `mode`. Missing directories are made.
+// Puts `text` there under a temporary name, on the disk, and renames it. Mode and owner are those
+// of the file that was there; a new file is root's, with `mode`. Missing directories are made.
 Result<void> WriteConfigFile(const std::string& path, std::string_view text, mode_t mode = 0644);
 
 // WriteConfigFile, or the removal of the file where `text` is nullopt.

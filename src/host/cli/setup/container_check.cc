@@ -25,7 +25,9 @@ size_t RankOfImage(std::string_view image) {
   return static_cast<size_t>(found - kGoodImages.begin());
 }
 
-std::string FirstLine(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
+std::string FirstLine(std::string_view text) {
+  return std::string(text.substr(0, text.find('\n')));
+}
 
 SetupStep CheckStep(SetupStep::Outcome outcome, std::string detail, std::string remedy = "") {
   return {.name = "check",
@@ -40,9 +42,8 @@ std::vector<std::string> ImagesToTry(std::vector<std::string> images) {
   std::erase_if(images, [](const std::string& image) {
     return image.empty() || image.contains("<none>") || image.contains("pause");
   });
-  std::stable_sort(images.begin(), images.end(), [](const auto& a, const auto& b) {
-    return RankOfImage(a) < RankOfImage(b);
-  });
+  std::stable_sort(images.begin(), images.end(),
+                   [](const auto& a, const auto& b) { return RankOfImage(a) < RankOfImage(b); });
   if (images.size() > kMaxImagesTried) images.resize(kMaxImagesTried);
   return images;
 }
@@ -60,8 +61,8 @@ SetupStep JudgeContainer(const std::string& image, const ProgramResult& containe
                      "kata-runtime check tells what this host lacks");
   }
   const std::string boot_id = FirstLine(container.out);
-  const std::string kernel = FirstLine(std::string_view(container.out).substr(
-      std::min(boot_id.size() + 1, container.out.size())));
+  const std::string kernel = FirstLine(
+      std::string_view(container.out).substr(std::min(boot_id.size() + 1, container.out.size())));
   if (boot_id == host_boot_id) {
     return CheckStep(SetupStep::Outcome::kFailed,
                      fmt::format("a container of {} ran on this host's own kernel: the front end "

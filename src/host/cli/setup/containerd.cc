@@ -26,7 +26,6 @@ using std::chrono::seconds;
 
 constexpr char kContainerdMain[] = "/etc/containerd/config.toml";
 constexpr char kContainerdDropIn[] = "50-kata.toml";
-constexpr char kShimType[] = "io.containerd.kata.v2";
 constexpr auto kContainerdTime = seconds(30);
 constexpr auto kContainerdRunTime = seconds(300);
 constexpr int kFirstThatMerges = 2;
@@ -49,9 +48,10 @@ class ContainerdFrontEnd : public FrontEnd {
   SetupStep Check() const override;
   std::vector<std::string> Notes() const override {
     if (options_.undo) return {};
-    return {fmt::format("pods whose RuntimeClass has the handler \"{}\" get machines; ctr and nerdctl "
-                        "need no setup: --runtime {}",
-                        options_.name, kShimType)};
+    return {
+        fmt::format("pods whose RuntimeClass has the handler \"{}\" get machines; ctr and nerdctl "
+                    "need no setup: --runtime {}",
+                    options_.name, kShimType)};
   }
 
  private:
@@ -61,7 +61,7 @@ class ContainerdFrontEnd : public FrontEnd {
         daemon_ ? daemon_->path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
     return {.name = options_.name,
             .make_default = options_.make_default,
-            .shim = IsInPath(path, "containerd-shim-kata-v2") ? "" : programs_.shim};
+            .shim = IsInPath(path, kShimProgram) ? "" : programs_.shim};
   }
   // What containerd makes of a main file and all that it imports.
   Result<std::string> Dump(const std::string& path) const;
@@ -270,9 +270,10 @@ SetupStep ContainerdFrontEnd::Check() const {
   const std::string shim = Wish().shim;
   return CheckByContainer(images, !options_.image.empty(), [&](const std::string& image) {
     const std::string name = CheckName();
-    std::vector<std::string> words = {"-n",   space, "run",
-                                      "--rm", "--runtime", shim.empty() ? kShimType : shim,
-                                      image,  name,  kProofProgram};
+    std::vector<std::string> words = {
+        "-n",   space,       "run",
+        "--rm", "--runtime", shim.empty() ? std::string(kShimType) : shim,
+        image,  name,        kProofProgram};
     words.insert(words.end(), kProofArguments.begin(), kProofArguments.end());
     auto result = RunProgram(Ctr(words), Deadline::After(kContainerdRunTime));
     if (!result || result->status != 0) {

@@ -19,7 +19,6 @@ using config::Setting;
 
 constexpr std::string_view kOldCri = "io.containerd.grpc.v1.cri";
 constexpr std::string_view kNewCri = "io.containerd.cri.v1.runtime";
-constexpr std::string_view kKataType = "io.containerd.kata.v2";
 constexpr std::string_view kBlockBegin = "# begin: kata-runtime setup\n";
 constexpr std::string_view kBlockEnd = "# end: kata-runtime setup\n";
 constexpr std::string_view kLineMark = "  # kata-runtime setup";
@@ -57,7 +56,7 @@ std::string HandlerTable(std::string_view plugin, const ContainerdWish& wish) {
       "{}"
       "privileged_without_host_devices = true\n"
       "pod_annotations = [\"io.katacontainers.*\"]\n",
-      plugin, wish.name, kKataType,
+      plugin, wish.name, kShimType,
       wish.shim.empty() ? "" : fmt::format("runtime_path = {}\n", config::ToToml(wish.shim)));
 }
 
@@ -125,8 +124,7 @@ std::string_view HeaderLine(std::string_view text, std::string_view plugin) {
 std::string WithBlock(const std::string& text, std::optional<size_t> place,
                       const std::string& tables) {
   if (tables.empty()) return text;
-  const std::string block =
-      fmt::format("{}{}{}", kBlockBegin, tables, kBlockEnd);
+  const std::string block = fmt::format("{}{}{}", kBlockBegin, tables, kBlockEnd);
   if (place) return std::string(text).insert(*place, block);
   std::string result = text;
   if (!result.empty() && !result.ends_with('\n')) result += '\n';
@@ -276,11 +274,12 @@ Result<std::string> PlanContainerd(const std::string& file, const std::string& t
   for (const Setting& each : settings) {
     if (each.table != handler_table) continue;
     const Setting* type = FindSetting(settings, handler_table, "runtime_type");
-    if (type == nullptr || type->value != config::Value(std::string(kKataType))) {
-      return Fail(Code::kAlreadyExists,
-                  fmt::format("{}:{}: there is a runtime \"{}\" of another type; remove it there, or "
-                              "choose another name with --name",
-                              file, each.source.line, wish.name));
+    if (type == nullptr || type->value != config::Value(std::string(kShimType))) {
+      return Fail(
+          Code::kAlreadyExists,
+          fmt::format("{}:{}: there is a runtime \"{}\" of another type; remove it there, or "
+                      "choose another name with --name",
+                      file, each.source.line, wish.name));
     }
     handler.clear();
   }
@@ -337,15 +336,17 @@ Result<void> CompareContainerdDumps(const std::string& before, const std::string
   bool is_default = false;
   for (const std::string_view plugin : {kOldCri, kNewCri}) {
     const std::string cri = CriTable(plugin);
-    has_handler |= new_map.contains({fmt::format("{}.runtimes.{}", cri, wish.name), "runtime_type"});
+    has_handler |=
+        new_map.contains({fmt::format("{}.runtimes.{}", cri, wish.name), "runtime_type"});
     const auto found = new_map.find({cri, std::string(kDefaultKey)});
     is_default |= found != new_map.end() && found->second == config::ToToml(wish.name);
   }
   if (has_handler && (is_default || !wish.make_default)) return {};
-  return Fail(Code::kFailedPrecondition,
-              fmt::format("containerd would not see the runtime \"{}\"{}: another of its files says "
-                          "something else",
-                          wish.name, has_handler ? " as its default" : ""));
+  return Fail(
+      Code::kFailedPrecondition,
+      fmt::format("containerd would not see the runtime \"{}\"{}: another of its files says "
+                  "something else",
+                  wish.name, has_handler ? " as its default" : ""));
 }
 
 }  // namespace kata::cli::setup

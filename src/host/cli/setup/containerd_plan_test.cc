@@ -33,7 +33,7 @@ std::string ContainerdText(const std::string& text, const ContainerdWish& wish,
   return planned ? *planned : "error: " + planned.error().message();
 }
 
-SetupRecord RecordOf(const std::string& before, const std::string& written) {
+SetupRecord ContainerdRecord(const std::string& before, const std::string& written) {
   return {.path = "/c.toml", .name = "kata", .before = before, .written = written};
 }
 
@@ -67,8 +67,8 @@ TEST(ContainerdPlan, ChangesTheLineOfADefaultThatIsThere) {
             "  snapshotter = \"overlayfs\"\n"
             "\n# begin: kata-runtime setup\n" +
                 kHandler + "# end: kata-runtime setup\n");
-  EXPECT_EQ(ContainerdText(planned, kByDefault, RecordOf(text, planned)), planned);
-  EXPECT_EQ(UnplanContainerd(planned, RecordOf(text, planned)), text);
+  EXPECT_EQ(ContainerdText(planned, kByDefault, ContainerdRecord(text, planned)), planned);
+  EXPECT_EQ(UnplanContainerd(planned, ContainerdRecord(text, planned)), text);
 }
 
 TEST(ContainerdPlan, AddsADefaultBelowAHeaderThatIsThere) {
@@ -84,7 +84,7 @@ TEST(ContainerdPlan, AddsADefaultBelowAHeaderThatIsThere) {
             "    snapshotter = \"overlayfs\"\n"
             "\n# begin: kata-runtime setup\n" +
                 kHandler + "# end: kata-runtime setup\n");
-  EXPECT_EQ(UnplanContainerd(planned, RecordOf(text, planned)), text);
+  EXPECT_EQ(UnplanContainerd(planned, ContainerdRecord(text, planned)), text);
 }
 
 TEST(ContainerdPlan, UsesTheNamesOfVersion3) {
@@ -128,15 +128,17 @@ TEST(ContainerdPlan, LeavesAHandlerOfTheUsersAndRefusesAnotherType) {
 
 TEST(ContainerdUndo, LeavesWhatOthersHaveAddedSince) {
   const std::string written = ContainerdText(kMain, kByDefault);
-  EXPECT_EQ(UnplanContainerd(written + "[debug]\nlevel = \"debug\"\n", RecordOf(kMain, written)),
-            kMain + "\n[debug]\nlevel = \"debug\"\n");
-  EXPECT_EQ(UnplanContainerd(written, RecordOf(kMain, written)), kMain);
+  EXPECT_EQ(
+      UnplanContainerd(written + "[debug]\nlevel = \"debug\"\n", ContainerdRecord(kMain, written)),
+      kMain + "\n[debug]\nlevel = \"debug\"\n");
+  EXPECT_EQ(UnplanContainerd(written, ContainerdRecord(kMain, written)), kMain);
 }
 
 TEST(ContainerdFacts, FindTheDirectoryOfDropIns) {
-  const auto facts = ReadContainerd(
-      "/c", "version = 3\nimports = [\"/etc/a.toml\", \"/etc/containerd/conf.d/*.toml\"]\n"
-            "disabled_plugins = [\"cri\"]\n");
+  const auto facts =
+      ReadContainerd("/c",
+                     "version = 3\nimports = [\"/etc/a.toml\", \"/etc/containerd/conf.d/*.toml\"]\n"
+                     "disabled_plugins = [\"cri\"]\n");
   ASSERT_TRUE(facts);
   EXPECT_EQ(facts->version, 3);
   EXPECT_TRUE(facts->cri_is_disabled);
@@ -145,8 +147,9 @@ TEST(ContainerdFacts, FindTheDirectoryOfDropIns) {
 }
 
 TEST(ContainerdDumps, ShowWhatElseWouldChange) {
-  const std::string before = "imports = []\n[plugins.\"io.containerd.grpc.v1.cri\"]\n"
-                             "sandbox_image = \"my/pause:1\"\n";
+  const std::string before =
+      "imports = []\n[plugins.\"io.containerd.grpc.v1.cri\"]\n"
+      "sandbox_image = \"my/pause:1\"\n";
   const std::string after = before + kHandler;
   EXPECT_TRUE(CompareContainerdDumps(before, after, kPlain));
   const auto lost = CompareContainerdDumps(before, kHandler, kPlain);
@@ -159,8 +162,10 @@ TEST(ContainerdDumps, ShowWhatElseWouldChange) {
 }
 
 TEST(ContainerdDropIn, HasTheVersionOfTheMainFile) {
-  EXPECT_THAT(ContainerdDropIn(2, kByDefault), HasSubstr("version = 2\n\n[plugins.\"io.containerd.grpc"));
-  EXPECT_THAT(ContainerdDropIn(3, kPlain), HasSubstr("version = 3\n\n[plugins.\"io.containerd.cri.v1"));
+  EXPECT_THAT(ContainerdDropIn(2, kByDefault),
+              HasSubstr("version = 2\n\n[plugins.\"io.containerd.grpc"));
+  EXPECT_THAT(ContainerdDropIn(3, kPlain),
+              HasSubstr("version = 3\n\n[plugins.\"io.containerd.cri.v1"));
 }
 
 }  // namespace

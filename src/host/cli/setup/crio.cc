@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CRI-O: a drop-in of crio.conf. The main file may leave runtimes out; a drop-in adds to the others.
+// CRI-O: a drop-in of crio.conf. The main file may leave runtimes out; a drop-in adds to the
+// others.
 #include <algorithm>
 #include <filesystem>
 #include <utility>
@@ -34,8 +35,8 @@ class CrioFrontEnd : public FrontEnd {
     const std::string dir =
         daemon_ ? FlagValue(daemon_->argv, "config-dir", 'd').value_or(kCrioDir) : kCrioDir;
     SetupPlace place{.about = "cri-o", .path = options_.sysroot};
-    place.path += options_.config_file.empty() ? fmt::format("{}/{}", dir, kCrioFile)
-                                               : options_.config_file;
+    place.path +=
+        options_.config_file.empty() ? fmt::format("{}/{}", dir, kCrioFile) : options_.config_file;
     const std::string program = daemon_ ? daemon_->program : FindDaemonProgram("crio");
     if (!options_.sysroot.empty()) return place;
     if (program.empty() && !options_.undo && options_.config_file.empty()) {
@@ -113,10 +114,11 @@ class CrioFrontEnd : public FrontEnd {
       const auto found = std::find_if(settings->begin(), settings->end(),
                                       [&](const auto& each) { return each.table == table; });
       if (found == settings->end()) continue;
-      return Fail(Code::kAlreadyExists,
-                  fmt::format("{}:{}: there is a runtime \"{}\" already; remove it there, or choose "
-                              "another name with --name",
-                              path, found->source.line, options_.name));
+      return Fail(
+          Code::kAlreadyExists,
+          fmt::format("{}:{}: there is a runtime \"{}\" already; remove it there, or choose "
+                      "another name with --name",
+                      path, found->source.line, options_.name));
     }
     return {};
   }

@@ -3,10 +3,9 @@
 // Docker: an entry of daemon.json, which a running dockerd loads again on SIGHUP.
 #include <unistd.h>
 
-#include <csignal>
-
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <thread>
 #include <utility>
 
@@ -67,9 +66,7 @@ class DockerFrontEnd : public FrontEnd {
   }
   Result<void> ChooseDaemon();
   // A reload would make dockerd forget the runtimes of its command line.
-  bool CanReload() const {
-    return daemon_ && FlagValues(daemon_->argv, "add-runtime").empty();
-  }
+  bool CanReload() const { return daemon_ && FlagValues(daemon_->argv, "add-runtime").empty(); }
   std::vector<std::string> Client(std::vector<std::string> words) const;
   Result<Known> Ask() const;
   bool Knows(const DockerExpectation& expected) const;
@@ -138,12 +135,12 @@ Result<std::string> DockerFrontEnd::Plan(const ConfigFile& file,
   // The containerd that dockerd starts has dockerd's $PATH; one of its own is started like it.
   const auto containerds = daemon_ ? FindDaemons("containerd") : std::vector<RunningDaemon>();
   const auto finds_shim = [](const RunningDaemon& daemon) {
-    return IsInPath(daemon.path, "containerd-shim-kata-v2");
+    return IsInPath(daemon.path, kShimProgram);
   };
   const bool in_path =
       containerds.empty()
           ? IsInPath(daemon_ ? daemon_->path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
-                     "containerd-shim-kata-v2")
+                     kShimProgram)
           : std::all_of(containerds.begin(), containerds.end(), finds_shim);
   const DockerWish wish{.name = options_.name,
                         .entry = DockerRuntimeEntry(major_, programs_, in_path),
@@ -173,9 +170,9 @@ Result<void> DockerFrontEnd::Prove(const ConfigFile& file, const std::string& te
   };
   const std::string ours = KATA_TRY(complaint(text));
   if (ours.empty() || ours == KATA_TRY(complaint(file.text.value_or("{}")))) return {};
-  return Fail(Code::kFailedPrecondition,
-              fmt::format("{} would be refused by dockerd, so nothing is changed: {}", file.path,
-                          ours));
+  return Fail(
+      Code::kFailedPrecondition,
+      fmt::format("{} would be refused by dockerd, so nothing is changed: {}", file.path, ours));
 }
 
 std::vector<std::string> DockerFrontEnd::Client(std::vector<std::string> words) const {
@@ -186,8 +183,8 @@ std::vector<std::string> DockerFrontEnd::Client(std::vector<std::string> words) 
 }
 
 Result<DockerFrontEnd::Known> DockerFrontEnd::Ask() const {
-  const auto result = KATA_TRY(
-      RunProgram(Client({"info", "--format", "{{json .}}"}), Deadline::After(kAskTime)));
+  const auto result =
+      KATA_TRY(RunProgram(Client({"info", "--format", "{{json .}}"}), Deadline::After(kAskTime)));
   const auto info = nlohmann::ordered_json::parse(result.out, nullptr, false);
   if (result.status != 0 || !info.is_object() || !info.contains("Runtimes")) {
     return Fail(Code::kUnavailable, fmt::format("docker info: {}", result.LastWords()));
@@ -241,9 +238,10 @@ SetupStep DockerFrontEnd::Load(const std::optional<std::string>& text) const {
     }
   } else if (!CanReload()) {
     step.outcome = SetupStep::Outcome::kSkipped;
-    step.detail = fmt::format("dockerd (pid {}) was started with --add-runtime, and would forget "
-                              "those runtimes if it loaded its file again",
-                              daemon_->pid);
+    step.detail = fmt::format(
+        "dockerd (pid {}) was started with --add-runtime, and would forget "
+        "those runtimes if it loaded its file again",
+        daemon_->pid);
     step.remedy = "systemctl restart docker";
     return step;
   } else if (const auto pidfd = sys::OpenPidFd(daemon_->pid); pidfd) {
@@ -278,34 +276,34 @@ SetupStep DockerFrontEnd::Check() const {
                                  Deadline::After(kAskTime));
     images = ImagesToTry(NonEmptyLines(list ? list->out : ""));
   }
-  return CheckByContainer(
-      images, !options_.image.empty(), [this](const std::string& image) {
-        const std::string name = CheckName();
-        std::vector<std::string> words = {"run",         "--rm",       "--name",
-                                          name,          "--network",  "none",
-                                          "--log-driver", "none",      "--entrypoint",
-                                          kProofProgram};
-        if (options_.image.empty()) words.insert(words.end(), {"--pull", "never"});
-        if (!options_.make_default) words.insert(words.end(), {"--runtime", options_.name});
-        words.push_back(image);
-        words.insert(words.end(), kProofArguments.begin(), kProofArguments.end());
-        auto result = RunProgram(Client(words), Deadline::After(kContainerTime));
-        // The client that was killed has left it behind.
-        if (!result) (void)RunProgram(Client({"rm", "-f", name}), Deadline::After(kAskTime));
-        return result;
-      });
+  return CheckByContainer(images, !options_.image.empty(), [this](const std::string& image) {
+    const std::string name = CheckName();
+    std::vector<std::string> words = {"run",          "--rm",       "--name",       name,
+                                      "--network",    "none",       "--log-driver", "none",
+                                      "--entrypoint", kProofProgram};
+    if (options_.image.empty()) words.insert(words.end(), {"--pull", "never"});
+    if (!options_.make_default) words.insert(words.end(), {"--runtime", options_.name});
+    words.push_back(image);
+    words.insert(words.end(), kProofArguments.begin(), kProofArguments.end());
+    auto result = RunProgram(Client(words), Deadline::After(kContainerTime));
+    // The client that was killed has left it behind.
+    if (!result) (void)RunProgram(Client({"rm", "-f", name}), Deadline::After(kAskTime));
+    return result;
+  });
 }
 
 std::vector<std::string> DockerFrontEnd::Notes() const {
   std::vector<std::string> notes;
   if (major_ == 0 && !options_.undo) {
-    notes.emplace_back("the version of Docker is not known: the entry is one that all versions "
-                       "read");
+    notes.emplace_back(
+        "the version of Docker is not known: the entry is one that all versions "
+        "read");
   }
   if (options_.undo) {
-    notes.push_back(fmt::format("containers that were made with the runtime \"{}\" do not start "
-                                "any more without it",
-                                options_.name));
+    notes.push_back(
+        fmt::format("containers that were made with the runtime \"{}\" do not start "
+                    "any more without it",
+                    options_.name));
   }
   return notes;
 }

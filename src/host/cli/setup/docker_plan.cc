@@ -17,7 +17,6 @@ using DockerJson = nlohmann::ordered_json;
 
 constexpr std::string_view kRuntimes = "runtimes";
 constexpr std::string_view kDefaultRuntime = "default-runtime";
-constexpr std::string_view kShimType = "io.containerd.kata.v2";
 constexpr int kFirstWithShims = 23;
 
 constexpr std::array kDefaultPath = {kDefaultRuntime};
@@ -59,10 +58,11 @@ Result<std::string> PlanEntry(const std::string& text, const DockerWish& wish,
   const auto there = KATA_TRY(GetMember(text, path));
   if (there && ServesAs(*there, wish.entry)) return text;
   if (there && there != EntryOfRecord(record, wish.name)) {
-    return Fail(Code::kAlreadyExists,
-                fmt::format("it has a runtime \"{}\" that is {}, not {}; remove it there, or choose "
-                            "another name with --name",
-                            wish.name, *there, wish.entry));
+    return Fail(
+        Code::kAlreadyExists,
+        fmt::format("it has a runtime \"{}\" that is {}, not {}; remove it there, or choose "
+                    "another name with --name",
+                    wish.name, *there, wish.entry));
   }
   return SetMember(text, path, wish.entry);
 }
@@ -81,8 +81,7 @@ Result<std::string> PlanDocker(const std::string& file, const std::optional<std:
   KATA_TRY(CheckJsonObject(planned, file));
   planned = KATA_TRY_WITHIN(file, PlanEntry(planned, wish, record));
   if (!wish.make_default) return planned;
-  return KATA_TRY_WITHIN(
-      file, SetMember(planned, kDefaultPath, DockerJson(wish.name).dump()));
+  return KATA_TRY_WITHIN(file, SetMember(planned, kDefaultPath, DockerJson(wish.name).dump()));
 }
 
 Result<std::optional<std::string>> UnplanDocker(const std::string& text,

@@ -11,8 +11,8 @@ namespace {
 
 using testing::HasSubstr;
 
-const KataPrograms kPrograms{.runtime = "/usr/bin/kata-runtime",
-                             .shim = "/usr/bin/containerd-shim-kata-v2"};
+const KataPrograms kDockerPrograms{.runtime = "/usr/bin/kata-runtime",
+                                   .shim = "/usr/bin/containerd-shim-kata-v2"};
 const std::string kShimEntry = R"({"runtimeType":"io.containerd.kata.v2"})";
 
 std::string PlannedText(const std::optional<std::string>& text, const DockerWish& wish,
@@ -21,16 +21,16 @@ std::string PlannedText(const std::optional<std::string>& text, const DockerWish
   return planned ? *planned : "error: " + planned.error().message();
 }
 
-SetupRecord RecordOf(const std::optional<std::string>& before, const std::string& written) {
+SetupRecord DockerRecord(const std::optional<std::string>& before, const std::string& written) {
   return {.path = "/etc/docker/daemon.json", .name = "kata", .before = before, .written = written};
 }
 
 TEST(DockerPlan, TakesTheShimWhereDockerKnowsShims) {
-  EXPECT_EQ(DockerRuntimeEntry(28, kPrograms, true), kShimEntry);
-  EXPECT_EQ(DockerRuntimeEntry(23, kPrograms, false),
+  EXPECT_EQ(DockerRuntimeEntry(28, kDockerPrograms, true), kShimEntry);
+  EXPECT_EQ(DockerRuntimeEntry(23, kDockerPrograms, false),
             R"({"runtimeType":"/usr/bin/containerd-shim-kata-v2"})");
-  EXPECT_EQ(DockerRuntimeEntry(20, kPrograms, true), R"({"path":"/usr/bin/kata-runtime"})");
-  EXPECT_EQ(DockerRuntimeEntry(0, kPrograms, true), R"({"path":"/usr/bin/kata-runtime"})");
+  EXPECT_EQ(DockerRuntimeEntry(20, kDockerPrograms, true), R"({"path":"/usr/bin/kata-runtime"})");
+  EXPECT_EQ(DockerRuntimeEntry(0, kDockerPrograms, true), R"({"path":"/usr/bin/kata-runtime"})");
 }
 
 TEST(DockerPlan, MakesAFileWhereThereIsNone) {
@@ -81,9 +81,9 @@ TEST(DockerPlan, RefusesAnotherRuntimeOfThatName) {
 
 TEST(DockerPlan, ReplacesItsOwnEntryAfterAnUpgradeOfDocker) {
   const std::string old_text = PlannedText(
-      std::nullopt, {.name = "kata", .entry = DockerRuntimeEntry(20, kPrograms, true)});
+      std::nullopt, {.name = "kata", .entry = DockerRuntimeEntry(20, kDockerPrograms, true)});
   EXPECT_EQ(PlannedText(old_text, {.name = "kata", .entry = kShimEntry},
-                        RecordOf(std::nullopt, old_text)),
+                        DockerRecord(std::nullopt, old_text)),
             PlannedText(std::nullopt, {.name = "kata", .entry = kShimEntry}));
 }
 
@@ -100,7 +100,7 @@ TEST(DockerUndo, TakesOutItsOwnOfAFileThatOthersHaveChanged) {
   const std::string written = PlannedText(before, wish);
   std::string changed = written;
   changed.replace(changed.find("true"), 4, "false");
-  const auto rest = UnplanDocker(changed, RecordOf(before, written));
+  const auto rest = UnplanDocker(changed, DockerRecord(before, written));
   ASSERT_TRUE(rest) << rest.error().message();
   EXPECT_EQ(*rest, "{\n  \"default-runtime\": \"crun\",\n  \"debug\": false\n}\n");
 }
@@ -110,13 +110,13 @@ TEST(DockerUndo, LeavesWhatOthersHaveMadeOfItsOwn) {
       PlannedText("{}", {.name = "kata", .entry = kShimEntry, .make_default = true});
   const std::string changed =
       R"({"runtimes": {"kata": {"path": "/mine"}}, "default-runtime": "mine"})";
-  EXPECT_EQ(UnplanDocker(changed, RecordOf("{}", written)).value(), changed);
+  EXPECT_EQ(UnplanDocker(changed, DockerRecord("{}", written)).value(), changed);
 }
 
 TEST(DockerUndo, RemovesAFileThatHoldsNothingElse) {
   const std::string written = PlannedText(std::nullopt, {.name = "kata", .entry = kShimEntry});
   const std::string changed = R"({"runtimes":{"kata":{"runtimeType":"io.containerd.kata.v2"}}})";
-  EXPECT_EQ(UnplanDocker(changed, RecordOf(std::nullopt, written)).value(), std::nullopt);
+  EXPECT_EQ(UnplanDocker(changed, DockerRecord(std::nullopt, written)).value(), std::nullopt);
 }
 
 TEST(DockerInterim, SaysWhatDockerdWouldKeepOtherwise) {

@@ -10,8 +10,8 @@ namespace kata::cli::setup {
 std::string PodmanDropIn(const std::string& name, bool make_default, const KataPrograms& programs) {
   std::string text(kDropInMark);
   if (make_default) text += fmt::format("[engine]\nruntime = {}\n\n", config::ToToml(name));
-  return text + fmt::format("[engine.runtimes]\n{} = [{}]\n", name,
-                            config::ToToml(programs.runtime));
+  return text +
+         fmt::format("[engine.runtimes]\n{} = [{}]\n", name, config::ToToml(programs.runtime));
 }
 
 std::string CrioDropIn(const std::string& name, bool make_default, const KataPrograms& programs) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// cli/setup/drop_in.h - the drop-ins for front ends that read folders of them: files that are setup's
-// from the first line to the last.
+// cli/setup/drop_in.h - the drop-ins for front ends that read folders of them: files that are
+// setup's from the first line to the last.
 #pragma once
 
 #include <optional>

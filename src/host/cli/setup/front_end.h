@@ -15,6 +15,10 @@
 
 namespace kata::cli::setup {
 
+// By which containerd and what is above it know the shim.
+inline constexpr std::string_view kShimType = "io.containerd.kata.v2";
+inline constexpr std::string_view kShimProgram = "containerd-shim-kata-v2";
+
 struct SetupOptions {
   std::string name = "kata";  // of the runtime
   bool make_default = false;
@@ -48,7 +52,8 @@ struct SetupPlace {
   std::string path;   // of the file to change
 };
 
-// One front end. Look comes first; what it found is what the others go by. Plan and Unplan are pure.
+// One front end. Look comes first; what it found is what the others go by. Plan and Unplan are
+// pure.
 class FrontEnd {
  public:
   virtual ~FrontEnd() = default;

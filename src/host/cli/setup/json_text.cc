@@ -165,8 +165,8 @@ std::string FormatJson(const OrderedJson& value, const JsonLayout& layout,
 std::string Inserted(std::string_view text, const ObjectSpan& object, const ObjectSpan& top,
                      std::string_view name, const OrderedJson& value) {
   const JsonLayout layout = LayoutOf(text, object, top);
-  const std::string member = fmt::format("{}: {}", OrderedJson(name).dump(),
-                                         FormatJson(value, layout, layout.indent));
+  const std::string member =
+      fmt::format("{}: {}", OrderedJson(name).dump(), FormatJson(value, layout, layout.indent));
   const std::string line = layout.lines ? layout.line_end + layout.indent : "";
   std::string result(text);
   if (object.members.empty()) {

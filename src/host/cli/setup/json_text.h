@@ -19,7 +19,8 @@ namespace kata::cli::setup {
 // The names of nested objects' members, outermost first, such as {"runtimes", "kata"}.
 using JsonPath = std::span<const std::string_view>;
 
-// Errors  kInvalidArgument  not one JSON object; the message is "<origin>:<line>:<column>: <reason>"
+// Errors  kInvalidArgument  not one JSON object; the message is "<origin>:<line>:<column>:
+// <reason>"
 Result<void> CheckJsonObject(std::string_view text, std::string_view origin);
 
 // The value of a member, as JSON without spaces; nullopt where there is none. `text` must be an

@@ -32,8 +32,10 @@ TEST(JsonText, AddsAMemberInTheFormOfItsNeighbours) {
     const char* expected;
   };
   for (const Case& each : {
-           Case{"{}", "{\n  \"runtimes\": {\n    \"kata\": {\n      \"path\": \"/k\"\n    }\n  }\n}"},
-           Case{"{ }\n", "{\n  \"runtimes\": {\n    \"kata\": {\n      \"path\": \"/k\"\n    }\n  }\n}\n"},
+           Case{"{}",
+                "{\n  \"runtimes\": {\n    \"kata\": {\n      \"path\": \"/k\"\n    }\n  }\n}"},
+           Case{"{ }\n",
+                "{\n  \"runtimes\": {\n    \"kata\": {\n      \"path\": \"/k\"\n    }\n  }\n}\n"},
            Case{"{\n    \"debug\": true\n}\n",
                 "{\n    \"debug\": true,\n    \"runtimes\": {\n        \"kata\": {\n            "
                 "\"path\": \"/k\"\n        }\n    }\n}\n"},
@@ -42,10 +44,12 @@ TEST(JsonText, AddsAMemberInTheFormOfItsNeighbours) {
                 "\"/k\"\r\n\t\t}\r\n\t}\r\n}"},
            Case{R"({"debug": true})", R"({"debug": true, "runtimes": {"kata":{"path":"/k"}}})"},
            Case{"{\n  \"runtimes\": {\n    \"x\": {}\n  },\n  \"a\": [1, {\"b\": \"}\"}]\n}\n",
-                "{\n  \"runtimes\": {\n    \"x\": {},\n    \"kata\": {\n      \"path\": \"/k\"\n    }\n"
+                "{\n  \"runtimes\": {\n    \"x\": {},\n    \"kata\": {\n      \"path\": \"/k\"\n   "
+                " }\n"
                 "  },\n  \"a\": [1, {\"b\": \"}\"}]\n}\n"},
            Case{"{\n  \"runtimes\": {},\n  \"a\": 1\n}",
-                "{\n  \"runtimes\": {\n    \"kata\": {\n      \"path\": \"/k\"\n    }\n  },\n  \"a\": 1\n}"},
+                "{\n  \"runtimes\": {\n    \"kata\": {\n      \"path\": \"/k\"\n    }\n  },\n  "
+                "\"a\": 1\n}"},
        }) {
     EXPECT_EQ(Set(each.text, kKata, R"({"path":"/k"})"), each.expected);
   }

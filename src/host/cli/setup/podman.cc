@@ -60,9 +60,10 @@ class PodmanFrontEnd : public FrontEnd {
 
   std::vector<std::string> Notes() const override {
     if (!options_.make_default || options_.undo) return {};
-    return {"the drop-in is read for users without root as well, whose containers cannot use the "
-            "runtime: they need another one in their ~/.config/containers/containers.conf, or "
-            "--runtime"};
+    return {
+        "the drop-in is read for users without root as well, whose containers cannot use the "
+        "runtime: they need another one in their ~/.config/containers/containers.conf, or "
+        "--runtime"};
   }
 
  private:
@@ -94,10 +95,9 @@ SetupStep PodmanFrontEnd::Load(const std::optional<std::string>& text) const {
     return step;
   }
   step.outcome = SetupStep::Outcome::kFailed;
-  step.detail =
-      path != programs_.runtime
-          ? fmt::format("podman takes \"{}\" for the runtime \"{}\"", path, options_.name)
-          : fmt::format("podman's default is still \"{}\"", by_default);
+  step.detail = path != programs_.runtime
+                    ? fmt::format("podman takes \"{}\" for the runtime \"{}\"", path, options_.name)
+                    : fmt::format("podman's default is still \"{}\"", by_default);
   step.remedy =
       "look for [engine] in files that are read later, and at CONTAINERS_CONF: podman info";
   return step;

@@ -186,9 +186,8 @@ Result<ProgramResult> RunProgram(const std::vector<std::string>& argv, Deadline 
   command.stderr_fd = err.get();
   sys::ChildProcess child = KATA_TRY(sys::ChildProcess::Spawn(command));
   const sys::ExitStatus status = KATA_TRY_WITHIN(argv.front(), child.Wait(deadline));
-  return ProgramResult{.status = status.ShellCode(),
-                       .out = ReadWritten(out.get()),
-                       .err = ReadWritten(err.get())};
+  return ProgramResult{
+      .status = status.ShellCode(), .out = ReadWritten(out.get()), .err = ReadWritten(err.get())};
 }
 
 bool SystemdRuns() { return sys::Exists("/run/systemd/system"); }

@@ -31,7 +31,8 @@ std::string_view OutcomeWord(Outcome outcome) {
 }
 
 std::string StepText(const SetupStep& step) {
-  const std::string mark = step.outcome == Outcome::kDone ? "" : fmt::format(" {}", OutcomeWord(step.outcome));
+  const std::string mark =
+      step.outcome == Outcome::kDone ? "" : fmt::format(" {}", OutcomeWord(step.outcome));
   std::string text = fmt::format("{:<8}{}{}{}\n", step.name, mark.empty() ? "" : mark.substr(1),
                                  mark.empty() ? "" : ": ", step.detail);
   if (!step.remedy.empty()) text += fmt::format("{:8}to do: {}\n", "", step.remedy);
@@ -162,8 +163,9 @@ class SetupRun {
                               const std::optional<std::string>& text) {
     const ConfigFile now = KATA_TRY(ReadConfigFile(path));
     if (now.text != shown) {
-      return Fail(Code::kAborted,
-                  fmt::format("write \"{}\": somebody has changed it meanwhile; run it again", path));
+      return Fail(
+          Code::kAborted,
+          fmt::format("write \"{}\": somebody has changed it meanwhile; run it again", path));
     }
     return PutConfigFile(path, text);
   }
@@ -285,14 +287,10 @@ std::string RenderSetupJson(const SetupReport& report) {
                      {"detail", step.detail},
                      {"remedy", step.remedy}});
   }
-  const ReportJson json{{"ok", report.ok()},
-                        {"front_end", report.front_end},
-                        {"about", report.about},
-                        {"file", report.path},
-                        {"undo", report.undo},
-                        {"dry_run", report.dry_run},
-                        {"diff", report.diff},
-                        {"steps", steps},
+  const ReportJson json{{"ok", report.ok()},     {"front_end", report.front_end},
+                        {"about", report.about}, {"file", report.path},
+                        {"undo", report.undo},   {"dry_run", report.dry_run},
+                        {"diff", report.diff},   {"steps", steps},
                         {"notes", report.notes}};
   return json.dump(2, ' ', false, ReportJson::error_handler_t::replace) + "\n";
 }

@@ -42,7 +42,6 @@ SetupRecords SetupRecords::Look(const std::string& root) {
 
 Result<SetupRecords> SetupRecords::Open(const std::string& root) {
   SetupRecords records(root + std::string(kRecordDir));
-  records.made_ = MissingDirs(records.PathOf("x"));
   KATA_TRY(sys::MakeDirs(records.directory_));
   records.lock_ = KATA_TRY(sys::Open(records.directory_, O_RDONLY | O_DIRECTORY));
   const int fd = records.lock_.get();
@@ -56,9 +55,9 @@ Result<SetupRecords> SetupRecords::Open(const std::string& root) {
 
 SetupRecords::~SetupRecords() {
   if (!lock_) return;
-  // Fails, as it should, where a record is in it.
+  // Each fails, as it should, where something is in it.
   if (::rmdir(directory_.c_str()) != 0) return;
-  for (auto dir = made_.rbegin(); dir != made_.rend(); ++dir) ::rmdir(dir->c_str());
+  ::rmdir(directory_.substr(0, directory_.rfind('/')).c_str());
 }
 
 Result<std::optional<SetupRecord>> SetupRecords::Read(const std::string& front_end) const {
@@ -83,17 +82,14 @@ Result<std::optional<SetupRecord>> SetupRecords::Read(const std::string& front_e
 }
 
 Result<void> SetupRecords::Write(const std::string& front_end, const SetupRecord& record) const {
-  const RecordJson json{{"path", record.path},
-                        {"name", record.name},
-                        {"default", record.is_default},
-                        {"before", TextOrNull(record.before)},
-                        {"written", record.written},
-                        {"interim", TextOrNull(record.interim)},
+  const RecordJson json{{"path", record.path},          {"name", record.name},
+                        {"default", record.is_default}, {"before", TextOrNull(record.before)},
+                        {"written", record.written},    {"interim", TextOrNull(record.interim)},
                         {"made_dirs", record.made_dirs}};
   // What it repeats may be somebody's secret.
-  return WriteConfigFile(
-      PathOf(front_end),
-      json.dump(2, ' ', false, RecordJson::error_handler_t::replace) + "\n", 0600);
+  return WriteConfigFile(PathOf(front_end),
+                         json.dump(2, ' ', false, RecordJson::error_handler_t::replace) + "\n",
+                         0600);
 }
 
 Result<void> SetupRecords::Remove(const std::string& front_end) const {

@@ -42,7 +42,7 @@ class SetupRecords {
   static SetupRecords Look(const std::string& root);
   SetupRecords(SetupRecords&&) = default;
   SetupRecords& operator=(SetupRecords&&) = delete;
-  // Removes the directory if it is empty.
+  // Removes the directory, and the one above it, if they are empty.
   ~SetupRecords();
 
   // Errors  kDataLoss  the file is damaged
@@ -56,7 +56,6 @@ class SetupRecords {
 
   std::string directory_;
   sys::UniqueFd lock_;
-  std::vector<std::string> made_;
 };
 
 }  // namespace kata::cli::setup

@@ -95,8 +95,8 @@ std::string UnifiedDiff(const std::string& path, const std::optional<std::string
   const std::vector<DiffLine> script =
       EditScript(SplitLines(before ? std::string_view(*before) : ""),
                  SplitLines(after ? std::string_view(*after) : ""));
-  std::string text = fmt::format("--- {}\n+++ {}\n", before ? path : "/dev/null",
-                                 after ? path : "/dev/null");
+  std::string text =
+      fmt::format("--- {}\n+++ {}\n", before ? path : "/dev/null", after ? path : "/dev/null");
   size_t old_line = 0;
   size_t new_line = 0;
   size_t done = 0;
