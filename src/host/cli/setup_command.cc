@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,11 +18,18 @@ struct SetupArguments {
   bool json = false;
 };
 
+std::string AbsolutePath(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
 Result<int> RunSetupCommand(const std::string& word, const SetupArguments& arguments) {
+  setup::SetupOptions options = arguments.options;
+  options.config_file = AbsolutePath(options.config_file);
+  options.sysroot = AbsolutePath(options.sysroot);
   const std::string shim = KATA_TRY(sys::FindNeighbour(setup::kShimProgram));
   const setup::KataPrograms programs{.runtime = sys::OwnProgram(), .shim = shim};
   const auto report = KATA_TRY(
-      setup::RunSetup(word, arguments.options, programs, [&arguments](std::string_view text) {
+      setup::RunSetup(word, options, programs, [&arguments](std::string_view text) {
         if (!arguments.json) (void)Print(text);
       }));
   if (arguments.json && Print(setup::RenderSetupJson(report)) != 0) return 1;
