@@ -28,8 +28,8 @@ Result<int> RunSetupCommand(const std::string& word, const SetupArguments& argum
   options.sysroot = AbsolutePath(options.sysroot);
   const std::string shim = KATA_TRY(sys::FindNeighbour(setup::kShimProgram));
   const setup::KataPrograms programs{.runtime = sys::OwnProgram(), .shim = shim};
-  const auto report = KATA_TRY(
-      setup::RunSetup(word, options, programs, [&arguments](std::string_view text) {
+  const auto report =
+      KATA_TRY(setup::RunSetup(word, options, programs, [&arguments](std::string_view text) {
         if (!arguments.json) (void)Print(text);
       }));
   if (arguments.json && Print(setup::RenderSetupJson(report)) != 0) return 1;
