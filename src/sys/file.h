@@ -51,4 +51,7 @@ Result<void> RemoveFile(const std::string& path);
 
 bool Exists(const std::string& path);
 
+// Whether the descriptor is of /dev/null.
+bool IsNullDevice(int fd);
+
 }  // namespace kata::sys

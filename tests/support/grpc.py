@@ -63,6 +63,19 @@ def start_task(containerd, name, exec_id="", timeout=60):
     return protobuf.first(protobuf.decode(reply), 1)
 
 
+def exec_process(containerd, name, exec_id, process, stdin="", stdout="", stderr="",
+                 timeout=60):
+    """Tasks.Exec; `process` is a specification's, as JSON."""
+    spec = protobuf.encode((1, "types.containerd.io/opencontainers/runtime-spec/1/Process"),
+                           (2, process))
+    call(containerd, TASKS, "Exec", protobuf.encode(
+        (1, name), (2, stdin), (3, stdout), (4, stderr), (6, spec), (7, exec_id)), timeout)
+
+
+def close_stdin(containerd, name, exec_id="", timeout=60):
+    call(containerd, TASKS, "CloseIO", protobuf.encode((1, name), (2, exec_id), (3, 1)), timeout)
+
+
 def delete_task(containerd, name, timeout=60):
     """(exit status, pid)."""
     reply = protobuf.decode(call(containerd, TASKS, "Delete", protobuf.encode((1, name)), timeout))

@@ -161,7 +161,7 @@ Result<void> Agent::StartCreation(Creation& creation) {
   for (const agent::Device& device : request.devices()) KATA_TRY(AddDevice(device, &spec));
   entry.mount_points = KATA_TRY(storages_.Mount(Pointers(request.storages())));
   const bool share_pid = request.sandbox_pidns() || sandbox_->shares_pid();
-  StdioPair stdio = KATA_TRY(MakeStdio(spec.process().terminal(), config_.container_pipe_size));
+  StdioPair stdio = KATA_TRY(MakeStdio(spec.process(), config_.container_pipe_size));
   const oci::Box console = spec.process().console_size();
   entry.init = std::make_shared<Process>(loop_, "", stdio);
   SharedNamespaces shared = sandbox_->NamespacesFor(share_pid);
@@ -278,8 +278,7 @@ void Agent::ExecProcess(agent::ExecProcessRequest request, Done done) {
       return Fail(Code::kFailedPrecondition, "the container has stopped");
     }
     if (entry->paused) return Fail(Code::kFailedPrecondition, "the container is paused");
-    StdioPair stdio =
-        KATA_TRY(MakeStdio(request.process().terminal(), config_.container_pipe_size));
+    StdioPair stdio = KATA_TRY(MakeStdio(request.process(), config_.container_pipe_size));
     auto process = std::make_shared<Process>(loop_, exec_id, stdio);
     PendingProcess pending =
         KATA_TRY(entry->container->Exec(request.process(), std::move(stdio.child)));

@@ -65,6 +65,40 @@ TEST_F(AgentTest, TakesEmptyInputAsItsEnd) {
   EXPECT_EQ(Stdout("c1"), "5\n");
 }
 
+TEST_F(AgentTest, GivesDevNullToAProcessWithoutInput) {
+  agent::CreateContainerRequest create =
+      ContainerOf("c1", {"sh", "-c", "cat; readlink /proc/self/fd/0; echo x >&0; sleep 1000"});
+  create.mutable_oci()->mutable_process()->set_no_stdin(true);
+  ASSERT_TRUE(Do("CreateContainer", create));
+  ASSERT_TRUE(StartContainer("c1"));
+  EXPECT_EQ(StdoutUntil("c1", "", "\n"), "/dev/null\n");
+  EXPECT_TRUE(CloseStdin("c1"));
+  EXPECT_EQ(Write("c1", "", "word").error().code(), Code::kFailedPrecondition);
+
+  agent::ExecProcessRequest exec;
+  exec.set_container_id("c1");
+  exec.set_exec_id("e1");
+  *exec.mutable_process() = create.oci().process();
+  exec.mutable_process()->clear_args();
+  for (const char* word : {"sh", "-c", "cat; readlink /proc/self/fd/0"}) {
+    exec.mutable_process()->add_args(word);
+  }
+  ASSERT_TRUE(Do("ExecProcess", exec));
+  EXPECT_EQ(Stdout("c1", "e1"), "/dev/null\n");
+}
+
+TEST_F(AgentTest, KeepsATerminalOpenThatNobodyGivesInput) {
+  agent::CreateContainerRequest create =
+      ContainerOf("c1", {"sh", "-c", "echo ready; read x && echo got $x"}, true);
+  create.mutable_oci()->mutable_process()->set_no_stdin(true);
+  ASSERT_TRUE(Do("CreateContainer", create));
+  ASSERT_TRUE(StartContainer("c1"));
+  EXPECT_THAT(StdoutUntil("c1", "", "\n"), HasSubstr("ready"));
+  // A terminal that somebody attaches to later.
+  EXPECT_TRUE(Write("c1", "", "word\n"));
+  EXPECT_THAT(Stdout("c1"), HasSubstr("got word"));
+}
+
 TEST_F(AgentTest, ReportsDeathBySignal) {
   Run("c1", {"sleep", "1000"});
   EXPECT_TRUE(Exec("c1", "e1", {"sleep", "1000"}));

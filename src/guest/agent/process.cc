@@ -19,23 +19,29 @@ Result<void> SizePipe(const sys::Pipe& pipe, size_t size) {
   return FailErrno("F_SETPIPE_SZ", std::to_string(size));
 }
 
+// A pipe whose end `ours` does not block.
+Result<sys::Pipe> MakeStream(sys::UniqueFd sys::Pipe::* ours, size_t size) {
+  sys::Pipe pipe = KATA_TRY(sys::MakePipe());
+  KATA_TRY(SizePipe(pipe, size));
+  KATA_TRY(sys::SetNonBlocking((pipe.*ours).get()));
+  return pipe;
+}
+
 }  // namespace
 
-Result<StdioPair> MakeStdio(bool terminal, size_t pipe_size) {
+Result<StdioPair> MakeStdio(const oci::Process& process, size_t pipe_size) {
   StdioPair pair;
-  pair.child.terminal = terminal;
-  if (terminal) return pair;
-  sys::Pipe in = KATA_TRY(sys::MakePipe());
-  sys::Pipe out = KATA_TRY(sys::MakePipe());
-  sys::Pipe err = KATA_TRY(sys::MakePipe());
-  for (const sys::Pipe* pipe : {&in, &out, &err}) KATA_TRY(SizePipe(*pipe, pipe_size));
-  for (const sys::UniqueFd* ours : {&in.write, &out.read, &err.read}) {
-    KATA_TRY(sys::SetNonBlocking(ours->get()));
+  pair.child.terminal = process.terminal();
+  if (process.terminal()) return pair;
+  if (!process.no_stdin()) {
+    sys::Pipe in = KATA_TRY(MakeStream(&sys::Pipe::write, pipe_size));
+    pair.child.in = std::move(in.read);
+    pair.in = std::move(in.write);
   }
-  pair.child.in = std::move(in.read);
+  sys::Pipe out = KATA_TRY(MakeStream(&sys::Pipe::read, pipe_size));
+  sys::Pipe err = KATA_TRY(MakeStream(&sys::Pipe::read, pipe_size));
   pair.child.out = std::move(out.write);
   pair.child.err = std::move(err.write);
-  pair.in = std::move(in.write);
   pair.out = std::move(out.read);
   pair.err = std::move(err.read);
   return pair;

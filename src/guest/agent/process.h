@@ -31,8 +31,8 @@ struct StdioPair {
   sys::UniqueFd err;
 };
 
-// `pipe_size` in bytes; 0 leaves the kernel's.
-Result<StdioPair> MakeStdio(bool terminal, size_t pipe_size);
+// As `process` wants them. `pipe_size` in bytes; 0 leaves the kernel's.
+Result<StdioPair> MakeStdio(const oci::Process& process, size_t pipe_size);
 
 // Launching, then ready (set up, not started), running, exited; a launch may fail instead.
 //

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "host/stdio/endpoint.h"
+#include "sys/file.h"
 
 namespace kata::sandbox {
 namespace {
@@ -35,13 +36,14 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
     io->line_fd_ = std::move(streams.line);
     io->mount_namespace_ = std::move(streams.mount_namespace);
     io->proc_ = std::move(streams.proc);
-    io->input_.reader = std::move(streams.in);
+    if (request.terminal || !sys::IsNullDevice(streams.in.get())) {
+      io->input_.reader = std::move(streams.in);
+    }
     io->out_ = std::move(streams.out);
     io->err_ = std::move(streams.err);
     return io;
   }
-  if (!request.in.empty()) KATA_TRY_WITHIN("stdin", stdio::CheckInput(request.in));
-  io->input_path_ = request.in;
+  if (KATA_TRY_WITHIN("stdin", stdio::HasInput(request.in))) io->input_path_ = request.in;
   const stdio::Uri out = KATA_TRY(stdio::ParseUri(request.out));
   const stdio::Uri err = KATA_TRY(stdio::ParseUri(request.terminal ? "" : request.err));
   if (out.kind == stdio::Uri::Kind::kBinary) {
@@ -107,7 +109,11 @@ void ProcessIo::Start(agent::AgentClient& agent, const agent::ProcessName& proce
     }
     out->Start();
     if (err) err->Start();
-    if (!self->input_.reader) return;
+    if (!self->input_.reader) {
+      // Our own agent knows (oci::Process::no_stdin); another one waits for this.
+      if (!self->terminal_) agent.CloseStdinAsync(process);
+      return;
+    }
     if (self->keeper_released_) self->input_.keeper.Reset();
     self->stdin_pump_ = std::make_shared<stdio::InputPump>(
         self->loop_, std::move(self->input_.reader), std::move(self->input_.keeper),

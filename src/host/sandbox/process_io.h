@@ -43,6 +43,8 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
                                                  const std::string& container_id);
   ~ProcessIo();
 
+  // Whether anybody can give the process input.
+  bool has_input() const { return input_.reader.valid() || !input_path_.empty(); }
   // Opens the input, when the process is about to start and not before: a client that reaches the
   // end of its input earlier than the answer to its create call never tells of it (ctr).
   Result<void> OpenInput();

@@ -137,6 +137,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
                                   return ClassifySourceIn(look_in.get(), path);
                                 }}));
   for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
+  plan.spec.mutable_process()->set_no_stdin(!io->has_input());
   phases.End("plan");
   const bool share_pid_namespace = plan.share_pid_namespace;
   KATA_TRY(OpenFor(spec, config));
@@ -232,6 +233,7 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   for (const std::string& note : notes) log::Warn(note, {{"exec", exec_id}});
   const auto exec = std::make_shared<Process>(exec_id, stdio, io, guest_process);
   KATA_TRY(container->AddExec(exec));
+  guest_process.set_no_stdin(!io->has_input());
   Report(container_id, *exec);
   FollowLine(container_id, exec);
   undo.Release();

@@ -84,6 +84,10 @@ Result<Uri> ParseParts(const std::string& text) {
   return uri;
 }
 
+Error NotAFifo(const std::string& path) {
+  return Error(Code::kInvalidArgument, fmt::format("open \"{}\": not a fifo", path));
+}
+
 }  // namespace
 
 Result<Uri> ParseUri(const std::string& text) {
@@ -107,17 +111,16 @@ Result<sys::UniqueFd> OpenOutput(const Uri& uri) {
   return Fail(Code::kInvalidArgument, "a logging program is not a file to open");
 }
 
-Result<void> CheckInput(const std::string& path) {
+Result<bool> HasInput(const std::string& path) {
+  if (path.empty() || path == "/dev/null") return false;
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return FailErrno("open", path);
-  if (!S_ISFIFO(status.st_mode)) {
-    return Fail(Code::kInvalidArgument, fmt::format("open \"{}\": not a fifo", path));
-  }
-  return {};
+  if (!S_ISFIFO(status.st_mode)) return std::unexpected(NotAFifo(path));
+  return true;
 }
 
 Result<Input> OpenInput(const std::string& path) {
-  KATA_TRY(CheckInput(path));
+  if (!KATA_TRY(HasInput(path))) return std::unexpected(NotAFifo(path));
   Input input;
   input.reader = KATA_TRY(sys::Open(path, O_RDONLY | O_NONBLOCK));
   input.keeper = KATA_TRY(sys::Open(path, O_WRONLY | O_NONBLOCK));

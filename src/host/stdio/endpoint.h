@@ -41,8 +41,10 @@ struct Input {
   sys::UniqueFd reader;
   sys::UniqueFd keeper;
 };
+// Whether anybody can write what the process is to read: not where nothing is named, or /dev/null.
 // Errors  kNotFound, kInvalidArgument  not a fifo
-Result<void> CheckInput(const std::string& path);
+Result<bool> HasInput(const std::string& path);
+// Errors  as HasInput; kInvalidArgument also where that is false
 Result<Input> OpenInput(const std::string& path);
 
 }  // namespace kata::stdio

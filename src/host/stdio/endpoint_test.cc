@@ -80,5 +80,13 @@ TEST_F(EndpointTest, InputMustBeAFifo) {
   EXPECT_EQ(OpenInput(dir_ + "/file").error().code(), Code::kInvalidArgument);
 }
 
+TEST_F(EndpointTest, NothingNamedAndDevNullAreNoInput) {
+  EXPECT_FALSE(HasInput("").value());
+  EXPECT_FALSE(HasInput("/dev/null").value());
+  EXPECT_TRUE(HasInput(fifo_).value());
+  EXPECT_EQ(HasInput(dir_ + "/none").error().code(), Code::kNotFound);
+  EXPECT_EQ(HasInput("/dev/zero").error().code(), Code::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace kata::stdio

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/stdio/pump.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -23,6 +26,12 @@ ssize_t ReadNow(int fd, char* data, size_t size) {
   const ssize_t n = sys::RetryOnEintr([&] { return ::recv(fd, data, size, MSG_DONTWAIT); });
   if (n >= 0 || errno != ENOTSOCK) return n;
   return sys::RetryOnEintr([&] { return ::read(fd, data, size); });
+}
+
+bool IsNonBlockingFifo(int fd) {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) &&
+         (::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
 }
 
 }  // namespace
@@ -109,7 +118,8 @@ InputPump::InputPump(sys::EventLoop& loop, sys::UniqueFd reader, sys::UniqueFd k
       reader_(std::move(reader)),
       keeper_(std::move(keeper)),
       write_guest_(std::move(write_guest)),
-      end_of_input_(std::move(end_of_input)) {}
+      end_of_input_(std::move(end_of_input)),
+      hides_end_(!keeper_ && IsNonBlockingFifo(reader_.get())) {}
 
 InputPump::~InputPump() { Finish(); }
 
@@ -118,8 +128,9 @@ void InputPump::Start() { Watch(); }
 void InputPump::Watch() {
   const auto watched = loop_.Add(reader_.get(), EPOLLIN, [this](uint32_t) { OnReadable(); });
   watching_ = watched.has_value();
+  if (watched && !hides_end_) return;
   // Regular files and /dev/null cannot be watched: they are always ready.
-  if (watched || watched.error().error_number() != EPERM) return;
+  if (!watched && watched.error().error_number() != EPERM) return;
   loop_.Post([weak = weak_from_this()] {
     if (const auto self = weak.lock(); self && !self->finished_) self->OnReadable();
   });

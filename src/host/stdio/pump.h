@@ -88,6 +88,9 @@ class InputPump : public std::enable_shared_from_this<InputPump> {
   sys::UniqueFd keeper_;
   WriteGuest write_guest_;
   std::function<void()> end_of_input_;
+  // A fifo that nobody had open for writing when it was opened does not tell that nobody has: only
+  // reading it does.
+  const bool hides_end_;
   bool watching_ = false;
   bool finished_ = false;
 };

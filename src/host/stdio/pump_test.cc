@@ -2,12 +2,16 @@
 #include "host/stdio/pump.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <deque>
 #include <string>
 
 #include <gtest/gtest.h>
+
+#include "sys/file.h"
 
 namespace kata::stdio {
 namespace {
@@ -117,6 +121,32 @@ TEST_F(PumpTest, MovesInputAndTellsItsEnd) {
   pipe_.write.Reset();
   ASSERT_TRUE(loop_->Run());
   EXPECT_EQ(got, "hello");
+}
+
+// Nobody tells of the end of such a fifo.
+TEST_F(PumpTest, InputFromAFifoWithoutAWriterEnds) {
+  char dir[] = "/tmp/kata-pump-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir), nullptr);
+  const std::string path = std::string(dir) + "/fifo";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  auto reader = sys::Open(path, O_RDONLY | O_NONBLOCK);
+  ASSERT_TRUE(reader);
+  const auto held = sys::Open(path, O_RDONLY | O_NONBLOCK);
+  std::string got;
+  ASSERT_TRUE(sys::WriteAll(sys::Open(path, O_WRONLY | O_NONBLOCK)->get(), "left"));
+  // Opened after its writer has gone.
+  reader = sys::Open(path, O_RDONLY | O_NONBLOCK);
+  auto pump = std::make_shared<InputPump>(
+      *loop_, *std::move(reader), sys::UniqueFd(),
+      [&](std::string data, auto taken) {
+        got += data;
+        loop_->Post([taken = std::move(taken)]() mutable { taken(Result<void>()); });
+      },
+      [&] { loop_->Stop(); });
+  pump->Start();
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_EQ(got, "left");
+  EXPECT_TRUE(sys::RemoveTree(dir));
 }
 
 TEST_F(PumpTest, StopsReadingInputWhenTheProcessIsGone) {

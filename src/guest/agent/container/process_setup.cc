@@ -9,7 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,11 +20,6 @@
 
 namespace kata::guest {
 namespace {
-
-bool IsNull(int fd) {
-  struct stat status{};
-  return ::fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
-}
 
 Result<void> CloseBetween(int after, int before) {
   if (after + 1 > before - 1) return {};
@@ -39,7 +33,7 @@ Result<void> CloseBetween(int after, int before) {
 void GiveStreams(uid_t uid) {
   for (int fd = 0; fd <= 2; ++fd) {
     struct stat status{};
-    if (::fstat(fd, &status) != 0 || status.st_uid == uid || IsNull(fd)) continue;
+    if (::fstat(fd, &status) != 0 || status.st_uid == uid || sys::IsNullDevice(fd)) continue;
     // Streams that belong to nobody's file system (sockets) refuse; they work all the same.
     if (::fchown(fd, uid, status.st_gid) != 0) continue;
   }
@@ -113,9 +107,9 @@ Result<void> ArrangeDescriptors(const ProcessStdio& stdio, std::vector<int> keep
 
 void ReopenNull() {
   sys::UniqueFd null(::open("/dev/null", O_RDWR | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC));
-  if (!null || !IsNull(null.get())) return;
+  if (!null || !sys::IsNullDevice(null.get())) return;
   for (int fd = 0; fd <= 2; ++fd) {
-    if (IsNull(fd)) (void)::dup2(null.get(), fd);
+    if (sys::IsNullDevice(fd)) (void)::dup2(null.get(), fd);
   }
 }
 
