@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "host/sandbox/guest_filter.h"
 #include "host/sandbox/phases.h"
+#include "oci/runtime_error.h"
 #include "oci/validate.h"
 #include "sys/process.h"
 
@@ -94,7 +95,9 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
     process->ReturnStart();
     // Clients wait for the end of an exec's streams before they tell their user of the error.
     if (!exec_id.empty()) process->io().Close();
-    return started;
+    return std::unexpected(
+        oci::AsShimError(exec_id.empty() ? oci::Step::kStart : oci::Step::kExec,
+                         std::move(started).error()));
   }
   phases.End(exec_id.empty() ? "start_container" : "exec");
   phases.Log(exec_id.empty() ? "container started" : "exec started");

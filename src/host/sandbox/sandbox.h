@@ -82,7 +82,8 @@ class Sandbox {
   // Of the VMM; 0 before the first Create has booted it.
   int pid() const { return machine_.pid(); }
 
-  // `config` matters for the container that boots the machine.
+  // Of these three, a process that could not be made or started is told of in the words of
+  // oci/runtime_error.h. `config` matters for the container that boots the machine.
   Result<void> Create(const ContainerRequest& request, const config::Loaded& config);
   Result<void> Start(const std::string& container_id, const std::string& exec_id);
   Result<void> Exec(const std::string& container_id, const std::string& exec_id,

@@ -20,6 +20,7 @@
 #include "oci/annotations.h"
 #include "oci/id.h"
 #include "oci/parse.h"
+#include "oci/runtime_error.h"
 #include "oci/validate.h"
 
 namespace kata::sandbox {
@@ -110,7 +111,7 @@ Result<void> Sandbox::Create(const ContainerRequest& request, const config::Load
     last = containers_.empty();
   }
   if (last) machine_.Stop();
-  return created;
+  return std::unexpected(oci::AsShimError(oci::Step::kCreate, std::move(created).error()));
 }
 
 Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
@@ -136,8 +137,8 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
                                 .classify = [&](const std::string& path) {
                                   return ClassifySourceIn(look_in.get(), path);
                                 }}));
-  for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
   plan.spec.mutable_process()->set_no_stdin(!io->has_input());
+  for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
   phases.End("plan");
   const bool share_pid_namespace = plan.share_pid_namespace;
   KATA_TRY(OpenFor(spec, config));
@@ -220,7 +221,11 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
 Result<void> Sandbox::Exec(const std::string& container_id, const std::string& exec_id,
                            const oci::Process& process, const StdioRequest& stdio) {
   const auto container = KATA_TRY(FindContainer(container_id));
-  KATA_TRY(FindAlive(container_id));
+  // Worded as containerd's runc shim does.
+  if (KATA_TRY(container->Find(""))->state() == ProcessState::kStopped) {
+    return Fail(Code::kUnknown, "cannot exec in a stopped state");
+  }
+  if (container->paused()) return Fail(Code::kUnknown, "cannot exec in a paused state");
   KATA_TRY(oci::ValidateId("exec id", exec_id));
   KATA_TRY_WITHIN("exec", oci::ValidateProcess(process));
   Rollback undo;
@@ -228,12 +233,12 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   undo.Add([io] { io->Close(); });
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
   oci::Process guest_process = process;
+  guest_process.set_no_stdin(!io->has_input());
   std::vector<std::string> notes;
   RemoveVainCapabilities(&guest_process, &notes);
   for (const std::string& note : notes) log::Warn(note, {{"exec", exec_id}});
   const auto exec = std::make_shared<Process>(exec_id, stdio, io, guest_process);
   KATA_TRY(container->AddExec(exec));
-  guest_process.set_no_stdin(!io->has_input());
   Report(container_id, *exec);
   FollowLine(container_id, exec);
   undo.Release();

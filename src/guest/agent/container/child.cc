@@ -168,6 +168,13 @@ Result<std::string> SetUpExec(ExecContext* context) {
   ::_exit(127);
 }
 
+// The caller knows of the start already, so the words go where the program's would have, and the
+// status is runc's.
+[[noreturn]] void DieOfExec(const Error& error) {
+  (void)sys::WriteAll(STDERR_FILENO, error.message() + "\n");
+  ::_exit(1);
+}
+
 void BeginChild() {
   ResetSignals();
   ::setsid();
@@ -186,7 +193,7 @@ void RunInitChild(InitContext context) {
   auto last = ApplyLast(context.process, context.confinement);
   if (last) last = RunStartHooks(context.spec.id, context.spec.oci);
   if (!last) Die(context.report, last.error());
-  Die(context.report, Execute(*path, context.process));
+  DieOfExec(Execute(*path, context.process));
 }
 
 void RunExecChild(ExecContext context) {
@@ -196,7 +203,7 @@ void RunExecChild(ExecContext context) {
   if (auto last = ApplyLast(context.process, context.confinement); !last) {
     Die(context.report, last.error());
   }
-  Die(context.report, Execute(*path, context.process));
+  DieOfExec(Execute(*path, context.process));
 }
 
 }  // namespace kata::guest

@@ -52,8 +52,9 @@ struct ProcessReport {
   enum class Kind {
     kNothingYet,
     kReady,    // set up, the executable was found; Create: waits for `start`
-    kRunning,  // execve succeeded: the descriptor closed without an error after kReady. Without a
-               // kReady before, the child was killed while it set itself up.
+    kRunning,  // the descriptor closed without an error after kReady: the child executes, or has
+               // told the program's standard error why it cannot. Without a kReady before, the child
+               // was killed while it set itself up.
     kFailed,   // `error` says which step; the child exits
   };
   Kind kind = Kind::kNothingYet;

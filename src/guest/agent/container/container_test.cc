@@ -161,7 +161,10 @@ TEST_F(ContainerTest, WordsMissingProgramsAsRuncDoes) {
 
   ASSERT_TRUE(sys::WriteFile(rootfs_ + "/bin/garbage", "\x01\x02\x03 not a program", 0755));
   SetArgs(process(), {"garbage"});
-  EXPECT_EQ(RunForError().message(), "exec /bin/garbage: exec format error");
+  const Outcome outcome = Run();
+  ASSERT_TRUE(outcome.made) << outcome.made.error().message();
+  EXPECT_EQ(outcome.out, "exec /bin/garbage: exec format error\n");
+  EXPECT_EQ(outcome.exit_code(), 1);
 }
 
 TEST_F(ContainerTest, LeaksNoDescriptorOfTheAgent) {

@@ -40,10 +40,7 @@ void GiveStreams(uid_t uid) {
 }
 
 Result<void> ChangeDir(const std::string& cwd) {
-  if (::chdir(cwd.c_str()) != 0) {
-    const int cause = errno;
-    return std::unexpected(Error::FromErrno("chdir to cwd", cwd, cause));
-  }
+  if (::chdir(cwd.c_str()) != 0) return std::unexpected(CwdError(cwd, errno));
   return {};
 }
 

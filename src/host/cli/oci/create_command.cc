@@ -48,8 +48,9 @@ LaunchRequest ReadRequest(const Globals& globals, const Arguments& arguments) {
           .pid_file = arguments.Get("pid-file")};
 }
 
+// Tools look for these words (oci/runtime_error.h), whatever the program is called.
 Result<int> Create(const Globals& globals, const Arguments& arguments) {
-  Launched launched = KATA_TRY_WITHIN(fmt::format("{} create failed", ProgramName()),
+  Launched launched = KATA_TRY_WITHIN("runc create failed",
                                       Launch(globals, ReadRequest(globals, arguments)));
   launched.stand_in.Leave();
   return 0;
@@ -86,8 +87,7 @@ Result<int> RunContainer(const Globals& globals, const Arguments& arguments) {
 }
 
 Result<int> Run(const Globals& globals, const Arguments& arguments) {
-  return KATA_TRY_WITHIN(fmt::format("{} run failed", ProgramName()),
-                         RunContainer(globals, arguments));
+  return KATA_TRY_WITHIN("runc run failed", RunContainer(globals, arguments));
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "host/cli/oci/stand_in.h"
 #include "host/cli/oci/terminal.h"
 #include "host/stdio/line.h"
+#include "oci/runtime_error.h"
 #include "proto/wellknown.pb.h"
 #include "sys/file.h"
 #include "sys/sockets.h"
@@ -126,7 +127,8 @@ Result<void> StartInShim(const ExecRequest& request) {
   forget.set_id(state.id);
   forget.set_exec_id(request.exec_id);
   (void)shim->Call<task::DeleteResponse>("Delete", forget);
-  return std::unexpected(std::move(started).error().Within(kCannotStart));
+  return std::unexpected(
+      ::kata::oci::WithoutShimWords(::kata::oci::Step::kExec, std::move(started).error()));
 }
 
 Result<int> ExecDetached(const ExecRequest& request) {

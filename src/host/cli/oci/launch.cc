@@ -24,6 +24,7 @@
 #include "host/stdio/line.h"
 #include "oci/annotations.h"
 #include "oci/parse.h"
+#include "oci/runtime_error.h"
 #include "oci/validate.h"
 #include "proto/wellknown.pb.h"
 #include "sys/cgroups.h"
@@ -118,8 +119,12 @@ Result<pid_t> CreateTask(const State& state, bool terminal, const std::string& l
   create.set_stdin(line);
   create.set_stdout(line);
   create.set_stderr(line);
-  const auto created = KATA_TRY(shim->Call<task::CreateTaskResponse>("Create", create));
-  return static_cast<pid_t>(created.pid());
+  const auto created = shim->Call<task::CreateTaskResponse>("Create", create);
+  if (!created) {
+    return std::unexpected(
+        ::kata::oci::WithoutShimWords(::kata::oci::Step::kCreate, created.error()));
+  }
+  return static_cast<pid_t>(created->pid());
 }
 
 bool JoinsAProcess(const ::kata::oci::Spec& spec) {
@@ -204,8 +209,7 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   undo.Add([&] { (void)EndShim(globals, request.id, dir.path(), state.shim); });
   state.shim = KATA_TRY(StartShim(globals, request.id, dir.path()));
   Debug(globals, "nsexec container setup in the guest");
-  const pid_t vmm = KATA_TRY_WITHIN(
-      kCannotStart,
+  const pid_t vmm = KATA_TRY(
       CreateTask(state, process.terminal(), fmt::format("{}{}", stdio::kLineScheme, socket)));
   Debug(globals, "child process in init()");
   KATA_TRY(sys::RemoveFile(socket));
@@ -222,7 +226,10 @@ Result<void> StartContainer(const Globals& globals, const State& state) {
   const auto shim = KATA_TRY(Shim::Connect(state.shim));
   task::StartRequest request;
   request.set_id(state.id);
-  KATA_TRY(shim->Call<task::StartResponse>("Start", request));
+  if (auto started = shim->Call<task::StartResponse>("Start", request); !started) {
+    return std::unexpected(
+        ::kata::oci::WithoutShimWords(::kata::oci::Step::kStart, std::move(started).error()));
+  }
   Debug(globals, "init: closing the pipe to signal completion");
   return {};
 }

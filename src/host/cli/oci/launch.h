@@ -12,10 +12,6 @@
 
 namespace kata::cli::oci {
 
-// What runc says in front of every reason for which a process could not be made; callers look for
-// it.
-inline constexpr char kCannotStart[] = "unable to start container process";
-
 struct LaunchRequest {
   std::string id;
   std::string bundle;  // empty: the working directory
