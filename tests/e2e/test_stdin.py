@@ -50,17 +50,17 @@ class ByContainerd(ContainerdCase):
         cls.containerd.run_detached(cls.shared, ["sleep", "100000"])
         cls.kept = (cls.shared,)
 
-    def make(self, stdin):
+    def make(self, stdin=("", "")):
         """Two processes that are not started, the first of a container and one more in the shared
-        one: [(container, exec id, file of the output)]."""
+        one: [(container, exec id, file of the output)]. `stdin` is what each of them is given."""
         base = f"{self.containerd.base}/{self.name}"
         self.containerd.ctr("container", "create", "--runtime", self.runtime.type, self.image,
                             self.name, "script", SCRIPT, check=True)
-        grpc.create_task(self.containerd, self.name, stdin=stdin, stdout=f"file://{base}.run",
+        grpc.create_task(self.containerd, self.name, stdin=stdin[0], stdout=f"file://{base}.run",
                          stderr=f"file://{base}.run")
         grpc.exec_process(self.containerd, self.shared, f"e-{self.name}", json.dumps({
             "args": ["sh", "-c", SCRIPT], "cwd": "/", "user": {"uid": 0, "gid": 0},
-            "env": ["PATH=/bin"]}), stdin=stdin, stdout=f"file://{base}.exec",
+            "env": ["PATH=/bin"]}), stdin=stdin[1], stdout=f"file://{base}.exec",
             stderr=f"file://{base}.exec")
         return [(self.name, "", f"{base}.run"), (self.shared, f"e-{self.name}", f"{base}.exec")]
 
@@ -69,25 +69,26 @@ class ByContainerd(ContainerdCase):
         self.assertEqual(read(file), text)
 
     @contextlib.contextmanager
-    def fifo(self):
-        path = f"{self.containerd.base}/{self.name}.in"
-        os.mkfifo(path)
+    def fifos(self):
+        paths = [f"{self.containerd.base}/{self.name}.{number}" for number in range(2)]
+        for path in paths:
+            os.mkfifo(path)
         try:
-            yield path
+            yield paths
         finally:
-            os.unlink(path)
+            for path in paths:
+                os.unlink(path)
 
     @core
     def test_no_path(self):
-        for container, exec_id, file in self.make(""):
+        for container, exec_id, file in self.make():
             grpc.start_task(self.containerd, container, exec_id)
             self.assert_ends(file, NOTHING)
 
     @core
-    @only("kata", "runc's shim does not end it")
     def test_a_fifo_without_a_writer_lasts_until_it_is_closed(self):
-        with self.fifo() as path:
-            made = self.make(path)
+        with self.fifos() as paths:
+            made = self.make(paths)
             for container, exec_id, file in made:
                 grpc.start_task(self.containerd, container, exec_id)
             # Longer than an end would take that comes by itself.
@@ -98,10 +99,10 @@ class ByContainerd(ContainerdCase):
                 self.assert_ends(file, PIPE)
 
     @core
-    @only("kata", "runc's shim does not end it")
+    @only("kata", "runc's shim does not end an exec's")
     def test_a_fifo_that_is_closed_before_the_start(self):
-        with self.fifo() as path:
-            for container, exec_id, file in self.make(path):
+        with self.fifos() as paths:
+            for container, exec_id, file in self.make(paths):
                 grpc.close_stdin(self.containerd, container, exec_id)
                 grpc.start_task(self.containerd, container, exec_id)
                 self.assert_ends(file, PIPE)
