@@ -27,8 +27,8 @@ inline constexpr std::string_view kCannotStart = "unable to start container proc
 Error AsShimError(Step step, Error reason);
 
 // The other way round, for a caller of our shim that puts runc's words there itself: what stands
-// behind "OCI runtime ... failed: ", and the command's "failed: " where there is one. Errors without
-// these words stay as they are.
+// behind "OCI runtime ... failed: ", and the command's "failed: " where there is one. Errors
+// without these words stay as they are.
 Error WithoutShimWords(Step step, Error error);
 
 }  // namespace kata::oci

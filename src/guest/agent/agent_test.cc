@@ -221,8 +221,7 @@ TEST_F(AgentTest, ListsProcessesByTheirExecs) {
 TEST_F(AgentTest, SignalsEveryProcess) {
   // The first process goes on until the exec has ended: its end would end all others by SIGKILL.
   // The line comes from the child: before it executes it has its parent's trap.
-  Run("c1", {"sh", "-c",
-             "trap : TERM; sh -c 'echo; exec sleep 1000' & wait; read x; exit 5"});
+  Run("c1", {"sh", "-c", "trap : TERM; sh -c 'echo; exec sleep 1000' & wait; read x; exit 5"});
   EXPECT_EQ(StdoutUntil("c1", "", "\n"), "\n");
   EXPECT_TRUE(Exec("c1", "e1", {"sleep", "1000"}));
   SignalAllRequest request;

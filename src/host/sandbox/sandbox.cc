@@ -95,9 +95,8 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
     process->ReturnStart();
     // Clients wait for the end of an exec's streams before they tell their user of the error.
     if (!exec_id.empty()) process->io().Close();
-    return std::unexpected(
-        oci::AsShimError(exec_id.empty() ? oci::Step::kStart : oci::Step::kExec,
-                         std::move(started).error()));
+    return std::unexpected(oci::AsShimError(exec_id.empty() ? oci::Step::kStart : oci::Step::kExec,
+                                            std::move(started).error()));
   }
   phases.End(exec_id.empty() ? "start_container" : "exec");
   phases.Log(exec_id.empty() ? "container started" : "exec started");

@@ -53,9 +53,9 @@ struct ProcessReport {
     kNothingYet,
     kReady,    // set up, the executable was found; Create: waits for `start`
     kRunning,  // the descriptor closed without an error after kReady: the child executes, or has
-               // told the program's standard error why it cannot. Without a kReady before, the child
-               // was killed while it set itself up.
-    kFailed,   // `error` says which step; the child exits
+               // told the program's standard error why it cannot. Without a kReady before, the
+               // child was killed while it set itself up.
+    kFailed,  // `error` says which step; the child exits
   };
   Kind kind = Kind::kNothingYet;
   sys::UniqueFd terminal;              // kReady with a terminal: the master's end, close-on-exec

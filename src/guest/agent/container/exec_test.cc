@@ -53,7 +53,8 @@ TEST_F(ExecTest, ReportsErrorsAsTheFirstProcessDoes) {
   EXPECT_EQ(outcome.made.error().message(), "exec: \"nosuch\": executable file not found in $PATH");
   process.set_cwd("/missing");
   SetArgs(&process, {"true"});
-  EXPECT_THAT(Exec(process).made.error().message(), HasSubstr("chdir to cwd (\"/missing\") set in config.json failed: no such "
+  EXPECT_THAT(Exec(process).made.error().message(),
+              HasSubstr("chdir to cwd (\"/missing\") set in config.json failed: no such "
                         "file or directory"));
 }
 

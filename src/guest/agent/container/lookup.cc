@@ -77,8 +77,8 @@ Error ExecError(const std::string& path, int error_number) {
 
 Error CwdError(const std::string& cwd, int error_number) {
   return Error::FromErrnoWorded(
-      error_number, fmt::format("chdir to cwd (\"{}\") set in config.json failed: {}", cwd,
-                                Cause(error_number)));
+      error_number,
+      fmt::format("chdir to cwd (\"{}\") set in config.json failed: {}", cwd, Cause(error_number)));
 }
 
 std::string HomeOf(std::string_view passwd, uid_t uid) {

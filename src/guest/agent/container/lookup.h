@@ -27,7 +27,8 @@ Result<std::string> FindExecutable(const std::string& name, const char* search_p
 // What is said when execve of `path` failed: "exec /x: exec format error".
 Error ExecError(const std::string& path, int error_number);
 
-// The same of the working directory: chdir to cwd ("/x") set in config.json failed: not a directory.
+// The same of the working directory: chdir to cwd ("/x") set in config.json failed: not a
+// directory.
 Error CwdError(const std::string& cwd, int error_number);
 
 // The sixth field of the user's line in `passwd`, the text of /etc/passwd; "/" if there is none.

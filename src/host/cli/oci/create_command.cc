@@ -6,8 +6,6 @@
 #include <array>
 #include <optional>
 
-#include <fmt/format.h>
-
 #include "host/cli/oci/command.h"
 #include "host/cli/oci/launch.h"
 #include "host/cli/oci/terminal.h"
@@ -50,8 +48,8 @@ LaunchRequest ReadRequest(const Globals& globals, const Arguments& arguments) {
 
 // Tools look for these words (oci/runtime_error.h), whatever the program is called.
 Result<int> Create(const Globals& globals, const Arguments& arguments) {
-  Launched launched = KATA_TRY_WITHIN("runc create failed",
-                                      Launch(globals, ReadRequest(globals, arguments)));
+  Launched launched =
+      KATA_TRY_WITHIN("runc create failed", Launch(globals, ReadRequest(globals, arguments)));
   launched.stand_in.Leave();
   return 0;
 }
