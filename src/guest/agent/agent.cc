@@ -11,7 +11,9 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "guest/agent/apart.h"
 #include "guest/agent/ids.h"
+#include "guest/agent/modules/sandbox_modules.h"
 
 namespace kata::guest {
 namespace {
@@ -65,8 +67,28 @@ void Agent::CreateSandbox(agent::CreateSandboxRequest request, Done done) {
   if (!request.guest_hook_path().empty()) {
     log::Warn("guest hooks are not run", {{"guest_hook_path", request.guest_hook_path()}});
   }
+  if (auto valid = CheckModules(request); !valid) return done(std::move(valid));
   creating_sandbox_ = true;
   const auto shared = std::make_shared<agent::CreateSandboxRequest>(std::move(request));
+  if (shared->kernel_modules().empty()) return MakeSandbox(shared, std::move(done));
+  const auto finish = std::make_shared<Done>(std::move(done));
+  const auto forked = RunApart(
+      loop_,
+      [shared]() -> Result<std::string> {
+        KATA_TRY(LoadSandboxModules(*shared));
+        return std::string();
+      },
+      [this, shared, finish](const Result<std::string>& loaded) {
+        if (loaded) return MakeSandbox(shared, std::move(*finish));
+        creating_sandbox_ = false;
+        (*finish)(std::unexpected(loaded.error()));
+      });
+  if (forked) return;
+  creating_sandbox_ = false;
+  (*finish)(forked);
+}
+
+void Agent::MakeSandbox(const std::shared_ptr<agent::CreateSandboxRequest>& shared, Done done) {
   devices_.Wait([shared] { return StoragesAreReady(shared->storages()); }, config_.hotplug_timeout,
                 [this, shared, done = std::move(done)](Result<void> ready) mutable {
                   creating_sandbox_ = false;

@@ -38,7 +38,8 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  // Errors  kAlreadyExists  there is a sandbox
+  // Errors  kAlreadyExists       there is a sandbox
+  //         kFailedPrecondition  a kernel module that cannot be had (LoadSandboxModules)
   void CreateSandbox(agent::CreateSandboxRequest request, Done done);
   // Removes all containers and storages. Goes on after an error and gives the first.
   void DestroySandbox(Done done);
@@ -75,6 +76,7 @@ class Agent {
   struct Creation;
   struct Removal;
 
+  void MakeSandbox(const std::shared_ptr<agent::CreateSandboxRequest>& shared, Done done);
   void PrepareContainer(const std::shared_ptr<Creation>& creation);
   Result<void> StartCreation(Creation& creation);
   void FinishCreation(const std::shared_ptr<Creation>& creation, Result<void> result);

@@ -76,6 +76,8 @@ constexpr std::array kSysctls = {
     Sysctl{"/proc/sys/fs/protected_symlinks", "1"},
     Sysctl{"/proc/sys/fs/inotify/max_user_instances", "1024"},
     Sysctl{"/proc/sys/fs/inotify/max_user_watches", "524288"},
+    // The log is that of the containers' own machine, and our own kernel does not restrict it.
+    Sysctl{"/proc/sys/kernel/dmesg_restrict", "0"},
     Sysctl{"/proc/sys/kernel/pid_max", "4194304"},
     Sysctl{"/proc/sys/kernel/sysrq", "0"},
     Sysctl{"/proc/sys/vm/max_map_count", "1048576"},
@@ -111,6 +113,16 @@ Result<void> Raise(const Limit& limit) {
   const rlimit wanted{limit.value, limit.value};
   if (::setrlimit(limit.resource, &wanted) == 0) return {};
   return FailErrno("setrlimit", limit.name);
+}
+
+// Else moving a process between groups waits for an RCU grace period.
+Result<void> FavorChangesOfCgroups() {
+  constexpr const char* kRoot = "/sys/fs/cgroup";
+  if (::mount(nullptr, kRoot, nullptr, MS_REMOUNT | kPlain,
+              "nsdelegate,memory_recursiveprot,favordynmods") != 0) {
+    return FailErrno("mount option favordynmods", kRoot);
+  }
+  return {};
 }
 
 void Note(std::string& notes, const Result<void>& result) {
@@ -167,6 +179,7 @@ std::string ApplyDefaults() {
   for (const Sysctl& sysctl : kSysctls) Note(notes, sys::WriteControl(sysctl.path, sysctl.value));
   for (const Limit& limit : kLimits) Note(notes, Raise(limit));
   Note(notes, DelegateControllers("/sys/fs/cgroup"));
+  Note(notes, FavorChangesOfCgroups());
   constexpr std::string_view kHostname = "kata";
   if (::sethostname(kHostname.data(), kHostname.size()) != 0) Note(notes, FailErrno("sethostname"));
   Note(notes, RaiseLoopback());

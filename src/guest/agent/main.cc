@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// kata-agent: the first process of the guest, and the host's hand in it.
+// kata-agent: the first process of the guest, and the host's hand in it; called as modprobe, the
+// program that the kernel starts when it wants a module.
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "guest/agent/channel.h"
 #include "guest/agent/config.h"
 #include "guest/agent/init.h"
+#include "guest/agent/modules/module_loader.h"
 #include "guest/agent/reaper.h"
 #include "guest/agent/service/services.h"
 #include "sys/event_loop.h"
@@ -28,12 +30,17 @@ namespace {
 // Duties of the guest's first process. Returns false if the guest is of no use.
 bool BecomeInit() {
   const auto mounted = MountBasics();
+  // The console may be one of its drivers' devices.
+  const std::string missing_drivers = mounted ? LoadBootModules() : std::string();
   OpenStandardStreams();
   if (!mounted) {
     log::Error("cannot start the guest", {{"error", mounted.error().message()}});
     return false;
   }
   if (!mounted->empty()) log::Info("optional mounts are missing", {{"error", *mounted}});
+  if (!missing_drivers.empty()) {
+    log::Warn("some kernel modules could not be loaded", {{"error", missing_drivers}});
+  }
   if (const std::string notes = ApplyDefaults(); !notes.empty()) {
     log::Warn("some defaults could not be set", {{"error", notes}});
   }
@@ -71,6 +78,7 @@ Result<void> Serve(Config config) {
 }
 
 int Main(int argc, char** argv) {
+  if (IsModprobe(argc, argv)) return ModprobeMain(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == "--version") {
     std::printf("kata-agent %s\n", kVersion);
     return EXIT_SUCCESS;

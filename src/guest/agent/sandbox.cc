@@ -16,25 +16,6 @@ namespace {
 constexpr size_t kMaxHostname = 64;  // of the kernel
 constexpr int kMaxDnsLines = 256;
 
-Result<void> CheckModules(const agent::CreateSandboxRequest& request) {
-  for (const agent::KernelModule& module : request.kernel_modules()) {
-    std::string name = module.name();
-    for (char& c : name) {
-      if (c == '-') c = '_';
-    }
-    if (name.empty() || name.find('/') != std::string::npos || name.front() == '.') {
-      return Fail(Code::kInvalidArgument, fmt::format("kernel module \"{}\": bad name", name));
-    }
-    if (!sys::Exists("/sys/module/" + name)) {
-      return Fail(Code::kFailedPrecondition,
-                  fmt::format("kernel module \"{}\": this guest's kernel loads no modules, and it "
-                              "is not built in",
-                              module.name()));
-    }
-  }
-  return {};
-}
-
 Result<sys::UniqueFd> OpenNamespace(const char* kind) {
   return sys::Open(fmt::format("/proc/self/ns/{}", kind), O_RDONLY);
 }
@@ -91,7 +72,6 @@ Result<Sandbox> Sandbox::Create(const agent::CreateSandboxRequest& request) {
     return Fail(Code::kInvalidArgument,
                 fmt::format("host name of {} characters", request.hostname().size()));
   }
-  KATA_TRY(CheckModules(request));
   KATA_TRY(sys::MakeDirs(kSandboxDir));
   KATA_TRY(sys::MakeDirs(kSharedDir));
   KATA_TRY(WriteResolverConfiguration(request));

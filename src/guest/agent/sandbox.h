@@ -25,8 +25,7 @@ inline constexpr const char* kSharedDir = "/run/kata-containers/shared/container
 class Sandbox {
  public:
   // Makes the namespaces, sets the host name in them, and writes the resolver's
-  // configuration if there are DNS lines. Storages are the caller's business.
-  // Errors  kFailedPrecondition  a kernel module that this kernel does not have
+  // configuration if there are DNS lines. Storages and kernel modules are the caller's business.
   static Result<Sandbox> Create(const agent::CreateSandboxRequest& request);
 
   const std::string& id() const { return id_; }
