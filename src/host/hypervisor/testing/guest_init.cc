@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // testing/guest_init.cc - the first process of the guest that the driver's tests boot: takes one
-// command a line from the agent's port and answers each with one line.
+// command a line from the agent's port and answers each with one line. On a kernel with modules it
+// loads its drivers as the agent does.
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #include <string>
+
+#include "guest/agent/modules/module_loader.h"
 
 namespace {
 
@@ -157,14 +160,16 @@ std::string Run(const std::string& command, const std::string& first, const std:
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (kata::guest::IsModprobe(argc, argv)) return kata::guest::ModprobeMain(argc, argv);
   for (const char* dir : {"/proc", "/sys", "/dev"}) ::mkdir(dir, 0755);
   ::mount("proc", "/proc", "proc", 0, nullptr);
   ::mount("sysfs", "/sys", "sysfs", 0, nullptr);
   ::mount("devtmpfs", "/dev", "devtmpfs", 0, nullptr);
+  const std::string missing_drivers = kata::guest::LoadBootModules();
   const int console = ::open("/dev/console", O_RDWR);
   for (int fd = 0; fd < 3; ++fd) ::dup2(console, fd);
-  ::printf("test guest is up\n");
+  ::printf("%stest guest is up\n", missing_drivers.c_str());
   ::fflush(stdout);
 
   FILE* port = ::fopen(Port().c_str(), "r+e");

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <string_view>
+
 #include <fmt/format.h>
 
 #include "sys/file.h"
@@ -32,6 +34,32 @@ std::string Environment(const char* name) {
   return value != nullptr ? value : "";
 }
 
+std::string BesideKernel(const std::string& name) {
+  const std::string kernel = KernelPath();
+  return kernel.substr(0, kernel.rfind('/') + 1) + name;
+}
+
+// A value of kernel.info; empty where there is none.
+std::string KernelInfo(const std::string& key) {
+  const std::string info = "\n" + sys::ReadFile(BesideKernel("kernel.info")).value_or("");
+  const std::string start = "\n" + key + ": ";
+  const size_t at = info.find(start);
+  if (at == std::string::npos) return "";
+  const size_t value = at + start.size();
+  return info.substr(value, info.find('\n', value) - value);
+}
+
+// The part of the agent's initrd that comes behind the agent.
+Result<std::string> ModulesBesideKernel() {
+  const std::string agent_bytes = KernelInfo("agent_bytes");
+  if (agent_bytes.empty()) return std::string();
+  const std::string initrd =
+      KATA_TRY(sys::ReadFile(BesideKernel("kata-containers-initrd.img"), size_t{128} << 20));
+  const size_t modules = std::stoul(agent_bytes);
+  if (modules > initrd.size()) return Fail(Code::kDataLoss, "kernel.info is of another initrd");
+  return initrd.substr(modules);
+}
+
 }  // namespace
 
 std::string KernelPath() {
@@ -39,6 +67,10 @@ std::string KernelPath() {
   if (!chosen.empty()) return chosen;
   const std::string built = KATA_TEST_KERNEL_DEFAULT;
   return sys::Exists(built) ? built : "";
+}
+
+bool KernelLacks(const std::string& what) {
+  return (" " + KernelInfo("lacks") + " ").find(" " + what + " ") != std::string::npos;
 }
 
 std::vector<std::string> QemuPaths() {
@@ -66,6 +98,7 @@ Result<void> WriteTestInitrd(const std::string& path) {
   AddToArchive(archive, "dev", S_IFDIR | 0755, "");
   AddToArchive(archive, "init", S_IFREG | 0755, KATA_TRY(sys::ReadFile(KATA_TEST_GUEST_INIT)));
   AddToArchive(archive, "TRAILER!!!", 0, "");
+  archive += KATA_TRY(ModulesBesideKernel());
   return sys::WriteFile(path, archive);
 }
 

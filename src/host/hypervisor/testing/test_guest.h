@@ -17,11 +17,15 @@ namespace kata::hypervisor::testing {
 // The guest kernel: $KATA_TEST_KERNEL, or the build tree's. Empty when it has not been built.
 std::string KernelPath();
 
+// Whether kernel.info beside that kernel has the word `what` among what it lacks.
+bool KernelLacks(const std::string& what);
+
 // QEMUs to test: $KATA_TEST_QEMU (separated by ':'), or the system's and, where
 // scripts/fetch-qemu has put one, QEMU 10.
 std::vector<std::string> QemuPaths();
 
-// An initrd (newc cpio) whose /init is the program testing/guest_init.cc.
+// An initrd (newc cpio) whose /init is the program testing/guest_init.cc, with the modules that the
+// initrd beside the kernel has.
 Result<void> WriteTestInitrd(const std::string& path);
 
 // A directory that goes away with the object.
