@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/stat.h>
 
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "host/cli/checks.h"
 #include "host/cli/host.h"
+#include "host/config/guest_kernel.h"
 #include "host/config/host_files.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/boot_files.h"
@@ -66,6 +71,26 @@ Finding CheckBootFile(const std::string& name, const std::string& path, const Re
   return {.name = name, .detail = fmt::format("{}, {}", path, Size(path))};
 }
 
+// What guests on this kernel go without; nothing where nothing is known of it.
+std::optional<Finding> CheckKernelFeatures(const config::Loaded& loaded) {
+  const auto kernel = config::DescribeKernel(loaded.config.hypervisor.kernel);
+  if (!kernel) return std::nullopt;
+  Finding finding{.name = "kernel features",
+                  .detail = fmt::format("{} ({})", kernel->release, kernel->kind)};
+  if (!kernel->lacks.empty())
+    finding.detail += fmt::format(", lacks {}", fmt::join(kernel->lacks, " "));
+  const auto choice = hypervisor::ChooseAccelerator(loaded.config.hypervisor.accelerator);
+  if (kernel->Lacks(config::kLacksEmulatedCpuHotplug) && choice &&
+      choice->kind == hypervisor::AcceleratorKind::kTcg) {
+    finding.verdict = Verdict::kNote;
+    finding.detail += ": a machine that runs gets no more processors";
+    finding.remedy =
+        "ask for them with the sandbox's first container, or use kata-cpp's own kernel "
+        "(docs/guest-kernel.md)";
+  }
+  return finding;
+}
+
 }  // namespace
 
 Finding CheckAccelerator(const config::Loaded& loaded) {
@@ -84,13 +109,15 @@ Finding CheckAccelerator(const config::Loaded& loaded) {
 std::vector<Finding> CheckPrograms(const config::Loaded& loaded) {
   const config::HypervisorConfig& vm = loaded.config.hypervisor;
   const Result<void> guest_root = config::RequireInitrdOrImage(loaded);
-  return {
+  std::vector<Finding> findings = {
       CheckQemu(loaded),
       CheckVirtiofsd(loaded),
       CheckBootFile("kernel", vm.kernel, config::RequireKernel(loaded), hypervisor::CheckKernel),
       vm.image.empty() ? CheckBootFile("initrd", vm.initrd, guest_root, hypervisor::CheckInitrd)
                        : CheckBootFile("image", vm.image, guest_root, hypervisor::CheckImage),
   };
+  if (auto features = CheckKernelFeatures(loaded)) findings.push_back(*std::move(features));
+  return findings;
 }
 
 }  // namespace kata::cli

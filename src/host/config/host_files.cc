@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include "host/config/guest_kernel.h"
+
 namespace kata::config {
 namespace {
 
@@ -118,7 +120,13 @@ void LocateFiles(const LoadOptions& options, Loaded* loaded) {
   AddPath(&daemons);
   Fill("virtio_fs_daemon", Search(daemons, kVirtiofsd, true), &vm.virtio_fs_daemon, loaded);
 
-  const Directories guest = GuestDirectories(options);
+  Directories guest = GuestDirectories(options);
+  // Kernel and initrd of one making, or neither.
+  if (!options.program.empty() && vm.kernel.empty() && vm.initrd.empty() && vm.image.empty()) {
+    ChosenGuest chosen = FindChosenGuest(options.root, guest.front());
+    if (!chosen.directory.empty()) guest.insert(guest.begin(), std::move(chosen.directory));
+    if (!chosen.warning.empty()) loaded->warnings.push_back(std::move(chosen.warning));
+  }
   Fill("kernel", Search(guest, kKernel, false), &vm.kernel, loaded);
   if (vm.image.empty()) Fill("initrd", Search(guest, kInitrd, false), &vm.initrd, loaded);
 }

@@ -3,7 +3,8 @@
 // config/host_files.h - the files on the host that a VM needs: the VMM, virtiofsd, kernel, initrd.
 //
 // Where a key is empty, the file is searched, in this order:
-//   guest files   ../share/kata-containers beside the program's directory; the folder `guest` of a
+//   guest files   what kata-guest-kernel has made for this installation (guest_kernel.h);
+//                 ../share/kata-containers beside the program's directory; the folder `guest` of a
 //                 build tree; /usr/share, /usr/local/share and /opt/kata/share, each with
 //                 kata-containers
 //   qemu          PATH, /usr/bin, /usr/local/bin, /usr/libexec, /opt/kata/bin

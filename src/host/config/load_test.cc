@@ -2,12 +2,14 @@
 #include "host/config/load.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -248,6 +250,30 @@ TEST_F(LoadTest, FindsGuestFilesBesideTheProgram) {
   EXPECT_EQ(loaded->SourceOf(Table::kHypervisor, "kernel").ToString(), kFound);
   EXPECT_TRUE(RequireKernel(*loaded));
   EXPECT_TRUE(RequireInitrdOrImage(*loaded));
+}
+
+TEST_F(LoadTest, PrefersTheGuestKernelThatWasChosenUnlessAFileIsNamed) {
+  const std::string initrd = Write("/opt/share/kata-containers/kata-containers-initrd.img", "i");
+  Write("/opt/share/kata-containers/vmlinux.container", "k");
+  struct stat status{};
+  ASSERT_EQ(::stat(initrd.c_str(), &status), 0);
+  const std::string chosen = "/var/lib/kata-containers/guest-kernel/";
+  Write(chosen + "new/kernel.info",
+        fmt::format("installation: {}/opt/share/kata-containers\ninitrd: {} {}\n", root_,
+                    status.st_size, status.st_mtim.tv_sec));
+  const std::string kernel = Write(chosen + "new/vmlinux.container", "k");
+  const std::string with_modules = Write(chosen + "new/kata-containers-initrd.img", "im");
+  fs::create_symlink("new", root_ + chosen + "current");
+
+  const auto loaded = Load(options_);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->config.hypervisor.kernel, kernel);
+  EXPECT_EQ(loaded->config.hypervisor.initrd, with_modules);
+
+  const auto named = LoadText("[hypervisor.qemu]\nkernel = \"/boot/mine\"\n");
+  ASSERT_TRUE(named);
+  EXPECT_EQ(named->config.hypervisor.kernel, "/boot/mine");
+  EXPECT_EQ(named->config.hypervisor.initrd, initrd);
 }
 
 TEST_F(LoadTest, MissingFilesAreErrorsWithARemedy) {

@@ -157,7 +157,8 @@ Result<void> SetFromText(const Key& key, std::string_view text, Config* config) 
     default: {
       StringList list;
       while (!text.empty()) {
-        const size_t end = std::min(text.find(' '), text.size());
+        text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+        const size_t end = std::min(text.find(key.separator), text.size());
         if (end > 0) list.emplace_back(text.substr(0, end));
         text.remove_prefix(std::min(end + 1, text.size()));
       }

@@ -50,6 +50,8 @@ struct Key {
   StringList* (*valid_paths)(Config&) = nullptr;
   // An annotation is added to the file's value, after a space, instead of replacing it.
   bool append = false;
+  // Between the elements of a list in an annotation.
+  char separator = ' ';
   // Another spelling of the key `alias_of` in `alias_table`.
   std::string_view alias_of = {};
   Table alias_table = Table::kHypervisor;
@@ -79,7 +81,8 @@ Value Get(const Key& key, const Config& config);
 // Errors  kInvalidArgument  the message is "expected ..."
 Result<void> Set(const Key& key, const Value& value, Config* config);
 
-// The same for the text of an annotation: "true", "42", words; lists are separated by spaces.
+// The same for the text of an annotation: "true", "42", words; lists are separated by
+// the key's separator.
 Result<void> SetFromText(const Key& key, std::string_view text, Config* config);
 
 }  // namespace kata::config

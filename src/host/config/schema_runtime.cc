@@ -17,8 +17,12 @@ const Key kAgentKeys[] = {
     {.table = Table::kAgent,
      .name = "kernel_modules",
      .field = KATA_AGENT(kernel_modules),
-     .help = "Modules that the guest loads before the first container, each with its parameters.",
-     .annotation = "kernel_modules"},
+     .help =
+         "Modules that the guest loads before the first container, each a name and its parameters, "
+         "separated by spaces: `ip_vs conn_tab_bits=16`. One that the guest's kernel lacks fails "
+         "the sandbox (docs/guest-kernel.md).",
+     .annotation = "kernel_modules",
+     .separator = ';'},
     {.table = Table::kAgent,
      .name = "dial_timeout",
      .field = KATA_AGENT(dial_timeout_s),

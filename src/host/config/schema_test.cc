@@ -61,6 +61,8 @@ TEST(SetFromText, ReadsEveryTypeOfKey) {
   EXPECT_FALSE(set(Table::kHypervisor, "enable_hugepages", "1"));
   EXPECT_TRUE(set(Table::kHypervisor, "virtio_fs_extra_args", "-o  a=b"));
   EXPECT_THAT(config.hypervisor.virtio_fs_extra_args, testing::ElementsAre("-o", "a=b"));
+  EXPECT_TRUE(set(Table::kAgent, "kernel_modules", "ip_vs a=1 b=2; nbd;"));
+  EXPECT_THAT(config.agent.kernel_modules, testing::ElementsAre("ip_vs a=1 b=2", "nbd"));
   EXPECT_FALSE(set(Table::kHypervisor, "kernel", "vmlinux"));
   EXPECT_TRUE(set(Table::kHypervisor, "kernel", "/boot/vmlinux"));
 }

@@ -153,6 +153,9 @@ class Machine {
   // What a machine must have in common with a prepared one to take its place.
   Result<std::string> PreparedKey(const config::Config& config);
   void DropPrepared();
+  // Whether a machine of `has` processors that runs can be given `wanted`.
+  // Errors  kFailedPrecondition  not with this kernel, with the remedy
+  Result<void> CheckCpuHotplug(uint32_t has, uint32_t wanted) const;
   Result<void> TakePrepared(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
                             const std::string& network);
   std::vector<pid_t> PartPids() const;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/config/guest_kernel.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/agent_channel.h"
 #include "host/hypervisor/qemu/qemu.h"
@@ -33,7 +34,10 @@ Result<void> Machine::StartGuest(const MachineSize& size, Phases& phases) {
   accelerator_ = accelerator.kind;
   alive_ = true;
   origin_ = "boot";
-  if (auto copy = FindTemplate()) {
+  const uint32_t of_template = TotalSize(config().hypervisor, {}).vcpus;
+  if (const auto grows = CheckCpuHotplug(of_template, size.vcpus); !grows) {
+    log::Info("the guest boots with its processors", {{"reason", grows.error().message()}});
+  } else if (auto copy = FindTemplate()) {
     phases.End("template");
     const std::string name = copy->template_name();
     auto started = StartCopy(*std::move(copy), Deadline::After(patience), phases);
@@ -189,7 +193,24 @@ void Machine::BuildTemplate() {
   if (!started) log::Warn("no template is made", {{"error", started.error().message()}});
 }
 
-void Machine::Grow(const MachineSize& total) {
+Result<void> Machine::CheckCpuHotplug(uint32_t has, uint32_t wanted) const {
+  if (wanted <= has || accelerator_ != hypervisor::AcceleratorKind::kTcg) return {};
+  const auto kernel = config::DescribeKernel(config().hypervisor.kernel);
+  if (!kernel || !kernel->Lacks(config::kLacksEmulatedCpuHotplug)) return {};
+  return Fail(
+      Code::kFailedPrecondition,
+      fmt::format("the guest's kernel {} takes no more than its {} processors while it runs "
+                  "without KVM: start the first container with what all need, or use "
+                  "kata-cpp's own kernel (docs/guest-kernel.md)",
+                  kernel->release, has));
+}
+
+void Machine::Grow(const MachineSize& wanted) {
+  MachineSize total = wanted;
+  if (const auto grows = CheckCpuHotplug(size_.vcpus, total.vcpus); !grows) {
+    log::Warn("the machine gets no more processors", {{"error", grows.error().message()}});
+    total.vcpus = size_.vcpus;
+  }
   if (total.vcpus <= size_.vcpus && total.memory_mib <= size_.memory_mib) return;
   const auto reached = vm_->Resize({.vcpus = total.vcpus, .memory_mib = total.memory_mib},
                                    Deadline::After(kResizeTimeout));

@@ -85,6 +85,7 @@ Result<void> Machine::TakePrepared(const MachineSize& size,
                                    const agent::CreateSandboxRequest& sandbox,
                                    const std::string& network) {
   if (!alive_) return Fail(Code::kUnavailable, "it has ended");
+  KATA_TRY(CheckCpuHotplug(size_.vcpus, size.vcpus));
   origin_ = "warm";
   Phases phases;
   if (!network.empty()) {
