@@ -6,7 +6,7 @@
 # made of the same tree.
 
 payload_programs=(containerd-shim-kata-v2 kata-runtime kata-stand-in kata-factory)
-payload_guest=(vmlinux.container kata-containers-initrd.img)
+payload_guest=(vmlinux.container kata-containers-initrd.img kernel.info)
 
 # payload_is_built PRESET: whether nothing is missing.
 payload_is_built() {
@@ -23,7 +23,7 @@ make_payload() {
   local build=$KATA_ROOT/build/$1 guest=$KATA_ROOT/build/guest dir=$2 file mode
   rm -rf "$dir"
   for file in "${payload_programs[@]}"; do install -D -m 755 "$build/bin/$file" "$dir/bin/$file"; done
-  for file in "${payload_guest[@]}" kernel.info; do
+  for file in "${payload_guest[@]}"; do
     [ ! -e "$guest/$file" ] || install -D -m 644 "$guest/$file" "$dir/share/kata-containers/$file"
   done
   # The guest's kernel from a distribution's package, by kata-guest-kernel.
