@@ -246,7 +246,8 @@ class Templates(FactoryCase):
         origin, out = self.start(
             config, self.shell("grep MemTotal /proc/meminfo", "nproc"),
             flags=("--memory-limit", str(256 << 20), "--cpu-quota", "100000"))
-        self.assertEqual(origin, "template")
+        # Where a machine that runs gets no more processors, one boots with them.
+        self.assertEqual(origin, "template" if self.runtime.plugs_processors() else "boot")
         total = int(re.search(r"MemTotal:\s+(\d+)", out)[1]) >> 10
         self.assertGreater(total, 400, out)
         self.assertEqual(out.split()[-1], "2", out)

@@ -107,6 +107,22 @@ class Kata(Runtime):
     def files(self):
         return [self.bin_dir, self.kernel, self.initrd]
 
+    def kernel_info(self):
+        """What stands beside the guest's kernel: kind, release, lacks, ...; {} where nothing does."""
+        path = f"{os.path.dirname(self.kernel)}/kernel.info"
+        if not os.path.exists(path):
+            return {}
+        with open(path) as file:
+            return dict(line.rstrip("\n").split(": ", 1) for line in file)
+
+    def plugs_processors(self):
+        """Whether machines that run can be given more; True also where this is not known."""
+        if "emulated-cpu-hotplug" not in self.kernel_info().get("lacks", "").split():
+            return True
+        done = subprocess.run([f"{self.bin_dir}/kata-runtime", "env", "--json"], capture_output=True,
+                              env={**os.environ, **self.environment()}, check=True)
+        return json.loads(done.stdout)["env"]["accelerator"]["kind"] == "kvm"
+
     def prepare(self, base):
         self.config = f"{base}/configuration.toml"
         self.write_config(self.config)
