@@ -25,8 +25,6 @@ add_library(kata_options INTERFACE)
 target_include_directories(kata_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(kata_options INTERFACE
   -fstack-protector-strong -ffunction-sections -fdata-sections
-  # Joined sources are large: g++ would look for garbage in its own memory for a tenth of the time.
-  "$<$<CXX_COMPILER_ID:GNU>:SHELL:--param ggc-min-expand=300 --param ggc-min-heapsize=786432>"
   "$<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=3>")
 target_compile_definitions(kata_options INTERFACE _GLIBCXX_ASSERTIONS _GNU_SOURCE)
 target_link_options(kata_options INTERFACE -Wl,--gc-sections -Wl,-z,relro,-z,now)
@@ -43,9 +41,12 @@ set(KATA_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
   $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>
   $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overread>
   -Wno-missing-field-initializers)
-if(CMAKE_UNITY_BUILD)
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # A joined source is no header, but g++ takes the parts of one for headers.
-  list(APPEND KATA_WARNINGS $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  list(APPEND KATA_WARNINGS -Wno-subobject-linkage)
+  # Joined sources are large: g++ would look for garbage in its own memory for a tenth of the time.
+  target_compile_options(kata_options INTERFACE
+    "SHELL:--param ggc-min-expand=300 --param ggc-min-heapsize=786432")
 endif()
 
 # Precompiled headers make the build three times faster. There is one set a kind of target, made on
