@@ -249,7 +249,8 @@ class Templates(FactoryCase):
         # Where a machine that runs gets no more processors, one boots with them.
         self.assertEqual(origin, "template" if self.runtime.plugs_processors() else "boot")
         total = int(re.search(r"MemTotal:\s+(\d+)", out)[1]) >> 10
-        self.assertGreater(total, 400, out)
+        # Of 512 MiB; before it grew there were 256.
+        self.assertGreater(total, 350, out)
         self.assertEqual(out.split()[-1], "2", out)
         self.assert_clean()
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guest's kernel, our own or a distribution's: what it loads by itself and what it is told to."""
 
+import re
+
 from support.case import ContainerdCase, core, only
 
 
@@ -68,7 +70,7 @@ class GuestKernel(ContainerdCase):
     @core
     def test_a_module_that_no_guest_has_is_refused_with_kernel_and_remedy(self):
         self.refused(["overlay", "no_such_module x=1"], r'kernel module \\?"no_such_module\\?"',
-                     self.info.get("release", "").replace("+", r"\+"), r"kernel_modules",
+                     re.escape(self.info.get("release", "kernel")), r"kernel_modules",
                      r"docs/guest-kernel\.md")
 
     def test_a_name_that_is_none_is_refused(self):
