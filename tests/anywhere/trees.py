@@ -123,10 +123,10 @@ class PlaceCase(unittest.TestCase):
                           *words, "--output", output, **options)
         self.assertGreater(os.path.getsize(output), 1000)
 
-    def assert_an_isolated_container_runs(self, program=None, **options):
+    def assert_an_isolated_container_runs(self, program=None, runtime=None, **options):
         done = self.assert_works(
             program or f"{self.tree}/tests/e2e/run", "--isolate", "--containerd", "2.1", "--start", "boot",
-            "--runtime", SOURCE.runtime, "--bin", f"{self.tree}/build/dev/bin", "-k", "run.Run.test_the_kernel_is_the_guests_own",
+            "--runtime", runtime or SOURCE.runtime, "--bin", f"{self.tree}/build/dev/bin", "-k", "run.Run.test_the_kernel_is_the_guests_own",
             **options)
         self.assertIn("1 passed, 0 failed", done.out)
 
