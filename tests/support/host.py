@@ -131,7 +131,7 @@ def _loop_table():
             for path in glob.glob("/sys/block/loop*/loop/backing_file")}
 
 
-BED_OF_CGROUP = re.compile(r"/kt-([0-9a-f]{8})\b")
+BED_OF_CGROUP = re.compile(r"/kt-([^/]+)")
 _tokens = set()
 
 
@@ -148,7 +148,7 @@ def new_token():
 
 def _is_others(cgroup):
     bed = BED_OF_CGROUP.search(cgroup)
-    return bed and bed[1] not in _tokens
+    return bed and not any(token in bed[1] for token in _tokens)
 
 
 class HostSnapshot:

@@ -55,7 +55,7 @@ struct ProcessReport {
     kRunning,  // the descriptor closed without an error after kReady: the child executes, or has
                // told the program's standard error why it cannot. Without a kReady before, the
                // child was killed while it set itself up.
-    kFailed,  // `error` says which step; the child exits
+    kFailed,   // `error` says which step; the child exits
   };
   Kind kind = Kind::kNothingYet;
   sys::UniqueFd terminal;              // kReady with a terminal: the master's end, close-on-exec
