@@ -82,13 +82,23 @@ Result<void> WriteConfigFile(const std::string& path, std::string_view text, mod
   struct stat status{};
   const bool replaces = ::stat(path.c_str(), &status) == 0;
   KATA_TRY(sys::MakeDirs(DirOf(path)));
-  const std::string temporary = fmt::format("{}.kata-{}", path, ::getpid());
+  const std::string temporary = TemporaryOf(path);
+  KATA_TRY(sys::RemoveFile(temporary));
   Rollback undo;
   undo.Add([temporary] { (void)sys::RemoveFile(temporary); });
   KATA_TRY(WriteTemporary(temporary, text, replaces ? &status : nullptr, mode));
   if (::rename(temporary.c_str(), path.c_str()) != 0) return FailErrno("rename", path);
   undo.Release();
   return SyncDir(DirOf(path));
+}
+
+std::string TemporaryOf(const std::string& path) { return path + ".kata-setup"; }
+std::string TrialOf(const std::string& path) { return path + ".kata-setup-trial"; }
+
+void RemoveLeftovers(const std::string& path) {
+  for (const std::string& name : {TemporaryOf(path), TrialOf(path), TemporaryOf(TrialOf(path))}) {
+    (void)sys::RemoveFile(name);
+  }
 }
 
 Result<void> PutConfigFile(const std::string& path, const std::optional<std::string>& text) {

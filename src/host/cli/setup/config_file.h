@@ -31,6 +31,12 @@ std::vector<std::string> MissingDirs(const std::string& path);
 // of the file that was there; a new file is root's, with `mode`. Missing directories are made.
 Result<void> WriteConfigFile(const std::string& path, std::string_view text, mode_t mode = 0644);
 
+// Where WriteConfigFile of `path` writes, and where a text can be tried beside its file. One
+// process at a time writes, so the next one finds what a killed one has left.
+std::string TemporaryOf(const std::string& path);
+std::string TrialOf(const std::string& path);
+void RemoveLeftovers(const std::string& path);
+
 // WriteConfigFile, or the removal of the file where `text` is nullopt.
 Result<void> PutConfigFile(const std::string& path, const std::optional<std::string>& text);
 

@@ -168,12 +168,12 @@ Result<void> ContainerdFrontEnd::Prove(const ConfigFile& file, const std::string
   if (program_.empty() || version_ != 0 || (options_.dry_run && ::geteuid() != 0)) return {};
   const std::string before = KATA_TRY(Dump(file.path));
   const auto dirs = MissingDirs(file.path);
-  const std::string candidate = fmt::format("{}.kata-try-{}", file.path, ::getpid());
+  const std::string candidate = TrialOf(file.path);
   Rollback remove;
   for (const std::string& dir : dirs) {
     remove.Add([dir] { (void)::rmdir(dir.c_str()); });
   }
-  remove.Add([candidate] { (void)sys::RemoveFile(candidate); });
+  remove.Add([path = file.path] { RemoveLeftovers(path); });
   KATA_TRY(WriteConfigFile(candidate, text, 0600));
   const auto after = Dump(candidate);
   if (!after) return std::unexpected(after.error());

@@ -195,7 +195,7 @@ class SetupRun {
       Step({.name = "undo",
             .outcome = Outcome::kSkipped,
             .detail = fmt::format("nothing to do: setup {} has changed nothing here", word_)});
-      return {};
+      return options_.dry_run ? Result<void>() : records.Remove(word_);
     }
     options_.name = record_->name;
     options_.make_default = record_->is_default;
@@ -240,6 +240,7 @@ class SetupRun {
       }
       KATA_TRY(Replace(record_->path, file.text, rest));
     }
+    RemoveLeftovers(record_->path);
     KATA_TRY(records.Remove(word_));
     for (auto dir = record_->made_dirs.rbegin(); dir != record_->made_dirs.rend(); ++dir) {
       ::rmdir(dir->c_str());

@@ -93,6 +93,7 @@ Result<void> SetupRecords::Write(const std::string& front_end, const SetupRecord
 }
 
 Result<void> SetupRecords::Remove(const std::string& front_end) const {
+  RemoveLeftovers(PathOf(front_end));
   return sys::RemoveFile(PathOf(front_end));
 }
 

@@ -200,8 +200,7 @@ TEST_F(SetupTest, APluginThatIsSwitchedOffNeedsNoHandler) {
   EXPECT_THAT(report.error().message(), HasSubstr("need no setup"));
 }
 
-TEST_F(SetupTest, AFullDiskChangesNothing) {
-  // A directory stands where the temporary file has to be renamed to: as unwilling as a full disk.
+TEST_F(SetupTest, WhatCannotBeReplacedIsLeftAlone) {
   Put("/etc/docker/daemon.json/x", "");
   EXPECT_FALSE(Run("docker", Options()));
   EXPECT_THAT(All(), testing::Not(Contains(HasSubstr("/var"))));
@@ -215,6 +214,19 @@ TEST_F(SetupTest, AKilledSetupLeavesARecordThatUndoUnderstands) {
   RunWell("docker", UndoOptions());
   EXPECT_EQ(Get("/etc/docker/daemon.json"), before);
   EXPECT_THAT(All(), testing::Not(Contains(HasSubstr("/var"))));
+}
+
+TEST_F(SetupTest, WhatAKilledSetupHasLeftGoesWithTheUndo) {
+  Put("/etc/docker/daemon.json", "{}\n");
+  const auto all = All();
+  RunWell("docker", Options());
+  Put("/etc/docker/daemon.json.kata-setup", "half");
+  Put("/var/lib/kata-containers/setup/docker.json.kata-setup", "half");
+  RunWell("docker", UndoOptions());
+  EXPECT_EQ(All(), all);
+  Put("/var/lib/kata-containers/setup/docker.json.kata-setup", "half");
+  RunWell("docker", UndoOptions());
+  EXPECT_EQ(All(), all);
 }
 
 TEST_F(SetupTest, OneAtATime) {
