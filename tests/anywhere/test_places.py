@@ -16,6 +16,20 @@ class BelowTmp(PlaceCase):
     def test_isolated_containers_run(self):
         self.assert_an_isolated_container_runs()
 
+    def test_an_isolated_run_that_is_told_to_end_leaves_nothing(self):
+        before = set(os.listdir("/var/tmp"))
+        child = subprocess.Popen([f"{self.tree}/tests/e2e/run", "--isolate", "--runtime", "runc", "-k", "Signals"],
+                                 stdout=subprocess.PIPE, text=True)
+        made = set()
+        with child.stdout:
+            child.stdout.readline()
+            made = {name for name in set(os.listdir("/var/tmp")) - before
+                    if name.startswith("kt-isolated-") and os.path.isdir(f"/var/tmp/{name}/tmp")}
+            child.terminate()
+            self.assertEqual(child.wait(30), 130)
+        self.assertTrue(made)
+        self.assertLess(len(made & set(os.listdir("/var/tmp"))), len(made))
+
     def test_the_cache_may_be_there_too_and_what_is_fetched_in_isolation_stays(self):
         cache = f"{self.folder}/cache"
         self.assert_works(

@@ -21,7 +21,11 @@ class BedError(Exception):
 
 
 def settle():
-    """Undoes what a caller may have set and tests would notice: the umask, the language, no HOME."""
+    """Undoes what a caller may have set and tests would notice: the umask, the language, no HOME.
+
+    From here on SIGTERM ends the program as SIGINT does, so that it cleans up.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.umask(0o022)
     os.environ["LC_ALL"] = "C.UTF-8"
     if not os.environ.get("HOME"):
@@ -32,6 +36,8 @@ def run_main(main):
     """Ends the program with what main() returns; a test bed that cannot be made is said in one line."""
     try:
         sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BedError as error:
         sys.exit(f"{os.path.basename(os.path.dirname(os.path.realpath(sys.argv[0])))}: {error}")
 
