@@ -84,8 +84,14 @@ TEST_F(ProgramTest, PrintsItsVersionInEveryForm) {
 }
 
 TEST_F(ProgramTest, HelpShowsExamples) {
-  for (const auto& arguments : std::vector<std::vector<std::string>>{
-           {"--help"}, {"version", "--help"}, {"check", "--help"}, {"env", "--help"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"--help"},
+                                             {"version", "--help"},
+                                             {"check", "--help"},
+                                             {"env", "--help"},
+                                             {"setup", "--help"},
+                                             {"setup", "docker", "--help"},
+                                             {"setup", "cri-o", "--help"}}) {
     const Outcome help = RunProgram(arguments);
     EXPECT_EQ(help.status, 0);
     EXPECT_THAT(help.out, HasSubstr("Examples:"));
@@ -94,8 +100,12 @@ TEST_F(ProgramTest, HelpShowsExamples) {
 }
 
 TEST_F(ProgramTest, WrongUsageEndsWithStatus2AndAHint) {
-  for (const auto& arguments : std::vector<std::vector<std::string>>{
-           {"--frobnicate", "env"}, {"--log-level", "loud", "env"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"--frobnicate", "env"},
+                                             {"--log-level", "loud", "env"},
+                                             {"setup"},
+                                             {"setup", "docker", "--name", "run c"},
+                                             {"setup", "docker", "--undo", "--default"}}) {
     const Outcome wrong = RunProgram(arguments);
     EXPECT_EQ(wrong.status, 2);
     EXPECT_THAT(wrong.out, IsEmpty());
