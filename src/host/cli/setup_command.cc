@@ -26,6 +26,10 @@ Result<int> RunSetupCommand(const std::string& word, const SetupArguments& argum
   setup::SetupOptions options = arguments.options;
   options.config_file = AbsolutePath(options.config_file);
   options.sysroot = AbsolutePath(options.sysroot);
+  if (!options.sysroot.empty() && !std::filesystem::is_directory(options.sysroot)) {
+    return Fail(Code::kNotFound,
+                fmt::format("--sysroot \"{}\": no such directory", options.sysroot));
+  }
   const std::string shim = KATA_TRY(sys::FindNeighbour(setup::kShimProgram));
   const setup::KataPrograms programs{.runtime = sys::OwnProgram(), .shim = shim};
   const auto report =
