@@ -24,13 +24,10 @@ make_payload() {
   rm -rf "$dir"
   for file in "${payload_programs[@]}"; do install -D -m 755 "$build/bin/$file" "$dir/bin/$file"; done
   for file in "${payload_guest[@]}"; do
-    [ ! -e "$guest/$file" ] || install -D -m 644 "$guest/$file" "$dir/share/kata-containers/$file"
+    install -D -m 644 "$guest/$file" "$dir/share/kata-containers/$file"
   done
-  # The guest's kernel from a distribution's package, by kata-guest-kernel.
-  if [ -e "$KATA_ROOT/guest-image/kata-guest-kernel" ]; then
-    install -D -m 755 "$KATA_ROOT/guest-image/kata-guest-kernel" "$dir/bin/kata-guest-kernel"
-    install -D -m 644 "$KATA_ROOT/guest-image/modules.list" "$dir/share/kata-containers/guest-modules.list"
-  fi
+  install -D -m 755 "$KATA_ROOT/guest-image/kata-guest-kernel" "$dir/bin/kata-guest-kernel"
+  install -D -m 644 "$KATA_ROOT/guest-image/modules.list" "$dir/share/kata-containers/guest-modules.list"
   for file in "$guest"/kata-containers-iptables/*; do
     mode=644
     [[ $file != */ld.so && $file != */xtables-* ]] || mode=755
