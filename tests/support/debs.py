@@ -28,6 +28,11 @@ def unpack_source(package, suite="bookworm"):
     return _call("unpack_source", suite, package)
 
 
+def mirror():
+    """Address of the mirror that serves this machine's Debian."""
+    return _call("debian_mirror")
+
+
 def runc():
     """Path of runc: one for all tests, whatever the host has installed."""
     return f"{unpack('runc')}/usr/sbin/runc"
@@ -38,9 +43,10 @@ def script(name, *words):
     return _output([f"{ROOT}/scripts/{name}", *words], name)
 
 
-def _call(function, suite, package):
+def _call(function, *words):
     parts = 'for part in common debs sources; do . "$0/scripts/lib/$part.sh"; done; "$@"'
-    return _output(["bash", "-euo", "pipefail", "-c", parts, ROOT, function, suite, package], package)
+    return _output(["bash", "-euo", "pipefail", "-c", parts, ROOT, function, *words],
+                   " ".join([function, *words]))
 
 
 def _output(argv, what):
