@@ -279,6 +279,11 @@ std::string KernelCommandLine(const VmSpec& spec) {
   // After this instruction QEMU 7.2 has flags in store that never were. An interrupt in that moment
   // saves them and comes back to them, and the guest's kernel dies of it. It can do without.
   if (spec.accelerator == AcceleratorKind::kTcg) params.emplace_back("clearcpuid=cx16");
+  // What virtiofsd writes into the guest's memory is not seen by the translator, which would go on
+  // running what it made of the page's code of before. A page that the guest clears first is seen.
+  if (spec.accelerator == AcceleratorKind::kTcg && spec.memory.shared) {
+    params.emplace_back("init_on_alloc=1");
+  }
   params.emplace_back(spec.debug_console ? "earlyprintk=ttyS0" : "quiet");
   if (!spec.image.empty()) params.insert(params.end(), {"root=/dev/vda1", "ro"});
   params.insert(params.end(), spec.kernel_params.begin(), spec.kernel_params.end());
