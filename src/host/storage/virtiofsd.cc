@@ -23,30 +23,44 @@ uint64_t MaxOpenFiles() {
   return std::min<uint64_t>(limit.rlim_max, kWanted);
 }
 
-// Told by the pattern that the program parses the option with: asking it for its help would cost
-// each start a process.
-bool HasTimeout(const std::string& program) {
+// Told by the pattern that QEMU's parses one of its options with: asking a program for its help
+// would cost each start a process.
+VirtiofsdKind KindOf(const std::string& program) {
   const auto text = sys::ReadFile(program);
-  return text && text->find("timeout=%lf") != std::string::npos;
+  const bool of_qemu = text && text->find("timeout=%lf") != std::string::npos;
+  return of_qemu ? VirtiofsdKind::kQemu : VirtiofsdKind::kRust;
 }
 
-std::string CacheOptions(const std::string& mode, bool has_timeout) {
-  if (mode == "never") return "cache=none";
-  if (mode == "auto" && has_timeout) return "cache=always,timeout=0.1";
-  return "cache=" + mode;
+std::vector<std::string> WordsOfQemu(const VirtiofsdSpec& spec) {
+  std::string cache = "cache=" + spec.cache;
+  if (spec.cache == "never") cache = "cache=none";
+  if (spec.cache == "auto") cache = "cache=always,timeout=0.1";
+  return {"-o", "source=" + spec.shared_directory,
+          "-o", std::move(cache),
+          "-o", "sandbox=namespace",
+          "-o", "xattr",
+          "-o", "announce_submounts"};
+}
+
+std::vector<std::string> WordsOfRust(const VirtiofsdSpec& spec) {
+  // Its log tells at level info that a VMM came and went, which is no error's explanation.
+  return {"--shared-dir=" + spec.shared_directory,
+          "--cache=" + spec.cache,
+          "--sandbox=namespace",
+          "--xattr",
+          "--announce-submounts",
+          "--log-level=warn"};
 }
 
 }  // namespace
 
 std::vector<std::string> VirtiofsdArguments(const VirtiofsdSpec& spec,
                                             const VirtiofsdLimits& limits) {
-  std::vector<std::string> arguments = {
-      spec.program, "--fd=3", "-o", "source=" + spec.shared_directory, "-o",
-      CacheOptions(spec.cache, limits.has_timeout), "-o", "sandbox=namespace", "-o", "xattr",
-      // Root file systems and volumes are mounts below the directory; without this their inode
-      // numbers would collide in the guest.
-      "-o", "announce_submounts", "--thread-pool-size=1",
-      fmt::format("--rlimit-nofile={}", limits.max_files)};
+  std::vector<std::string> arguments = {spec.program, "--fd=3"};
+  const auto words = limits.kind == VirtiofsdKind::kQemu ? WordsOfQemu(spec) : WordsOfRust(spec);
+  arguments.insert(arguments.end(), words.begin(), words.end());
+  arguments.insert(arguments.end(),
+                   {"--thread-pool-size=1", fmt::format("--rlimit-nofile={}", limits.max_files)});
   arguments.insert(arguments.end(), spec.extra_args.begin(), spec.extra_args.end());
   return arguments;
 }
@@ -64,8 +78,8 @@ Result<std::unique_ptr<Virtiofsd>> Virtiofsd::Start(const VirtiofsdSpec& spec, D
   // Non-blocking for the writer, so that a guest that provokes messages cannot stop the daemon.
   sys::Pipe errors = KATA_TRY(sys::MakePipe(O_NONBLOCK));
   sys::Command command;
-  command.argv = VirtiofsdArguments(
-      spec, {.max_files = MaxOpenFiles(), .has_timeout = HasTimeout(spec.program)});
+  command.argv =
+      VirtiofsdArguments(spec, {.max_files = MaxOpenFiles(), .kind = KindOf(spec.program)});
   command.stderr_fd = errors.write.get();
   command.stdout_fd = errors.write.get();
   command.fds = {{listener.get(), 3}};

@@ -29,17 +29,22 @@ struct VirtiofsdSpec {
   std::vector<std::string> extra_args;  // appended as they are
 };
 
-// What a daemon may do here: how many files it may hold open, and whether it takes the option
-// "timeout", as QEMU's does.
+// QEMU's, written in C, or the one written in Rust, which deprecates the other's options.
+enum class VirtiofsdKind { kQemu, kRust };
+
+// What a daemon is, and how many files it may hold open here.
 struct VirtiofsdLimits {
   uint64_t max_files = 0;
-  bool has_timeout = false;
+  VirtiofsdKind kind = VirtiofsdKind::kRust;
 };
 
 // The command line, the listening socket being descriptor 3.
 //
+// Root file systems and volumes are mounts below the directory: submounts are announced, or their
+// inode numbers would collide in the guest.
+//
 // By itself the cache mode "auto" forgets a file's pages whenever it is opened, so a program is
-// read again each time it is run. Where the daemon has a timeout for names and attributes, pages
+// read again each time it is run. QEMU's has a timeout for names and attributes; with it, pages
 // are kept instead, as long as a file's size and time of change stay the same: what changes on the
 // host is seen within the timeout, a tenth of a second, which is also earlier than by "auto"
 // itself.

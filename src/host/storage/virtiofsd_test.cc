@@ -13,30 +13,38 @@ namespace kata::storage {
 namespace {
 
 using std::chrono::seconds;
+using testing::_;
 using testing::Contains;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
-TEST(VirtiofsdArguments, ConfineTheDaemonAndSpeakBothDialects) {
-  const auto arguments = VirtiofsdArguments({.program = "/v",
-                                             .shared_directory = "/share",
-                                             .run_directory = "/run/x",
-                                             .cache = "never",
-                                             .extra_args = {"--extra"}},
-                                            {.max_files = 1024, .has_timeout = true});
-  EXPECT_EQ(arguments.front(), "/v");
-  EXPECT_EQ(arguments.back(), "--extra");
-  EXPECT_THAT(arguments, Contains("source=/share"));
-  EXPECT_THAT(arguments, Contains("cache=none"));
-  EXPECT_THAT(arguments, Contains("sandbox=namespace"));
-  EXPECT_THAT(arguments, Contains("--rlimit-nofile=1024"));
+const VirtiofsdSpec kSpec{.program = "/v",
+                          .shared_directory = "/share",
+                          .run_directory = "/run/x",
+                          .extra_args = {"--x"}};
+
+TEST(VirtiofsdArguments, ConfineTheDaemonInItsOwnWords) {
+  EXPECT_THAT(VirtiofsdArguments(kSpec, {.max_files = 1024, .kind = VirtiofsdKind::kQemu}),
+              ElementsAre("/v", "--fd=3", "-o", "source=/share", "-o", _, "-o", "sandbox=namespace",
+                          "-o", "xattr", "-o", "announce_submounts", "--thread-pool-size=1",
+                          "--rlimit-nofile=1024", "--x"));
+  EXPECT_THAT(VirtiofsdArguments(kSpec, {.max_files = 1024, .kind = VirtiofsdKind::kRust}),
+              ElementsAre("/v", "--fd=3", "--shared-dir=/share", _, "--sandbox=namespace",
+                          "--xattr", "--announce-submounts", "--log-level=warn",
+                          "--thread-pool-size=1", "--rlimit-nofile=1024", "--x"));
+}
+
+TEST(VirtiofsdArguments, TheKindsSpellCacheModesDifferently) {
+  VirtiofsdSpec spec = kSpec;
+  spec.cache = "never";
+  EXPECT_THAT(VirtiofsdArguments(spec, {.kind = VirtiofsdKind::kQemu}), Contains("cache=none"));
+  EXPECT_THAT(VirtiofsdArguments(spec, {.kind = VirtiofsdKind::kRust}), Contains("--cache=never"));
 }
 
 TEST(VirtiofsdArguments, PagesAreKeptWhereChangesAreStillSeenSoon) {
-  const VirtiofsdSpec spec{
-      .program = "/v", .shared_directory = "/share", .run_directory = "/run/x"};
-  EXPECT_THAT(VirtiofsdArguments(spec, {.has_timeout = true}),
+  EXPECT_THAT(VirtiofsdArguments(kSpec, {.kind = VirtiofsdKind::kQemu}),
               Contains("cache=always,timeout=0.1"));
-  EXPECT_THAT(VirtiofsdArguments(spec, {.has_timeout = false}), Contains("cache=auto"));
+  EXPECT_THAT(VirtiofsdArguments(kSpec, {.kind = VirtiofsdKind::kRust}), Contains("--cache=auto"));
 }
 
 class VirtiofsdTest : public testing::Test {
@@ -44,7 +52,8 @@ class VirtiofsdTest : public testing::Test {
   void SetUp() override {
     char name[] = "/tmp/kata-virtiofsd-test-XXXXXX";
     dir_ = ::mkdtemp(name);
-    spec_ = {.program = "/usr/lib/qemu/virtiofsd",
+    const std::string of_qemu = "/usr/lib/qemu/virtiofsd";
+    spec_ = {.program = sys::Exists(of_qemu) ? of_qemu : "/usr/libexec/virtiofsd",
              .shared_directory = dir_,
              .run_directory = dir_,
              .cache = "auto",
