@@ -2,6 +2,7 @@
 """The command line."""
 
 import argparse
+import json
 import os
 import sys
 
@@ -142,6 +143,10 @@ def main(program, root):
     if sys.argv[1:2] == ["--worker"]:
         from . import worker
         return worker.main(int(sys.argv[2]))
+    if sys.argv[1:] == ["--dump-help"]:
+        from . import help_tree
+        print(json.dumps(help_tree.read(parser(root)), indent=1))
+        return 0
     options = parser(root).parse_args()
     settle()
     if options.command == "run":

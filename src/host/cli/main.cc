@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -18,6 +20,7 @@
 #include "host/cli/command.h"
 #include "host/cli/oci/command.h"
 #include "host/cli/oci/stand_in.h"
+#include "host/help/tree.h"
 #include "sys/file.h"
 
 namespace kata::cli {
@@ -78,6 +81,26 @@ int Misused(const std::string& problem, int status) {
   return status;
 }
 
+// The commands of two kinds and the options of both.
+help::Tree WholeTree(const CLI::App& app) {
+  help::Tree tree = help::ReadApp(app);
+  help::Tree oci = oci::HelpTree();
+  for (help::Option& option : oci.options) {
+    const auto same = [&](const help::Option& known) {
+      return std::find(known.names.begin(), known.names.end(), option.names.front()) !=
+             known.names.end();
+    };
+    if (std::none_of(tree.options.begin(), tree.options.end(), same)) {
+      tree.options.push_back(std::move(option));
+    }
+  }
+  for (help::Tree& command : oci.commands) tree.commands.push_back(std::move(command));
+  tree.summary =
+      "Open Container Initiative runtime; its containers have virtual machines of their own";
+  tree.footer = kFooter;
+  return tree;
+}
+
 std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = app.remaining();
   if (unknown.empty() || !app.get_subcommands().empty()) return error.what();
@@ -108,6 +131,9 @@ int Main(int argc, char** argv) {
   AddEnv(app, globals, &status);
   AddFactory(app, globals, &status);
   AddSetup(app, &status);
+  if (argc == 2 && std::strcmp(argv[1], help::kDumpWord) == 0) {
+    return Print(help::RenderJson(WholeTree(app)));
+  }
   const auto word = oci::CommandWord({argv, static_cast<size_t>(argc)});
   const auto is_meant = [&](const CLI::App* command) { return command->get_name() == *word; };
   if (word && app.get_subcommands(is_meant).empty()) {

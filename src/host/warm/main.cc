@@ -12,12 +12,14 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "host/config/load.h"
+#include "host/help/tree.h"
 #include "host/sandbox/cleanup.h"
 #include "host/sandbox/record.h"
 #include "host/warm/pool.h"
@@ -179,6 +181,10 @@ int Main(int argc, char** argv) {
       "  kata-runtime factory status  what is ready\n"
       "\nSIGHUP replaces the machines that wait. Without this service containers start from the\n"
       "template, or boot.");
+  app.name("kata-factory");
+  if (argc == 2 && std::string_view(argv[1]) == help::kDumpWord) {
+    return sys::WriteAll(STDOUT_FILENO, help::RenderJson(help::ReadApp(app))) ? 0 : 1;
+  }
   CLI11_PARSE(app, argc, argv);
   const auto served = Serve(config, count);
   if (served) return 0;

@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "host/cli/oci/flags.h"
+#include "host/help/tree.h"
 
 namespace kata::cli::oci {
 
@@ -31,6 +32,7 @@ struct Command {
   std::string_view name;
   std::string_view words = "CONTAINER";  // what follows the flags, for the help
   std::string_view summary;
+  std::string_view examples = {};  // lines of a command and what it does
   std::span<const Flag> flags;
   size_t min_words = 1;
   size_t max_words = 1;
@@ -70,6 +72,9 @@ std::optional<std::string> CommandWord(std::span<const char* const> line);
 
 // The commands with their summaries, a line each.
 std::string ListOfCommands();
+
+// The commands and the options in front of them, for manual pages and completions.
+help::Tree HelpTree();
 
 // What this program was called as: "runc" where a link of that name leads here.
 std::string_view ProgramName();

@@ -13,14 +13,16 @@
 namespace kata::cli::oci {
 namespace {
 
-constexpr Flag kBundle{"bundle", 'b', true, "directory of the bundle (default: working directory)"};
+constexpr Flag kBundle{"bundle", 'b', true, "directory of the bundle (default: working directory)",
+                       "DIR"};
 constexpr Flag kConsoleSocket{"console-socket", '\0', true,
-                              "unix socket that receives the terminal's master"};
-constexpr Flag kPidFile{"pid-file", '\0', true, "file to write the process id to"};
+                              "unix socket that receives the terminal's master", "FILE"};
+constexpr Flag kPidFile{"pid-file", '\0', true, "file to write the process id to", "FILE"};
 constexpr Flag kNoPivot{"no-pivot", '\0', false, "without meaning here"};
 constexpr Flag kNoNewKeyring{"no-new-keyring", '\0', false, "without meaning here"};
 constexpr Flag kPreserveFds{"preserve-fds", '\0', true,
-                            "without meaning here: a descriptor cannot enter a virtual machine"};
+                            "without meaning here: a descriptor cannot enter a virtual machine",
+                            "N"};
 
 constexpr std::array kCreateFlags = {kBundle,  kConsoleSocket, kPidFile,
                                      kNoPivot, kNoNewKeyring,  kPreserveFds};
@@ -91,8 +93,20 @@ Result<int> Run(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 const Command kCreate{
-    .name = "create", .summary = "create a container", .flags = kCreateFlags, .run = Create};
-const Command kRun{
-    .name = "run", .summary = "create and run a container", .flags = kRunFlags, .run = Run};
+    .name = "create",
+    .summary = "create a container",
+    .examples =
+        "  kata-runtime create --bundle web web               the container of the bundle in "
+        "./web\n"
+        "  kata-runtime create -b web --pid-file web.pid web  with the process id in a file\n",
+    .flags = kCreateFlags,
+    .run = Create};
+const Command kRun{.name = "run",
+                   .summary = "create and run a container",
+                   .examples =
+                       "  kata-runtime run --bundle web web  in the foreground\n"
+                       "  kata-runtime run -d -b web web     and leave it running\n",
+                   .flags = kRunFlags,
+                   .run = Run};
 
 }  // namespace kata::cli::oci

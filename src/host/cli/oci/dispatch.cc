@@ -22,23 +22,48 @@ constexpr std::array kCommands = {&kCheckpoint, &kCreate, &kDelete, &kEvents, &k
                                   &kResume,     &kRun,    &kSpec,   &kStart,  &kState, &kUpdate};
 
 constexpr std::array kGlobalFlags = {
-    Flag{"root", '\0', true, "directory for the state of containers"},
-    Flag{"log", '\0', true, "file to append errors and warnings to"},
-    Flag{"log-format", '\0', true, "text or json"},
+    Flag{"root", '\0', true, "directory for the state of containers", "DIR"},
+    Flag{"log", '\0', true, "file to append errors and warnings to", "FILE"},
+    Flag{"log-format", '\0', true, "the form of errors", "text|json"},
     Flag{"debug", '\0', false, "the shim logs more"},
-    Flag{"config", '\0', true, "configuration.toml for new sandboxes"},
-    Flag{"kata-config", '\0', true, "the same"},
-    Flag{"log-level", '\0', true, "without meaning here"},
-    Flag{"criu", '\0', true, "without meaning here"},
+    Flag{"config", '\0', true, "configuration.toml for new sandboxes", "FILE"},
+    Flag{"kata-config", '\0', true, "the same", "FILE"},
+    Flag{"log-level", '\0', true, "without meaning here", "trace|debug|info|warn|error"},
+    Flag{"criu", '\0', true, "without meaning here", "FILE"},
     Flag{"systemd-cgroup", '\0', false, "without meaning here"},
-    Flag{"cgroup-manager", '\0', true, "without meaning here"},
-    Flag{"rootless", '\0', true, "without meaning here"},
+    Flag{"cgroup-manager", '\0', true, "without meaning here", "NAME"},
+    Flag{"rootless", '\0', true, "without meaning here", "auto|true|false"},
 };
 
 const Command* FindCommand(std::string_view name) {
   const auto it = std::find_if(kCommands.begin(), kCommands.end(),
                                [&](const Command* command) { return command->name == name; });
   return it == kCommands.end() ? nullptr : *it;
+}
+
+std::string_view ValueWord(const Flag& flag) {
+  if (!flag.takes_value) return "";
+  return flag.value.empty() ? "VALUE" : flag.value;
+}
+
+help::Option ToHelp(const Flag& flag) {
+  help::Option option{.names = {fmt::format("--{}", flag.name)},
+                      .value = std::string(ValueWord(flag)),
+                      .help = std::string(flag.help)};
+  if (flag.letter != '\0') option.names.push_back(fmt::format("-{}", flag.letter));
+  option.choices = help::SplitChoices(option.value);
+  return option;
+}
+
+help::Tree ToHelp(const Command& command) {
+  help::Tree tree{.name = std::string(command.name),
+                  .summary = std::string(command.summary),
+                  .words = std::string(command.words),
+                  .words_end_options = command.only_leading_flags};
+  if (!command.refusal.empty()) tree.footer = fmt::format("Refused: {}.\n", command.refusal);
+  if (!command.examples.empty()) tree.footer += fmt::format("\nExamples:\n{}", command.examples);
+  for (const Flag& flag : command.flags) tree.options.push_back(ToHelp(flag));
+  return tree;
 }
 
 std::string Help(const Command& command) {
@@ -52,8 +77,10 @@ std::string Help(const Command& command) {
     const std::string letter = flag.letter != '\0' ? fmt::format(", -{}", flag.letter) : "";
     text += fmt::format(
         "  {:<28} {}\n",
-        fmt::format("--{}{}{}", flag.name, letter, flag.takes_value ? " VALUE" : ""), flag.help);
+        fmt::format("--{}{}{}{}", flag.name, letter, flag.takes_value ? " " : "", ValueWord(flag)),
+        flag.help);
   }
+  if (!command.examples.empty()) text += fmt::format("\nEXAMPLES:\n{}", command.examples);
   return text;
 }
 
@@ -152,6 +179,13 @@ std::optional<std::string> CommandWord(std::span<const char* const> line) {
       Arguments::Parse(kGlobalFlags, line.subspan(std::min<size_t>(1, line.size())), true);
   if (!global || global->words().empty()) return std::nullopt;
   return global->words().front();
+}
+
+help::Tree HelpTree() {
+  help::Tree tree;
+  for (const Flag& flag : kGlobalFlags) tree.options.push_back(ToHelp(flag));
+  for (const Command* command : kCommands) tree.commands.push_back(ToHelp(*command));
+  return tree;
 }
 
 std::string ListOfCommands() {

@@ -18,7 +18,7 @@ using std::chrono::milliseconds;
 constexpr auto kOomDelay = milliseconds(500);
 
 constexpr std::array kEventsFlags = {
-    Flag{"interval", '\0', true, "time between two statistics (default: 5s)"},
+    Flag{"interval", '\0', true, "time between two statistics (default: 5s)", "TIME"},
     Flag{"stats", '\0', false, "print the statistics once and end"},
 };
 
@@ -88,6 +88,9 @@ Result<int> Events(const Globals& globals, const Arguments& arguments) {
 
 const Command kEvents{.name = "events",
                       .summary = "print statistics and out-of-memory events of a container",
+                      .examples =
+                          "  kata-runtime events --stats web        once\n"
+                          "  kata-runtime events --interval 1s web  each second\n",
                       .flags = kEventsFlags,
                       .run = Events};
 

@@ -32,21 +32,21 @@ namespace kata::cli::oci {
 namespace {
 
 constexpr std::array kExecFlags = {
-    Flag{"console-socket", '\0', true, "unix socket that receives the terminal's master"},
-    Flag{"cwd", '\0', true, "working directory in the container"},
-    Flag{"env", 'e', true, "NAME=VALUE; may be repeated"},
+    Flag{"console-socket", '\0', true, "unix socket that receives the terminal's master", "FILE"},
+    Flag{"cwd", '\0', true, "working directory in the container", "PATH"},
+    Flag{"env", 'e', true, "one more variable; may be repeated", "NAME=VALUE"},
     Flag{"tty", 't', false, "give the process a terminal"},
-    Flag{"user", 'u', true, "UID[:GID]"},
-    Flag{"additional-gids", 'g', true, "supplementary group; may be repeated"},
-    Flag{"process", 'p', true, "file with the process as JSON"},
+    Flag{"user", 'u', true, "whom to run as", "UID[:GID]"},
+    Flag{"additional-gids", 'g', true, "supplementary group; may be repeated", "GID"},
+    Flag{"process", 'p', true, "file with the process as JSON", "FILE"},
     Flag{"detach", 'd', false, "do not wait for the process's end"},
-    Flag{"pid-file", '\0', true, "file to write the process id to"},
-    Flag{"process-label", '\0', true, "SELinux label; without meaning in the guest"},
-    Flag{"apparmor", '\0', true, "AppArmor profile; without meaning in the guest"},
+    Flag{"pid-file", '\0', true, "file to write the process id to", "FILE"},
+    Flag{"process-label", '\0', true, "SELinux label; without meaning in the guest", "LABEL"},
+    Flag{"apparmor", '\0', true, "AppArmor profile; without meaning in the guest", "PROFILE"},
     Flag{"no-new-privs", '\0', false, "set the no_new_privs bit"},
-    Flag{"cap", 'c', true, "capability to add; may be repeated"},
-    Flag{"preserve-fds", '\0', true, "without meaning here"},
-    Flag{"cgroup", '\0', true, "cgroup to run in, a path below the container's own"},
+    Flag{"cap", 'c', true, "capability to add; may be repeated", "CAPABILITY"},
+    Flag{"preserve-fds", '\0', true, "without meaning here", "N"},
+    Flag{"cgroup", '\0', true, "cgroup to run in, a path below the container's own", "PATH"},
     Flag{"ignore-paused", '\0', false, "wait until a paused container is resumed"},
 };
 
@@ -213,13 +213,18 @@ Result<int> Exec(const Globals& globals, const Arguments& arguments) {
 
 }  // namespace
 
-const Command kExec{.name = "exec",
-                    .words = "CONTAINER COMMAND [ARGUMENT...] | --process FILE CONTAINER",
-                    .summary = "run one more process in a container",
-                    .flags = kExecFlags,
-                    .max_words = SIZE_MAX,
-                    .only_leading_flags = true,
-                    .error_status = 255,
-                    .run = Exec};
+const Command kExec{
+    .name = "exec",
+    .words = "CONTAINER COMMAND [ARGUMENT...] | --process FILE CONTAINER",
+    .summary = "run one more process in a container",
+    .examples =
+        "  kata-runtime exec web ps                             one command\n"
+        "  kata-runtime exec -t web sh                          a shell on this terminal\n"
+        "  kata-runtime exec --user 1000:1000 --env A=1 web id  as somebody else\n",
+    .flags = kExecFlags,
+    .max_words = SIZE_MAX,
+    .only_leading_flags = true,
+    .error_status = 255,
+    .run = Exec};
 
 }  // namespace kata::cli::oci

@@ -21,6 +21,9 @@ struct Flag {
   char letter = '\0';
   bool takes_value = false;
   std::string_view help;
+  // What stands for the value in help: FILE, DIR and CONTAINER are completed as what they say, and
+  // words with "|" between them as these.
+  std::string_view value = {};
 };
 
 class Arguments {

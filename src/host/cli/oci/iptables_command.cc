@@ -22,7 +22,7 @@ constexpr size_t kMostRules = 3 << 20;
 
 constexpr std::array kFlags = {
     Flag{"v6", '\0', false, "ip6tables"},
-    Flag{"sandbox-id", '\0', true, "the sandbox, instead of the word CONTAINER"},
+    Flag{"sandbox-id", '\0', true, "the sandbox, instead of the word CONTAINER", "CONTAINER"},
 };
 
 // FILE or, where it is "-", standard input.
@@ -95,6 +95,9 @@ Result<int> RunIpTables(const Globals&, const Arguments& arguments) {
 const Command kIpTables{.name = "iptables",
                         .words = "get|set CONTAINER [FILE]",
                         .summary = "the packet filter of a sandbox, as iptables-save has it",
+                        .examples =
+                            "  kata-runtime iptables get web           the rules\n"
+                            "  kata-runtime iptables set web rules.v4  replace them by a file's\n",
                         .flags = kFlags,
                         .min_words = 1,
                         .max_words = 3,

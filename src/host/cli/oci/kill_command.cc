@@ -70,6 +70,9 @@ Result<int> Kill(const Globals& globals, const Arguments& arguments) {
 const Command kKill{.name = "kill",
                     .words = "CONTAINER [SIGNAL]",
                     .summary = "send a signal (SIGTERM) to a container's first process",
+                    .examples =
+                        "  kata-runtime kill web KILL        at once\n"
+                        "  kata-runtime kill --all web TERM  all of its processes\n",
                     .flags = kKillFlags,
                     .max_words = 2,
                     .run = Kill};

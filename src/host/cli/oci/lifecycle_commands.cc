@@ -117,14 +117,23 @@ Result<int> Delete(const Globals& globals, const Arguments& arguments) {
 
 }  // namespace
 
-const Command kStart{
-    .name = "start", .summary = "run the program of a created container", .run = Start};
-const Command kPause{
-    .name = "pause", .summary = "suspend all processes of a container", .run = Pause};
-const Command kResume{
-    .name = "resume", .summary = "resume the processes of a paused container", .run = Resume};
+const Command kStart{.name = "start",
+                     .summary = "run the program of a created container",
+                     .examples = "  kata-runtime start web  what create has made\n",
+                     .run = Start};
+const Command kPause{.name = "pause",
+                     .summary = "suspend all processes of a container",
+                     .examples = "  kata-runtime pause web  until it is resumed\n",
+                     .run = Pause};
+const Command kResume{.name = "resume",
+                      .summary = "resume the processes of a paused container",
+                      .examples = "  kata-runtime resume web  go on\n",
+                      .run = Resume};
 const Command kDelete{.name = "delete",
                       .summary = "delete a container and all that it holds",
+                      .examples =
+                          "  kata-runtime delete web          one that has ended\n"
+                          "  kata-runtime delete --force web  whatever it does\n",
                       .flags = kDeleteFlags,
                       .run = Delete};
 

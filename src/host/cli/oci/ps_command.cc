@@ -16,7 +16,7 @@ namespace kata::cli::oci {
 namespace {
 
 constexpr std::array kPsFlags = {
-    Flag{"format", 'f', true, "table or json"},
+    Flag{"format", 'f', true, "the form of the list", "table|json"},
 };
 
 // Files of containers have the host's owners, so the names are the host's too.
@@ -64,6 +64,10 @@ const Command kPs{
     .name = "ps",
     .words = "CONTAINER [ps options]",
     .summary = "list the processes of a container, as its virtual machine counts them",
+    .examples =
+        "  kata-runtime ps web                a table\n"
+        "  kata-runtime ps --format json web  process ids, for programs\n"
+        "  kata-runtime ps web -ef            as ps -ef prints them\n",
     .flags = kPsFlags,
     .max_words = SIZE_MAX,
     .only_leading_flags = true,

@@ -18,7 +18,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::array kSpecFlags = {
-    Flag{"bundle", 'b', true, "directory to write config.json to"},
+    Flag{"bundle", 'b', true, "directory to write config.json to", "DIR"},
     Flag{"rootless", '\0', false, "without meaning here: every container is root in its machine"},
 };
 
@@ -101,15 +101,18 @@ Result<int> Features(const Globals&, const Arguments&) {
 const Command kSpec{.name = "spec",
                     .words = "",
                     .summary = "write an example of a bundle's config.json",
+                    .examples = "  kata-runtime spec --bundle web  web/config.json\n",
                     .flags = kSpecFlags,
                     .min_words = 0,
                     .max_words = 0,
                     .run = Spec};
-const Command kFeatures{.name = "features",
-                        .words = "",
-                        .summary = "print what this runtime implements, as JSON",
-                        .min_words = 0,
-                        .max_words = 0,
-                        .run = Features};
+const Command kFeatures{
+    .name = "features",
+    .words = "",
+    .summary = "print what this runtime implements, as JSON",
+    .examples = "  kata-runtime features | jq .linux.namespaces  one part of it\n",
+    .min_words = 0,
+    .max_words = 0,
+    .run = Features};
 
 }  // namespace kata::cli::oci

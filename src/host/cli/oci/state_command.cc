@@ -26,7 +26,7 @@ constexpr std::array kStateFlags = {
 };
 
 constexpr std::array kListFlags = {
-    Flag{"format", 'f', true, "table or json"},
+    Flag{"format", 'f', true, "the form of the list", "table|json"},
     Flag{"quiet", 'q', false, "ids only"},
 };
 
@@ -144,11 +144,19 @@ Result<int> List(const Globals& globals, const Arguments& arguments) {
 const Command kState{
     .name = "state",
     .summary = "print a container's state as JSON, its network, or its start's timing",
+    .examples =
+        "  kata-runtime state web            for programs\n"
+        "  kata-runtime state --timing web   where the time of its start went\n"
+        "  kata-runtime state --network web  how it is connected\n",
     .flags = kStateFlags,
     .run = PrintState};
 const Command kList{.name = "list",
                     .words = "",
                     .summary = "list containers",
+                    .examples =
+                        "  kata-runtime list                a table\n"
+                        "  kata-runtime list -q             ids only\n"
+                        "  kata-runtime list --format json  for programs\n",
                     .flags = kListFlags,
                     .min_words = 0,
                     .max_words = 0,

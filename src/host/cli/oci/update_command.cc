@@ -21,25 +21,25 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array kUpdateFlags = {
-    Flag{"resources", 'r', true, "file with resources as JSON, - for standard input"},
-    Flag{"blkio-weight", '\0', true, "10 to 1000"},
-    Flag{"cpu-period", '\0', true, "microseconds"},
-    Flag{"cpu-quota", '\0', true, "microseconds a period"},
-    Flag{"cpu-burst", '\0', true, "microseconds"},
-    Flag{"cpu-share", '\0', true, "weight against other containers"},
-    Flag{"cpu-rt-period", '\0', true, "microseconds"},
-    Flag{"cpu-rt-runtime", '\0', true, "microseconds a period"},
-    Flag{"cpu-idle", '\0', true, "1: run when nobody else does"},
-    Flag{"cpuset-cpus", '\0', true, "processors"},
-    Flag{"cpuset-mems", '\0', true, "memory nodes"},
-    Flag{"kernel-memory", '\0', true, "without meaning: kernels have given it up"},
-    Flag{"kernel-memory-tcp", '\0', true, "without meaning: kernels have given it up"},
-    Flag{"memory", '\0', true, "bytes"},
-    Flag{"memory-reservation", '\0', true, "bytes"},
-    Flag{"memory-swap", '\0', true, "bytes of memory and swap together, -1 for no limit"},
-    Flag{"pids-limit", '\0', true, "processes"},
-    Flag{"l3-cache-schema", '\0', true, "refused: a guest has no Intel RDT"},
-    Flag{"mem-bw-schema", '\0', true, "refused: a guest has no Intel RDT"},
+    Flag{"resources", 'r', true, "file with resources as JSON, - for standard input", "FILE"},
+    Flag{"blkio-weight", '\0', true, "10 to 1000", "N"},
+    Flag{"cpu-period", '\0', true, "microseconds", "N"},
+    Flag{"cpu-quota", '\0', true, "microseconds a period", "N"},
+    Flag{"cpu-burst", '\0', true, "microseconds", "N"},
+    Flag{"cpu-share", '\0', true, "weight against other containers", "N"},
+    Flag{"cpu-rt-period", '\0', true, "microseconds", "N"},
+    Flag{"cpu-rt-runtime", '\0', true, "microseconds a period", "N"},
+    Flag{"cpu-idle", '\0', true, "1: run when nobody else does", "N"},
+    Flag{"cpuset-cpus", '\0', true, "processors", "LIST"},
+    Flag{"cpuset-mems", '\0', true, "memory nodes", "LIST"},
+    Flag{"kernel-memory", '\0', true, "without meaning: kernels have given it up", "BYTES"},
+    Flag{"kernel-memory-tcp", '\0', true, "without meaning: kernels have given it up", "BYTES"},
+    Flag{"memory", '\0', true, "bytes", "BYTES"},
+    Flag{"memory-reservation", '\0', true, "bytes", "BYTES"},
+    Flag{"memory-swap", '\0', true, "bytes of memory and swap together, -1 for no limit", "BYTES"},
+    Flag{"pids-limit", '\0', true, "processes", "N"},
+    Flag{"l3-cache-schema", '\0', true, "refused: a guest has no Intel RDT", "SCHEMA"},
+    Flag{"mem-bw-schema", '\0', true, "refused: a guest has no Intel RDT", "SCHEMA"},
 };
 
 // Where the value of a flag belongs in the resources.
@@ -144,9 +144,14 @@ Result<int> Update(const Globals& globals, const Arguments& arguments) {
 
 }  // namespace
 
-const Command kUpdate{.name = "update",
-                      .summary = "change the limits of a container",
-                      .flags = kUpdateFlags,
-                      .run = Update};
+const Command kUpdate{
+    .name = "update",
+    .summary = "change the limits of a container",
+    .examples =
+        "  kata-runtime update --memory 536870912 web                     half a GiB\n"
+        "  kata-runtime update --cpu-quota 50000 --cpu-period 100000 web  half a processor\n"
+        "  kata-runtime update -r limits.json web                         from a file\n",
+    .flags = kUpdateFlags,
+    .run = Update};
 
 }  // namespace kata::cli::oci
