@@ -66,7 +66,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(footer.exit_status, "0 or 1.")
 
     def test_a_usage_text_is_words_options_and_actions(self):
-        command = read_usage("Usage: oar -id ID [-debug] row\n       oar -v\n\nPeople do not.\n\n"
+        command = read_usage("usage: oar -id ID [-debug] row\n       oar -v\n\nPeople do not.\n\n"
                              "  -id ID  whose\n  -debug  log more\n\n  row   row on; and\n        on\n", "be an oar")
         self.assertEqual((command.name, command.words), ("oar", "-id ID [-debug] row\n-v"))
         self.assertEqual([(o.names, o.value, o.help) for o in command.options],

@@ -170,6 +170,10 @@ class Manual:
         if command.commands:
             page.heading("COMMANDS")
             self._below(page, command.commands, ())
+            for below in command.commands:
+                known = [example for example, _ in footer.examples]
+                footer.examples += [each for each in read_footer(below.footer).examples
+                                    if each[0] not in known]
         page.heading("OPTIONS")
         _options(page, command)
         page.paragraph(f"`{self.tree.name}`({self.section}) tells the options in front of the command.")

@@ -59,7 +59,8 @@ class Command:
 
 def kind_of(word):
     """("words", [...]), or (kind, None) with kind one of file, folder, container, signal, none."""
-    if "|" in word:
+    # Capitals stand for something: NAME=BINARY|SHIM.
+    if "|" in word and word == word.lower():
         return "words", word.split("|")
     if word in _FILES or word.endswith(".json"):
         return "file", None
@@ -111,12 +112,12 @@ def read_footer(text):
 def read_usage(text, summary):
     """The tree of a program whose help is a usage text: lines "Usage: NAME ..." and "  word  help"."""
     usage = text.split("\n\n")[0]
-    name = re.search(r"Usage: (\S+)", usage)[1]
+    name = re.search(r"(?i)usage: (\S+)", usage)[1]
     command = Command(name=name, summary=summary)
-    command.words = "\n".join(line.replace("Usage:", "").strip().removeprefix(name).strip()
+    command.words = "\n".join(re.sub(r"(?i)usage:", "", line).strip().removeprefix(name).strip()
                               for line in usage.splitlines())
     helps = dict(re.findall(r"^  (\S+)(?: [A-Z]+)? {2,}(.*(?:\n {6,}.*)*)", text, re.M))
-    for word, value in re.findall(r"(-[\w-]+)(?: ([A-Z]+))?", command.words):
+    for word, value in re.findall(r"(?<!\w)(-[\w-]+)(?: ([A-Z]+))?", command.words):
         if word not in [option.names[0] for option in command.options]:
             command.options.append(Option([word], value, help=re.sub(r"\s+", " ", helps.get(word, ""))))
     for word, help_text in helps.items():

@@ -11,9 +11,6 @@
 #include "host/cli/command.h"
 
 namespace kata::cli {
-namespace {
-
-// What holds of the host when the configuration cannot be read is still worth knowing.
 std::vector<Finding> AllChecks(const Globals& globals) {
   std::vector<Finding> findings;
   const auto append = [&findings](std::vector<Finding> more) {
@@ -42,8 +39,6 @@ std::vector<Finding> AllChecks(const Globals& globals) {
   append({std::move(configuration)});
   return findings;
 }
-
-}  // namespace
 
 void AddCheck(CLI::App& app, const Globals& globals, int* status) {
   CLI::App* command =

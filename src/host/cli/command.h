@@ -6,10 +6,12 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include "base/result.h"
+#include "host/cli/finding.h"
 #include "host/config/load.h"
 
 namespace kata::cli {
@@ -32,6 +34,7 @@ struct Globals {
 void AddVersion(CLI::App& app, int* status);
 void AddCheck(CLI::App& app, const Globals& globals, int* status);
 void AddEnv(CLI::App& app, const Globals& globals, int* status);
+void AddDoctor(CLI::App& app, const Globals& globals, int* status);
 void AddFactory(CLI::App& app, const Globals& globals, int* status);
 void AddSetup(CLI::App& app, int* status);
 
@@ -40,6 +43,10 @@ std::string VersionText();
 
 // The configuration that containers started now would get. Warnings are logged.
 Result<config::Loaded> LoadConfig(const Globals& globals);
+
+// All that `check` looks at. What holds of the host when the configuration cannot be read is still
+// worth knowing.
+std::vector<Finding> AllChecks(const Globals& globals);
 
 // Writes to standard output; returns the exit status, 1 when that fails.
 int Print(std::string_view text);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
+#include <csignal>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -118,6 +119,8 @@ Result<int> Init(const Globals& globals) {
   if (!loaded.files.empty()) command.argv.insert(command.argv.end(), {"-config", loaded.files[0]});
   command.stdout_fd = STDOUT_FILENO;
   command.stderr_fd = STDERR_FILENO;
+  // Who ends this command wants no template either.
+  command.parent_death_signal = SIGTERM;
   auto child = KATA_TRY(sys::ChildProcess::Spawn(command));
   const sys::ExitStatus status = KATA_TRY(child.Wait(Deadline::Never()));
   return status.ShellCode();

@@ -43,14 +43,19 @@ bool AnyProblem(const std::vector<Finding>& findings) {
                      [](const Finding& f) { return f.verdict == Verdict::kProblem; });
 }
 
+std::string_view WordOf(Verdict verdict) { return LookOf(verdict).word; }
+
+std::string RenderLine(const Finding& finding, bool colours) {
+  const Look look = LookOf(finding.verdict);
+  std::string text = fmt::format("{}{:<8}{} {:<15} {}\n", colours ? look.colour : "", look.word,
+                                 colours ? "\033[0m" : "", finding.name, finding.detail);
+  if (!finding.remedy.empty()) text += fmt::format("{:25}to mend: {}\n", "", finding.remedy);
+  return text;
+}
+
 std::string RenderText(const std::vector<Finding>& findings, bool colours) {
   std::string text;
-  for (const Finding& finding : findings) {
-    const Look look = LookOf(finding.verdict);
-    text += fmt::format("{}{:<8}{} {:<15} {}\n", colours ? look.colour : "", look.word,
-                        colours ? "\033[0m" : "", finding.name, finding.detail);
-    if (!finding.remedy.empty()) text += fmt::format("{:25}to mend: {}\n", "", finding.remedy);
-  }
+  for (const Finding& finding : findings) text += RenderLine(finding, colours);
   return text + "\n" + Conclusion(findings);
 }
 
@@ -58,7 +63,7 @@ std::string RenderJson(const std::vector<Finding>& findings) {
   nlohmann::ordered_json checks = nlohmann::ordered_json::array();
   for (const Finding& finding : findings) {
     checks.push_back({{"name", finding.name},
-                      {"verdict", LookOf(finding.verdict).word},
+                      {"verdict", WordOf(finding.verdict)},
                       {"detail", finding.detail},
                       {"remedy", finding.remedy}});
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kata::cli {
@@ -22,6 +23,12 @@ struct Finding {
 };
 
 bool AnyProblem(const std::vector<Finding>& findings);
+
+// "ok", "note" or "problem".
+std::string_view WordOf(Verdict verdict);
+
+// The finding's line, and its remedy below it.
+std::string RenderLine(const Finding& finding, bool colours);
 
 // A line for each finding, its remedy below it, and a conclusion.
 std::string RenderText(const std::vector<Finding>& findings, bool colours);

@@ -33,6 +33,7 @@ constexpr const char* kFooter =
     "\n"
     "Examples:\n"
     "  kata-runtime check                      can this host run containers, and what would help\n"
+    "  kata-runtime doctor                     try a container, and say what is slow or broken\n"
     "  kata-runtime env                        the configuration in effect and where it came from\n"
     "  kata-runtime --config FILE env --json   the same for another file, for programs\n"
     "  kata-runtime setup docker --default     have Docker use this runtime\n"
@@ -129,6 +130,7 @@ int Main(int argc, char** argv) {
   AddVersion(app, &status);
   AddCheck(app, globals, &status);
   AddEnv(app, globals, &status);
+  AddDoctor(app, globals, &status);
   AddFactory(app, globals, &status);
   AddSetup(app, &status);
   if (argc == 2 && std::strcmp(argv[1], help::kDumpWord) == 0) {

@@ -22,10 +22,11 @@ std::vector<std::string> SplitAt(std::string_view text, char separator) {
   return parts;
 }
 
-// CLI11 spells a value that must be one of few as "LEVEL:{trace,debug}".
+// CLI11 spells a value that must be one of few as "LEVEL:{trace,debug}", and what other checks say
+// likewise: "N:INT in [1 - 9]".
 void ReadValue(std::string_view type, Option* option) {
   const size_t brace = type.find(":{");
-  option->value = type.substr(0, brace);
+  option->value = type.substr(0, type.find(':'));
   if (brace != std::string_view::npos && type.ends_with('}')) {
     option->choices = SplitAt(type.substr(brace + 2, type.size() - brace - 3), ',');
   } else {

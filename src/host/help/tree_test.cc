@@ -60,6 +60,15 @@ TEST(HelpTree, HasCommandsWithTheirWordsAndLeavesHiddenOnesOut) {
   EXPECT_EQ(make.options[2].value, "");
 }
 
+TEST(HelpTree, LeavesWhatAValueIsCheckedForOut) {
+  CLI::App app;
+  int count = 0;
+  app.add_option("--count", count)->type_name("N")->check(CLI::Range(1, 9));
+  const Tree tree = ReadApp(app);
+  EXPECT_EQ(tree.options[1].value, "N");
+  EXPECT_THAT(tree.options[1].choices, IsEmpty());
+}
+
 TEST(HelpTree, AValueWithoutBarsHasNoChoices) { EXPECT_THAT(SplitChoices("FILE"), IsEmpty()); }
 
 TEST(HelpTree, IsPrintedAsJson) {
