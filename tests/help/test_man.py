@@ -72,6 +72,7 @@ class Reading(unittest.TestCase):
         self.assertEqual([(o.names, o.value, o.help) for o in command.options],
                          [(["-id"], "ID", "whose"), (["-debug"], "", "log more"), (["-v"], "", "")])
         self.assertEqual([(c.name, c.summary) for c in command.commands], [("row", "row on; and on")])
+        self.assertEqual([o.names for o in command.commands[0].options], [["-id"], ["-debug"]])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import unittest
 from . import ROOT
 from .pages import complaints, plain
 
+SCRIPTS = {"kata-bench": f"{ROOT}/bench/kata-bench",
+           "kata-guest-kernel": f"{ROOT}/guest-image/kata-guest-kernel"}
 BIN = os.environ.get("KATA_BIN", f"{ROOT}/build/dev/bin")
 
 
@@ -26,7 +28,7 @@ def files_below(folder):
 
 
 def help_of(program, *words):
-    path = f"{ROOT}/bench/kata-bench" if program == "kata-bench" else f"{BIN}/{program}"
+    path = SCRIPTS.get(program, f"{BIN}/{program}")
     return subprocess.run([path, *words], capture_output=True, text=True, timeout=60, check=True).stdout
 
 
@@ -49,7 +51,7 @@ class OfABuild(unittest.TestCase):
     def test_every_option_of_a_help_is_in_the_page(self):
         checked = 0
         for name in self.pages():
-            program = re.match(r"kata-runtime|kata-factory|kata-bench|containerd-shim-kata-v2", name)[0]
+            program = re.match(r"kata-runtime|kata-factory|kata-bench|kata-guest-kernel|containerd-shim-kata-v2", name)[0]
             command = [word for word in [name[len(program):-2].lstrip("-")] if word]
             text = plain(self.page(name))
             shown = help_of(program, *command, "-h" if program.startswith("containerd") else "--help")
@@ -92,6 +94,10 @@ class OfABuild(unittest.TestCase):
         self.assertEqual(complete("list", "--format", ""), ["table", "json"])
         self.assertIn("--console-socket", complete("exec", "--"))
         self.assertEqual(complete("--root", "/nowhere", "exec", ""), [])
+
+    def test_no_page_names_a_path_of_the_tree(self):
+        for name in self.pages():
+            self.assertNotIn(ROOT, plain(self.page(name)), name)
 
     def test_two_makings_give_the_same_bytes(self):
         other = generate(f"{self.folder}/two")

@@ -7,7 +7,7 @@ import textwrap
 
 # Headings in the text below a help's options, however they are written there.
 SECTIONS = ("examples", "environment")
-_FILES = {"FILE", "SOCKET", "PATH.tar.gz"}
+_FILES = {"FILE", "SOCKET", "SOURCE", "INITRD"}
 _FOLDERS = {"DIR", "FOLDER"}
 
 
@@ -123,4 +123,9 @@ def read_usage(text, summary):
     for word, help_text in helps.items():
         if not word.startswith("-"):
             command.commands.append(Command(name=word, summary=re.sub(r"\s+", " ", help_text)))
+    # Which option goes with which action stands in the synopsis.
+    for each in command.commands:
+        lines = [line for line in command.words.splitlines() if each.name in line.split()]
+        each.options = [option for option in command.options
+                        if any(option.names[0] in line for line in lines)]
     return command
