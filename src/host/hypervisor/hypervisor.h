@@ -74,10 +74,10 @@ class Hypervisor {
   //         kDeadlineExceeded  the guest does not answer; the device stays
   virtual Result<void> Detach(const std::string& id, Deadline deadline) = 0;
 
-  // Grows towards `wanted`; what the VM has afterwards, rounded up to what the machine can do.
-  // Smaller values than the present ones change nothing.
-  // Errors  kOutOfRange  beyond the maximum that the VM was started with
-  virtual Result<Resources> Resize(Resources wanted, Deadline deadline) = 0;
+  // Grows towards `wanted` as far as it goes, memory rounded up to what the VMM can plug, at its
+  // end down. Smaller values than the present ones change nothing. After an error (the VMM does not
+  // answer) what had been added by then stays.
+  virtual Result<Resized> Resize(Resources wanted, Deadline deadline) = 0;
 
   // Stops the guest's processors for good and gives the state of everything but its memory, which
   // Memory::file holds then. Not while a device VhostUserFs is there.

@@ -38,7 +38,8 @@ struct Memory {
   uint32_t boot_mib = 256;  // at least 64
   // Room for Resize: 0 slots means that memory cannot grow.
   uint32_t hotplug_slots = 0;
-  uint32_t max_mib = 0;  // boot included; ignored without slots
+  // Boot included; ignored without slots. At `boot_mib` memory cannot grow either.
+  uint32_t max_mib = 0;
   // Other processes can map it, as vhost-user devices do. Required by VhostUserFs.
   bool shared = true;
   // A file of `boot_mib` to live in; none: the VMM makes its own. If not `shared`, the file is read
@@ -125,6 +126,12 @@ struct VmSpec {
 struct Resources {
   uint32_t vcpus = 0;
   uint32_t memory_mib = 0;
+};
+
+// What a Resize has come to.
+struct Resized {
+  Resources now;
+  std::string shortfall;  // why that is less than what was wanted, for people; empty where not
 };
 
 // Where the guest finds an attached device.

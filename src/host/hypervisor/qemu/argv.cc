@@ -78,7 +78,8 @@ void AddMachine(const VmSpec& spec, Builder& out) {
 void AddMemory(const VmSpec& spec, Builder& out) {
   const Memory& memory = spec.memory;
   std::string size = fmt::format("{}M", memory.boot_mib);
-  if (memory.hotplug_slots > 0) {
+  // QEMU refuses slots where there is nothing left to put into them.
+  if (memory.hotplug_slots > 0 && memory.max_mib > memory.boot_mib) {
     size += fmt::format(",slots={},maxmem={}M", memory.hotplug_slots, memory.max_mib);
   }
   out.Add("-m", size);

@@ -107,6 +107,15 @@ TEST(BuildCommandLine, PrivateMemoryWithoutExtras) {
   ExpectGolden("private", BuildCommandLine(spec, {.qmp = 100, .console = 101, .agent = 102}));
 }
 
+TEST(BuildCommandLine, OffersNoSlotsWhereMemoryCannotGrow) {
+  VmSpec spec = MinimalSpec();
+  spec.memory = {.boot_mib = 512, .hotplug_slots = 10, .max_mib = 513};
+  EXPECT_THAT(Render(BuildCommandLine(spec, {})), HasSubstr("512M,slots=10,maxmem=513M"));
+  spec.memory.max_mib = 512;
+  EXPECT_THAT(Render(BuildCommandLine(spec, {})), Not(HasSubstr("slots=")))
+      << "QEMU does not start with slots that nothing fits into";
+}
+
 TEST(BuildCommandLine, HidesVirtualizationUnlessAskedFor) {
   VmSpec spec = MinimalSpec();
   EXPECT_THAT(Render(BuildCommandLine(spec, {})), HasSubstr("vmx=off,svm=off"));

@@ -293,7 +293,7 @@ TEST_P(QemuE2e, SavesAndRestoresAsOftenAsWanted) {
     EXPECT_THAT(Ask(agent_.get(), "disk pci 08/00"), HasSubstr(" 2048 0"));
     fmt::print("monitor {}, restored {}, answered {}, nic {}, scanned {}, disk {} ms\n", up, loaded,
                answered, asked, scanned, since());
-    EXPECT_EQ(vm_->Resize({.memory_mib = 384}, Soon())->memory_mib, 384u);
+    EXPECT_EQ(vm_->Resize({.memory_mib = 384}, Soon())->now.memory_mib, 384u);
   }
 }
 
@@ -330,12 +330,12 @@ TEST_P(QemuE2e, AddsMemory) {
   const std::string before = Ask(agent_.get(), "memory");
   const auto grown = vm_->Resize({.memory_mib = 500}, Soon());
   ASSERT_TRUE(grown) << grown.error().message();
-  EXPECT_EQ(grown->memory_mib, 512u) << "rounded up to whole blocks";
-  EXPECT_EQ(grown->vcpus, 1u);
+  EXPECT_EQ(grown->now.memory_mib, 512u) << "rounded up to whole blocks";
+  EXPECT_EQ(grown->now.vcpus, 1u);
+  EXPECT_EQ(grown->shortfall, "");
   EXPECT_NE(Ask(agent_.get(), "memory-above " + std::to_string(std::stoi(before) + 200)), "timeout")
       << vm_->ConsoleTail(20);
-  EXPECT_EQ(vm_->Resize({.memory_mib = 100}, Soon())->memory_mib, 512u) << "never smaller";
-  EXPECT_EQ(vm_->Resize({.memory_mib = 4096}, Soon()).error().code(), Code::kOutOfRange);
+  EXPECT_EQ(vm_->Resize({.memory_mib = 100}, Soon())->now.memory_mib, 512u) << "never smaller";
 }
 
 TEST_P(QemuE2e, AddsProcessors) {
@@ -346,10 +346,34 @@ TEST_P(QemuE2e, AddsProcessors) {
   EXPECT_EQ(Ask(agent_.get(), "cpus 1"), "1");
   const auto grown = vm_->Resize({.vcpus = 3}, Soon());
   ASSERT_TRUE(grown) << grown.error().message();
-  EXPECT_EQ(grown->vcpus, 3u);
+  EXPECT_EQ(grown->now.vcpus, 3u);
   EXPECT_EQ(Ask(agent_.get(), "cpus 3"), "3") << vm_->ConsoleTail(20);
-  EXPECT_EQ(vm_->Resize({.vcpus = 1}, Soon())->vcpus, 3u) << "never fewer";
-  EXPECT_EQ(vm_->Resize({.vcpus = 5}, Soon()).error().code(), Code::kOutOfRange);
+  EXPECT_EQ(vm_->Resize({.vcpus = 1}, Soon())->now.vcpus, 3u) << "never fewer";
+  const auto most = vm_->Resize({.vcpus = 5}, Soon());
+  ASSERT_TRUE(most) << most.error().message();
+  EXPECT_EQ(most->now.vcpus, 4u);
+  EXPECT_THAT(most->shortfall, HasSubstr("up to 4 vCPUs"));
+}
+
+TEST_P(QemuE2e, AddsWhatFitsOfMoreMemoryThanItCanHave) {
+  VmSpec spec = Spec();
+  spec.memory.boot_mib = 256;
+  spec.memory.max_mib = 1001;
+  Boot(std::move(spec));
+  const auto grown = vm_->Resize({.memory_mib = 4096}, Soon());
+  ASSERT_TRUE(grown) << grown.error().message();
+  EXPECT_EQ(grown->now.memory_mib, 896u);
+  EXPECT_THAT(grown->shortfall, HasSubstr("up to 1001 MiB"));
+  EXPECT_NE(Ask(agent_.get(), "memory-above 700"), "timeout") << vm_->ConsoleTail(20);
+}
+
+TEST_P(QemuE2e, AMachineThatHasAllFromTheBeginningDoesNotGrow) {
+  VmSpec spec = Spec();
+  spec.memory.max_mib = spec.memory.boot_mib;
+  Boot(std::move(spec));
+  const auto grown = vm_->Resize({.memory_mib = 4096}, Soon());
+  ASSERT_TRUE(grown) << grown.error().message();
+  EXPECT_THAT(grown->shortfall, HasSubstr("up to"));
 }
 
 TEST_P(QemuE2e, ReportsAPanicWithItsLine) {

@@ -93,7 +93,7 @@ class QemuVm : public Hypervisor {
   Result<sys::UniqueFd> ConnectAgent(Deadline deadline) override;
   Result<GuestAddress> Attach(Device device, Deadline deadline) override;
   Result<void> Detach(const std::string& id, Deadline deadline) override;
-  Result<Resources> Resize(Resources wanted, Deadline deadline) override;
+  Result<Resized> Resize(Resources wanted, Deadline deadline) override;
   Result<std::string> Save(Deadline deadline) override;
   Result<void> Restore(std::string_view state, Deadline deadline) override;
   std::string StateKey(const VmSpec& spec) const override;
@@ -126,8 +126,10 @@ class QemuVm : public Hypervisor {
   Result<std::string> PassFds(const std::string& prefix, const std::vector<sys::UniqueFd>& fds,
                               Deadline deadline);
   Result<void> PrepareMigration(Deadline deadline);
-  Result<void> AddCpus(uint32_t wanted, Deadline deadline);
-  Result<void> AddMemory(uint32_t wanted_mib, Deadline deadline);
+  // Under resize_mutex_; they give the reason why they fall short, or nothing.
+  Result<std::string> AddCpus(uint32_t wanted, Deadline deadline);
+  Result<std::string> AddMemory(uint32_t wanted_mib, Deadline deadline);
+  Result<void> AddModule(uint32_t size_mib, Deadline deadline);
   // A command; QEMU's death in the middle is explained in the error.
   Result<nlohmann::json> Call(std::string_view command, const nlohmann::json& arguments,
                               Deadline deadline, int fd = -1);

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "base/rollback.h"
+#include "host/hypervisor/qemu/memory_plan.h"
 #include "host/hypervisor/qemu/qemu_vm.h"
 
 namespace kata::hypervisor::qemu {
-namespace {
 
 using nlohmann::json;
 
-// Linux brings memory online in blocks of this size on x86-64 (guests up to 64 GiB).
-constexpr uint32_t kMemoryBlockMib = 128;
-
-}  // namespace
-
-Result<void> QemuVm::AddCpus(uint32_t wanted, Deadline deadline) {
+Result<std::string> QemuVm::AddCpus(uint32_t wanted, Deadline deadline) {
   const json places = KATA_TRY(Call("query-hotpluggable-cpus", nullptr, deadline));
   if (!places.is_array()) return Fail(Code::kDataLoss, "QEMU query-hotpluggable-cpus: no list");
   // QEMU lists them from the last socket to the first; guests like them in order.
@@ -29,23 +26,15 @@ Result<void> QemuVm::AddCpus(uint32_t wanted, Deadline deadline) {
     KATA_TRY(Call("device_add", device, deadline));
     ++vcpus_;
   }
-  if (vcpus_ < wanted) {
-    return Fail(Code::kResourceExhausted, fmt::format("QEMU has places for {} vCPUs only", vcpus_));
-  }
-  return {};
+  if (vcpus_ >= wanted) return "";
+  return fmt::format("the VM was started for up to {} vCPUs", cpus_.max);
 }
 
-Result<void> QemuVm::AddMemory(uint32_t wanted_mib, Deadline deadline) {
-  const uint32_t missing = wanted_mib - memory_mib_;
-  const uint32_t size = (missing + kMemoryBlockMib - 1) / kMemoryBlockMib * kMemoryBlockMib;
-  if (slots_used_ >= memory_.hotplug_slots) {
-    return Fail(Code::kResourceExhausted,
-                fmt::format("all {} memory slots of the VM are in use", memory_.hotplug_slots));
-  }
+Result<void> QemuVm::AddModule(uint32_t size_mib, Deadline deadline) {
   const std::string name = fmt::format("ram{}", slots_used_ + 1);
   json backend{{"qom-type", memory_.shared ? "memory-backend-memfd" : "memory-backend-ram"},
                {"id", name},
-               {"size", uint64_t{size} << 20},
+               {"size", uint64_t{size_mib} << 20},
                {"share", memory_.shared}};
   if (memory_.huge_pages) backend["hugetlb"] = true;
   KATA_TRY(Call("object-add", backend, deadline));
@@ -56,26 +45,49 @@ Result<void> QemuVm::AddMemory(uint32_t wanted_mib, Deadline deadline) {
                 deadline));
   undo.Release();
   ++slots_used_;
-  memory_mib_ += size;
+  memory_mib_ += size_mib;
   return {};
 }
 
-Result<Resources> QemuVm::Resize(Resources wanted, Deadline deadline) {
+Result<std::string> QemuVm::AddMemory(uint32_t wanted_mib, Deadline deadline) {
+  std::string refused;
+  for (uint32_t target = wanted_mib;;) {
+    const MemoryPlan plan = PlanMemory({.now_mib = memory_mib_,
+                                        .max_mib = memory_.max_mib,
+                                        .slots = memory_.hotplug_slots,
+                                        .slots_used = slots_used_},
+                                       target);
+    Result<void> added;
+    for (const uint32_t module : plan.modules_mib) {
+      added = AddModule(module, deadline);
+      if (!added) break;
+    }
+    if (added) return refused.empty() ? plan.shortfall : refused;
+    if (added.error().code() != Code::kFailedPrecondition) {
+      return std::unexpected(std::move(added).error());
+    }
+    // What a host refuses as a whole (it has too few huge pages, say) it may give in part.
+    refused = added.error().message();
+    const uint32_t half = (target - memory_mib_) / 2;
+    if (half < kMemoryBlockMib) return refused;
+    target = memory_mib_ + half;
+  }
+}
+
+Result<Resized> QemuVm::Resize(Resources wanted, Deadline deadline) {
   const std::lock_guard resize_lock(resize_mutex_);
-  if (wanted.vcpus > cpus_.max) {
-    return Fail(Code::kOutOfRange,
-                fmt::format("{} vCPUs: the VM was started for up to {}", wanted.vcpus, cpus_.max));
+  Resized reached;
+  if (wanted.vcpus > vcpus_) {
+    reached.shortfall = KATA_TRY_WITHIN("add vCPUs", AddCpus(wanted.vcpus, deadline));
   }
-  const uint32_t max_mib = memory_.hotplug_slots > 0 ? memory_.max_mib : memory_.boot_mib;
-  if (wanted.memory_mib > max_mib) {
-    return Fail(Code::kOutOfRange, fmt::format("{} MiB of memory: the VM was started for up to {}",
-                                               wanted.memory_mib, max_mib));
-  }
-  if (wanted.vcpus > vcpus_) KATA_TRY_WITHIN("add vCPUs", AddCpus(wanted.vcpus, deadline));
   if (wanted.memory_mib > memory_mib_) {
-    KATA_TRY_WITHIN("add memory", AddMemory(wanted.memory_mib, deadline));
+    const std::string memory =
+        KATA_TRY_WITHIN("add memory", AddMemory(wanted.memory_mib, deadline));
+    if (!reached.shortfall.empty() && !memory.empty()) reached.shortfall += "; ";
+    reached.shortfall += memory;
   }
-  return Resources{vcpus_, memory_mib_};
+  reached.now = {.vcpus = vcpus_, .memory_mib = memory_mib_};
+  return reached;
 }
 
 }  // namespace kata::hypervisor::qemu
