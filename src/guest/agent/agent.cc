@@ -44,7 +44,9 @@ Agent::Agent(sys::EventLoop& loop, Config config, std::function<void()> stop)
       config_(std::move(config)),
       stop_(std::move(stop)),
       devices_(loop),
-      oom_(loop),
+      thrash_(loop),
+      oom_(loop, [this](const std::string& id) { thrash_.Notice(id); }),
+      plugged_(loop, "/sys"),
       names_(loop) {}
 
 bool Agent::IsInit() { return ::getpid() == 1; }
@@ -207,6 +209,7 @@ void Agent::FinishCreation(const std::shared_ptr<Creation>& creation, Result<voi
     if (auto watched = oom_.Add(entry->id, *entry->container); !watched) {
       log::Warn("no OOM events", {{"container", entry->id}, {"error", watched.error().message()}});
     }
+    thrash_.Add(entry->id, *entry->container);
     log::Info("container created", {{"container", entry->id}, {"pid", entry->init->pid()}});
     return creation->done({});
   }
@@ -250,6 +253,7 @@ void Agent::ContinueRemoval(const std::shared_ptr<Removal>& removal) {
   Result<void> destroyed = Fail(Code::kUnavailable, "its processes have not ended");
   if (entry.AllExited()) {
     oom_.Remove(entry.id);
+    thrash_.Remove(entry.id);
     destroyed = entry.container ? entry.container->Destroy() : Result<void>();
   }
   const bool busy = !destroyed && destroyed.error().code() == Code::kUnavailable;

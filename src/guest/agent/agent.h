@@ -21,8 +21,10 @@
 #include "guest/agent/devices.h"
 #include "guest/agent/network/dns_relay.h"
 #include "guest/agent/oom_watch.h"
+#include "guest/agent/plugged.h"
 #include "guest/agent/sandbox.h"
 #include "guest/agent/storage/storage.h"
+#include "guest/agent/thrash_watch.h"
 #include "proto/agent.pb.h"
 #include "sys/event_loop.h"
 #include "sys/process.h"
@@ -66,6 +68,7 @@ class Agent {
   ContainerTable& containers() { return containers_; }
   OomWatch& oom() { return oom_; }
   DeviceWaiter& devices() { return devices_; }
+  PluggedWatch& plugged() { return plugged_; }
   DnsRelay& names() { return names_; }
   // Errors  kFailedPrecondition  there is no sandbox
   Result<GuestNetwork*> network();
@@ -89,7 +92,9 @@ class Agent {
   std::function<void()> stop_;
   bool stopping_ = false;
   DeviceWaiter devices_;
+  ThrashWatch thrash_;
   OomWatch oom_;
+  PluggedWatch plugged_;
   DnsRelay names_;
   StorageTable storages_;
   bool creating_sandbox_ = false;

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <string_view>
@@ -72,6 +73,27 @@ Result<void> ProbeMemory(const std::string& root, std::span<const uint64_t> addr
         sys::WriteControl(root + "/devices/system/memory/probe", fmt::format("{:#x}", address)));
   }
   return {};
+}
+
+Result<void> OnlineMemoryByItself(const std::string& root) {
+  const std::string control = root + "/devices/system/memory/auto_online_blocks";
+  if (!Reads(control, "offline")) return {};
+  return sys::WriteControl(control, "online");
+}
+
+std::vector<uint32_t> MemoryBlocks(const std::string& root) {
+  constexpr std::string_view kPrefix = "memory";
+  std::vector<uint32_t> blocks;
+  for (const std::string& name : Numbered(root + "/devices/system/memory", kPrefix)) {
+    const auto number = ParseNumber(std::string_view(name).substr(kPrefix.size()));
+    if (number) blocks.push_back(*number);
+  }
+  std::ranges::sort(blocks);
+  return blocks;
+}
+
+bool MemoryBlockIsOn(const std::string& root, uint32_t block) {
+  return Reads(fmt::format("{}/devices/system/memory/memory{}/state", root, block), "online");
 }
 
 Result<void> OnlineMemory(const std::string& root) {

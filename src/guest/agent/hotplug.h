@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -19,6 +21,13 @@ uint64_t MemoryBlockSize(const std::string& root);
 // Whether addresses can be announced by hand (ProbeMemory).
 bool SupportsMemoryProbe(const std::string& root);
 Result<void> ProbeMemory(const std::string& root, std::span<const uint64_t> addresses);
+
+// Has the kernel switch memory on as it is plugged, which it does without keeping the agent.
+// Nothing where memory cannot be plugged.
+Result<void> OnlineMemoryByItself(const std::string& root);
+// The numbers of the blocks that are there, ascending, whether on or off.
+std::vector<uint32_t> MemoryBlocks(const std::string& root);
+bool MemoryBlockIsOn(const std::string& root, uint32_t block);
 
 // Switches on what is present and off. A kernel that does so by itself leaves nothing to do.
 Result<void> OnlineMemory(const std::string& root);

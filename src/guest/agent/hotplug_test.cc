@@ -2,6 +2,7 @@
 #include "guest/agent/hotplug.h"
 
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -48,6 +49,28 @@ TEST_F(HotplugTest, SwitchesOnWhatIsOff) {
   EXPECT_TRUE(Get("cpu/cpu1/online").starts_with("1"));
   EXPECT_EQ(Get("cpu/cpu2/online"), "1\n");
   EXPECT_EQ(Get("cpu/cpuidle/online"), "0\n");
+}
+
+TEST_F(HotplugTest, ListsBlocksInTheirOrder) {
+  EXPECT_TRUE(MemoryBlocks(root_).empty());
+  for (const char* name : {"memory32", "memory4", "memory100", "memory_x", "power"}) {
+    Put(std::string("memory/") + name + "/state", "online\n");
+  }
+  Put("memory/memory32/state", "offline\n");
+  EXPECT_EQ(MemoryBlocks(root_), (std::vector<uint32_t>{4, 32, 100}));
+  EXPECT_TRUE(MemoryBlockIsOn(root_, 4));
+  EXPECT_FALSE(MemoryBlockIsOn(root_, 32));
+  EXPECT_FALSE(MemoryBlockIsOn(root_, 5));
+}
+
+TEST_F(HotplugTest, HasTheKernelSwitchMemoryOnByItself) {
+  EXPECT_TRUE(OnlineMemoryByItself(root_)) << "where memory cannot be plugged";
+  Put("memory/auto_online_blocks", "online_movable\n");
+  EXPECT_TRUE(OnlineMemoryByItself(root_));
+  EXPECT_EQ(Get("memory/auto_online_blocks"), "online_movable\n") << "somebody chose";
+  Put("memory/auto_online_blocks", "offline\n");
+  EXPECT_TRUE(OnlineMemoryByItself(root_));
+  EXPECT_TRUE(Get("memory/auto_online_blocks").starts_with("online"));
 }
 
 TEST_F(HotplugTest, ProbesOnlyWhereTheKernelCan) {

@@ -16,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include "guest/agent/hotplug.h"
 #include "sys/file.h"
 #include "sys/mounts.h"
 
@@ -180,6 +181,7 @@ std::string ApplyDefaults() {
   for (const Limit& limit : kLimits) Note(notes, Raise(limit));
   Note(notes, DelegateControllers("/sys/fs/cgroup"));
   Note(notes, FavorChangesOfCgroups());
+  Note(notes, OnlineMemoryByItself("/sys"));
   constexpr std::string_view kHostname = "kata";
   if (::sethostname(kHostname.data(), kHostname.size()) != 0) Note(notes, FailErrno("sethostname"));
   Note(notes, RaiseLoopback());

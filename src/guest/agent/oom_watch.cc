@@ -15,8 +15,10 @@ constexpr size_t kMaxListeners = 16;
 
 }  // namespace
 
-OomWatch::OomWatch(sys::EventLoop& loop)
-    : loop_(loop), inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+OomWatch::OomWatch(sys::EventLoop& loop, Changed changed)
+    : loop_(loop),
+      changed_(std::move(changed)),
+      inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
   if (inotify_ && !loop_.Add(inotify_.get(), EPOLLIN, [this](uint32_t) { OnEvents(); })) {
     inotify_.Reset();
   }
@@ -70,7 +72,10 @@ void OomWatch::OnEvents() {
   // good by looking at all.
   std::vector<std::string> ids;
   for (const auto& [id, watched] : watched_) ids.push_back(id);
-  for (const std::string& id : ids) Check(id);
+  for (const std::string& id : ids) {
+    Check(id);
+    changed_(id);
+  }
 }
 
 void OomWatch::Announce(const std::string& id) {

@@ -26,7 +26,10 @@ class OomWatch {
   using Listener = std::move_only_function<void(Result<std::string> container_id)>;
   using Wanted = std::function<bool()>;
 
-  explicit OomWatch(sys::EventLoop& loop);
+  // `changed` is called for every container after something has happened to one of them.
+  using Changed = std::function<void(const std::string& container_id)>;
+
+  OomWatch(sys::EventLoop& loop, Changed changed);
   OomWatch(const OomWatch&) = delete;
   OomWatch& operator=(const OomWatch&) = delete;
   ~OomWatch();
@@ -57,6 +60,7 @@ class OomWatch {
   void Announce(const std::string& id);
 
   sys::EventLoop& loop_;
+  const Changed changed_;
   sys::UniqueFd inotify_;
   std::map<std::string, Watched> watched_;
   std::deque<std::string> events_;

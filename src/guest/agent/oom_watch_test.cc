@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "guest/agent/test_loop.h"
+#include "guest/agent/testing/fake_container.h"
 #include "sys/file.h"
 #include "sys/temporary_dir.h"
 
@@ -16,30 +17,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-// A container whose only property is a directory with memory.events.
-class FakeContainer : public Container {
- public:
-  explicit FakeContainer(std::string path) : path_(std::move(path)) {}
-  Result<PendingProcess> Exec(const oci::Process&, ProcessStdio) override { return Nothing(); }
-  Result<void> Freeze(bool) override { return Nothing(); }
-  Result<bool> Frozen() const override { return Nothing(); }
-  Result<void> Update(const oci::LinuxResources&) override { return Nothing(); }
-  Result<agent::StatsContainerResponse> Stats() const override { return Nothing(); }
-  Result<void> KillAll() override { return Nothing(); }
-  Result<void> SignalAll(int) override { return Nothing(); }
-  Result<std::vector<pid_t>> Pids() const override { return Nothing(); }
-  const std::string& cgroup_path() const override { return path_; }
-  Result<uint64_t> OomKills() const override {
-    const std::string text = KATA_TRY(sys::ReadFile(path_ + "/memory.events"));
-    return std::strtoull(text.c_str(), nullptr, 10);
-  }
-  Result<void> Destroy() override { return Nothing(); }
-
- private:
-  static std::unexpected<Error> Nothing() { return Fail(Code::kUnimplemented, "a fake"); }
-  const std::string path_;
-};
 
 class OomWatchTest : public testing::Test {
  protected:
@@ -50,14 +27,15 @@ class OomWatchTest : public testing::Test {
   }
 
   void Kills(int count) {
-    ASSERT_TRUE(sys::WriteFile(dir_ + "/memory.events", std::to_string(count)));
+    ASSERT_TRUE(
+        sys::WriteFile(dir_ + "/memory.events", "oom_kill " + std::to_string(count) + "\n"));
   }
   OomWatch::Listener Collect() {
     return [this](Result<std::string> id) { heard_.push_back(id.value_or("<error>")); };
   }
 
   TestLoop test_;
-  OomWatch watch_{test_.loop()};
+  OomWatch watch_{test_.loop(), [](const std::string&) {}};
   const sys::TemporaryDir temporary_{"oom"};
   const std::string dir_ = temporary_.path();
   std::unique_ptr<FakeContainer> container_;

@@ -125,6 +125,19 @@ Result<csi::VolumeStatsResponse> GetVolumeStats(const agent::VolumeStatsRequest&
   return response;
 }
 
+// What the host waits for before it believes that no more will come.
+constexpr std::chrono::seconds kOnlinePatience{10};
+
+void OnlineResources(Agent& agent, const OnlineResourcesRequest& request, Responder responder) {
+  agent.plugged().Await({.cpus = request.cpus(), .bytes = request.plugged_bytes()}, kOnlinePatience,
+                        [responder = std::move(responder)](Plugged now) mutable {
+                          OnlineResourcesResponse response;
+                          response.set_cpus(now.cpus);
+                          response.set_plugged_bytes(now.bytes);
+                          responder.Reply(response);
+                        });
+}
+
 Result<void> OnlineOnce(const agent::OnlineCPUMemRequest& request) {
   KATA_TRY(OnlineCpus(kSys));
   if (!request.cpu_only()) KATA_TRY(OnlineMemory(kSys));
@@ -200,6 +213,11 @@ void RegisterMachineMethods(ttrpc::Server& server, Agent& agent) {
   HandleNow<agent::GetMetricsRequest>(
       server, kAgentService, "GetMetrics",
       [&agent](const agent::GetMetricsRequest&) { return GetMetrics(agent); });
+  server.Handle<OnlineResourcesRequest>(
+      kGuestService, "OnlineResources",
+      [&agent](CallContext, const OnlineResourcesRequest& request, Responder responder) {
+        OnlineResources(agent, request, std::move(responder));
+      });
   server.Handle<agent::OnlineCPUMemRequest>(
       kAgentService, "OnlineCPUMem",
       [&agent](CallContext, const agent::OnlineCPUMemRequest& request, Responder responder) {
