@@ -285,10 +285,23 @@ Result<agent::GuestDetailsResponse> AgentClient::GetGuestDetails() {
   return Call<agent::GuestDetailsResponse>("GetGuestDetails", agent::GuestDetailsRequest());
 }
 
-Result<void> AgentClient::OnlineCpusAndMemory(uint32_t cpus) {
-  agent::OnlineCPUMemRequest request;
-  request.set_nb_cpus(cpus);
-  return CallVoid("OnlineCPUMem", request);
+Result<Online> AgentClient::OnlineCpusAndMemory(uint32_t cpus, uint32_t plugged_mib) {
+  guest::OnlineResourcesRequest request;
+  request.set_cpus(cpus);
+  request.set_plugged_bytes(uint64_t{plugged_mib} << 20);
+  const auto online = client_->Call<guest::OnlineResourcesResponse>(
+      kGuestService, "OnlineResources", request, Deadline::After(request_timeout_));
+  if (online) {
+    // A guest can say anything.
+    return Online{.vcpus = std::min(online->cpus(), cpus),
+                  .plugged_mib = static_cast<uint32_t>(
+                      std::min<uint64_t>(online->plugged_bytes() >> 20, plugged_mib))};
+  }
+  if (online.error().code() != Code::kUnimplemented) return std::unexpected(online.error());
+  agent::OnlineCPUMemRequest plain;
+  plain.set_nb_cpus(cpus);
+  KATA_TRY(CallVoid("OnlineCPUMem", plain));
+  return Online{.vcpus = cpus, .plugged_mib = plugged_mib};
 }
 
 Result<void> AgentClient::Renew(bool look_for_devices, Deadline deadline) {

@@ -43,6 +43,12 @@ struct GuestFile {
   gid_t gid = 0;
 };
 
+// What a guest has in use.
+struct Online {
+  uint32_t vcpus = 0;
+  uint32_t plugged_mib = 0;  // memory that was added since it began
+};
+
 class AgentClient {
  public:
   // Bytes asked for by one read of a stream, and the most that one write carries.
@@ -99,7 +105,11 @@ class AgentClient {
   // The guest's questions to a name server at `address` of its loopback go to NextName from then
   // on. kUnimplemented from an agent that is not ours.
   Result<void> ListenForNames(const std::string& address);
-  Result<void> OnlineCpusAndMemory(uint32_t cpus);
+  // Has the guest take processors and memory in use that the VMM has added, and waits for that: as
+  // many processors as `cpus` in all, and `plugged_mib` beyond what the guest began with. What it
+  // has after that; less where it does not get on any more. An agent that is not ours cannot count
+  // memory: all of it is taken to be there.
+  Result<Online> OnlineCpusAndMemory(uint32_t cpus, uint32_t plugged_mib);
   // Of a copy of a saved guest: makes it differ from its siblings, sets its clock, and, if wanted,
   // has it look for devices that it did not have. kUnimplemented from an agent that is not ours.
   Result<void> Renew(bool look_for_devices, Deadline deadline);

@@ -69,8 +69,8 @@ Result<void> Machine::Open(const config::Loaded& config) {
   return {};
 }
 
-Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
-                           const std::string& network) {
+Result<void> Machine::Boot(const MachineSize& containers,
+                           const agent::CreateSandboxRequest& sandbox, const std::string& network) {
   if (auto entered = EnterCgroup(); !entered) {
     if (entered.error().code() == Code::kFailedPrecondition) {
       Stop();
@@ -80,7 +80,7 @@ Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRe
   }
   auto started = [&]() -> Result<void> {
     if (!prepared_.empty()) {
-      auto taken = TakePrepared(size, sandbox, network);
+      auto taken = TakePrepared(containers, sandbox, network);
       prepared_.clear();
       if (taken) return taken;
       log::Warn("the warm machine cannot be used", {{"error", taken.error().message()}});
@@ -93,8 +93,8 @@ Result<void> Machine::Boot(const MachineSize& size, const agent::CreateSandboxRe
       network_ = std::move(opened);
     }
     Phases phases;
-    KATA_TRY(StartGuest(size, phases));
-    KATA_TRY(EnterSandbox(size, sandbox, phases));
+    KATA_TRY(StartGuest(TotalSize(config().hypervisor, containers), phases));
+    KATA_TRY(EnterSandbox(containers, sandbox, phases));
     phases.Log("machine booted", origin_);
     boot_phases_ = phases.list();
     return {};

@@ -80,8 +80,8 @@ class Machine {
   // Once open, starts everything and returns when the agent serves and the sandbox exists in the
   // guest. After a failure nothing is left, and Open and Boot may be tried again. The guest has the
   // interfaces of the network namespace bound at `network`, or of a new one where that is empty;
-  // the VMM lives there, or, if the machine was prepared, in one of its own.
-  Result<void> Boot(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
+  // the VMM lives there, or, if the machine was prepared, in one of its own. `containers`: as Grow.
+  Result<void> Boot(const MachineSize& containers, const agent::CreateSandboxRequest& sandbox,
                     const std::string& network);
   bool is_open() const { return open_; }
   bool booted() const { return booted_; }
@@ -129,9 +129,13 @@ class Machine {
   void RecordContainer(const std::string& container_id);
   void ForgetContainer(const std::string& container_id);
 
-  // Gives the machine processors and memory up to `total`, and the guest the use of them. A machine
-  // that cannot grow still works: that is logged and no more.
-  void Grow(const MachineSize& total);
+  // Gives the machine the processors and memory that its containers' limits, `containers` in all,
+  // ask for beyond its own, as far as it goes, and waits until the guest has them in use. A machine
+  // that cannot grow still works: the sandbox's size report says what was reached and why it is not
+  // more (size_report.h), and so does the log.
+  void Grow(const MachineSize& containers);
+  // The report alone, when a container has gone: a machine does not shrink.
+  void Ask(const MachineSize& containers);
 
   // Makes the guest's network what the namespace has now. Does nothing when that has not changed.
   Result<void> SyncNetwork();
@@ -148,16 +152,19 @@ class Machine {
  private:
   // Until the agent answers; by a copy of the template where there is one.
   Result<void> StartGuest(const MachineSize& size, Phases& phases);
-  Result<void> EnterSandbox(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
-                            Phases& phases);
+  Result<void> EnterSandbox(const MachineSize& containers,
+                            const agent::CreateSandboxRequest& sandbox, Phases& phases);
+  // Under grow_mutex_; the reason why the machine falls short of `wanted`, or nothing.
+  std::string GrowTo(const MachineSize& wanted);
+  void ReportSize(const MachineSize& containers, std::string reason);
   // What a machine must have in common with a prepared one to take its place.
   Result<std::string> PreparedKey(const config::Config& config);
   void DropPrepared();
   // Whether a machine of `has` processors that runs can be given `wanted`.
   // Errors  kFailedPrecondition  not with this kernel, with the remedy
   Result<void> CheckCpuHotplug(uint32_t has, uint32_t wanted) const;
-  Result<void> TakePrepared(const MachineSize& size, const agent::CreateSandboxRequest& sandbox,
-                            const std::string& network);
+  Result<void> TakePrepared(const MachineSize& containers,
+                            const agent::CreateSandboxRequest& sandbox, const std::string& network);
   std::vector<pid_t> PartPids() const;
   Result<void> StartVm(const MachineSize& size, Deadline deadline, Phases& phases);
   // The same from `copy`, with the template's size.
@@ -215,7 +222,10 @@ class Machine {
   std::atomic<int> vm_number_ = 0;  // counts those that were started
   hypervisor::AcceleratorKind accelerator_ = hypervisor::AcceleratorKind::kTcg;
   std::vector<Phase> boot_phases_;
-  MachineSize size_;                           // that the guest knows of
+  std::mutex grow_mutex_;  // one growth at a time, or sums would overtake each other; guards:
+  MachineSize size_;       // that the guest has in use
+  uint32_t boot_mib_ = 0;  // that it began with
+  std::optional<SizeReport> size_report_;
   size_t nics_ = 0;                            // that the machine was started with
   std::string origin_;                         // of the guest: boot, template or warm
   bool template_wanted_ = false;               // it is to be built once this machine has booted

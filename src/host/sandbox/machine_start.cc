@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "host/config/guest_kernel.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/agent_channel.h"
 #include "host/hypervisor/qemu/qemu.h"
@@ -20,8 +19,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-constexpr auto kResizeTimeout = seconds(20);
 
 }  // namespace
 
@@ -58,14 +55,14 @@ Result<void> Machine::StartGuest(const MachineSize& size, Phases& phases) {
   return StartVm(size, Deadline::After(patience), phases);
 }
 
-Result<void> Machine::EnterSandbox(const MachineSize& size,
+Result<void> Machine::EnterSandbox(const MachineSize& containers,
                                    const agent::CreateSandboxRequest& sandbox, Phases& phases) {
   KATA_TRY(agent_->CreateSandbox(sandbox));
   phases.End("create_sandbox");
   network_->Follow(loop_, identity_.on_network);
   KATA_TRY(SyncNetwork());
   phases.End("network");
-  Grow(size);
+  Grow(containers);
   phases.End("grow");
   return {};
 }
@@ -116,7 +113,12 @@ Result<void> Machine::StartVmm(hypervisor::VmSpec spec, Deadline deadline, Phase
   vm_->OnExit([this, number = ++vm_number_](const hypervisor::VmExit& exit) {
     if (number == vm_number_) OnVmExit(exit);
   });
-  size_ = {.vcpus = spec.cpus.boot, .memory_mib = spec.memory.boot_mib};
+  {
+    const std::lock_guard lock(grow_mutex_);
+    boot_mib_ = spec.memory.boot_mib;
+    size_ = {.vcpus = spec.cpus.boot, .memory_mib = boot_mib_};
+    size_report_.reset();
+  }
   KATA_TRY_WITHIN(fmt::format("start \"{}\"", config().hypervisor.path),
                   vm_->Start(std::move(spec), deadline));
   pid_ = vm_->pid();
@@ -191,38 +193,6 @@ void Machine::BuildTemplate() {
   const auto started =
       StartTemplateBuild(config_, cgroup_ ? cgroup_->before() : std::vector<std::string>());
   if (!started) log::Warn("no template is made", {{"error", started.error().message()}});
-}
-
-Result<void> Machine::CheckCpuHotplug(uint32_t has, uint32_t wanted) const {
-  if (wanted <= has || accelerator_ != hypervisor::AcceleratorKind::kTcg) return {};
-  const auto kernel = config::DescribeKernel(config().hypervisor.kernel);
-  if (!kernel || !kernel->Lacks(config::kLacksEmulatedCpuHotplug)) return {};
-  return Fail(
-      Code::kFailedPrecondition,
-      fmt::format("the guest's kernel {} takes no more than its {} processors while it runs "
-                  "without KVM: start the first container with what all need, or use "
-                  "kata-cpp's own kernel (docs/guest-kernel.md)",
-                  kernel->release, has));
-}
-
-void Machine::Grow(const MachineSize& wanted) {
-  MachineSize total = wanted;
-  if (const auto grows = CheckCpuHotplug(size_.vcpus, total.vcpus); !grows) {
-    log::Warn("the machine gets no more processors", {{"error", grows.error().message()}});
-    total.vcpus = size_.vcpus;
-  }
-  if (total.vcpus <= size_.vcpus && total.memory_mib <= size_.memory_mib) return;
-  const auto reached = vm_->Resize({.vcpus = total.vcpus, .memory_mib = total.memory_mib},
-                                   Deadline::After(kResizeTimeout));
-  if (!reached) {
-    log::Warn("the machine does not grow", {{"error", reached.error().message()}});
-    return;
-  }
-  if (auto online = agent_->OnlineCpusAndMemory(reached->vcpus); !online) {
-    log::Warn("the guest does not use what it was given", {{"error", online.error().message()}});
-    return;
-  }
-  size_ = {.vcpus = reached->vcpus, .memory_mib = reached->memory_mib};
 }
 
 GuestNetwork::Save Machine::NetworkSaver() {

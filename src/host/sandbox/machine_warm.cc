@@ -81,11 +81,11 @@ void Machine::SetOomScore(int score) const {
   }
 }
 
-Result<void> Machine::TakePrepared(const MachineSize& size,
+Result<void> Machine::TakePrepared(const MachineSize& containers,
                                    const agent::CreateSandboxRequest& sandbox,
                                    const std::string& network) {
   if (!alive_) return Fail(Code::kUnavailable, "it has ended");
-  KATA_TRY(CheckCpuHotplug(size_.vcpus, size.vcpus));
+  KATA_TRY(CheckCpuHotplug(size_.vcpus, TotalSize(config().hypervisor, containers).vcpus));
   origin_ = "warm";
   Phases phases;
   if (!network.empty()) {
@@ -99,7 +99,7 @@ Result<void> Machine::TakePrepared(const MachineSize& size,
   // It may have waited for long: its clock is not exact.
   KATA_TRY(agent_->Renew(false, Deadline::After(std::chrono::seconds(10))));
   phases.End("renew");
-  KATA_TRY(EnterSandbox(size, sandbox, phases));
+  KATA_TRY(EnterSandbox(containers, sandbox, phases));
   phases.Log("machine booted", origin_);
   boot_phases_ = phases.list();
   return {};

@@ -229,12 +229,15 @@ void Sandbox::Grow(const std::string& container_id, const oci::LinuxResources& r
     const MachineSize wanted = SizeOf(resources);
     if (wanted.vcpus > 0) size.vcpus = wanted.vcpus;
     if (wanted.memory_mib > 0) size.memory_mib = wanted.memory_mib;
-    for (const auto& [id, each] : sizes_) {
-      sum.vcpus += each.vcpus;
-      sum.memory_mib += each.memory_mib;
-    }
+    sum = SumOfSizes();
   }
-  machine_.Grow(TotalSize(machine_.config().hypervisor, sum));
+  machine_.Grow(sum);
+}
+
+MachineSize Sandbox::SumOfSizes() const {
+  MachineSize sum;
+  for (const auto& [id, each] : sizes_) sum = sum + each;
+  return sum;
 }
 
 Result<agent::StatsContainerResponse> Sandbox::Stats(const std::string& container_id) {

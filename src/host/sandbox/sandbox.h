@@ -154,6 +154,8 @@ class Sandbox {
   void RemoveFromGuest(Container& container, bool drained);
   bool OthersThan(const std::string& container_id) const;
   void Grow(const std::string& container_id, const oci::LinuxResources& resources);
+  // Of all containers; under mutex_.
+  MachineSize SumOfSizes() const;
   void OnMachineEnd();
   void WatchOom();
   // The same result, an error completed by what the machine knows.

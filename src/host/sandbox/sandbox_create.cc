@@ -213,7 +213,7 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
   request.set_sandbox_pidns(share_pid_namespace);
   AddKernelModules(config.agent.kernel_modules, request);
   machine_.UseCgroup(KATA_TRY(HostCgroupPath(spec.linux().cgroups_path())));
-  KATA_TRY(machine_.Boot(TotalSize(config.hypervisor, size), request, NetworkOf(spec)));
+  KATA_TRY(machine_.Boot(size, request, NetworkOf(spec)));
   WatchOom();
   return {};
 }

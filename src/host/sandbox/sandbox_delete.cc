@@ -56,13 +56,19 @@ Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
   }
   machine_.ForgetContainer(container.id());
   bool last;
+  MachineSize left;
   {
     const std::lock_guard lock(mutex_);
     containers_.erase(container.id());
     sizes_.erase(container.id());
+    left = SumOfSizes();
     last = containers_.empty();
   }
-  if (last) machine_.Stop();
+  if (last) {
+    machine_.Stop();
+  } else {
+    machine_.Ask(left);
+  }
   return init->exit();
 }
 

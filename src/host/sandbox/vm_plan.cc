@@ -10,9 +10,12 @@ namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
 
-uint32_t Clamp(uint64_t value, int64_t maximum) {
-  return static_cast<uint32_t>(std::min<uint64_t>(value, static_cast<uint64_t>(maximum)));
+uint32_t Narrow(uint64_t value) {
+  return static_cast<uint32_t>(std::min<uint64_t>(value, UINT32_MAX));
 }
+
+// Rounded up. Not by adding first, which wraps.
+uint64_t Divide(uint64_t value, uint64_t by) { return value / by + (value % by != 0 ? 1 : 0); }
 
 std::vector<std::string> Words(const std::string& text) {
   std::vector<std::string> words;
@@ -44,22 +47,30 @@ MachineSize SizeOf(const oci::LinuxResources& resources) {
   if (cpu.quota() > 0) {
     constexpr uint64_t kDefaultPeriod = 100'000;
     const uint64_t period = cpu.period() > 0 ? cpu.period() : kDefaultPeriod;
-    const uint64_t vcpus = (static_cast<uint64_t>(cpu.quota()) + period - 1) / period;
-    size.vcpus = static_cast<uint32_t>(std::min<uint64_t>(vcpus, UINT32_MAX));
+    size.vcpus = Narrow(Divide(static_cast<uint64_t>(cpu.quota()), period));
   }
   if (resources.memory().limit() > 0) {
-    const uint64_t mib = (static_cast<uint64_t>(resources.memory().limit()) + kMiB - 1) / kMiB;
-    size.memory_mib = static_cast<uint32_t>(std::min<uint64_t>(mib, UINT32_MAX));
+    size.memory_mib = Narrow(Divide(static_cast<uint64_t>(resources.memory().limit()), kMiB));
   }
   return size;
 }
 
+MachineSize AskedSize(const config::HypervisorConfig& config, const MachineSize& containers) {
+  return MachineSize{.vcpus = Narrow(static_cast<uint64_t>(config.default_vcpus)),
+                     .memory_mib = Narrow(static_cast<uint64_t>(config.default_memory_mib))} +
+         containers;
+}
+
+MachineSize MostSize(const config::HypervisorConfig& config) {
+  return {.vcpus = Narrow(static_cast<uint64_t>(config.default_maxvcpus)),
+          .memory_mib = Narrow(static_cast<uint64_t>(config.default_maxmemory_mib))};
+}
+
 MachineSize TotalSize(const config::HypervisorConfig& config, const MachineSize& containers) {
-  return {
-      .vcpus = Clamp(static_cast<uint64_t>(config.default_vcpus) + containers.vcpus,
-                     config.default_maxvcpus),
-      .memory_mib = Clamp(static_cast<uint64_t>(config.default_memory_mib) + containers.memory_mib,
-                          config.default_maxmemory_mib)};
+  const MachineSize asked = AskedSize(config, containers);
+  const MachineSize most = MostSize(config);
+  return {.vcpus = std::min(asked.vcpus, most.vcpus),
+          .memory_mib = std::min(asked.memory_mib, most.memory_mib)};
 }
 
 // By the machine's own size, not that with its containers: a NIC has as many as it was made with.

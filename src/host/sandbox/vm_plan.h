@@ -11,24 +11,21 @@
 #include "base/result.h"
 #include "host/config/config.h"
 #include "host/hypervisor/vm_spec.h"
+#include "host/sandbox/size_report.h"
 #include "proto/oci.pb.h"
 
 namespace kata::sandbox {
-
-// Processors and memory; either what containers ask for or what a machine has.
-struct MachineSize {
-  uint32_t vcpus = 0;
-  uint32_t memory_mib = 0;
-
-  friend bool operator==(const MachineSize&, const MachineSize&) = default;
-};
 
 // What a container's limits ask for beyond the machine's own size: the quota rounded up to whole
 // processors, the memory limit rounded up to whole MiB. No limit asks for nothing.
 MachineSize SizeOf(const oci::LinuxResources& resources);
 
-// The machine's own size from `config` and what its containers ask for, at most the configured
-// maximum: a limit above what a machine can have limits nothing.
+// The machine's own size from `config` and what its containers ask for, whether a machine can have
+// it or not.
+MachineSize AskedSize(const config::HypervisorConfig& config, const MachineSize& containers);
+// What a machine can have by `config`.
+MachineSize MostSize(const config::HypervisorConfig& config);
+// The smaller of the two: a limit above what a machine can have limits nothing.
 MachineSize TotalSize(const config::HypervisorConfig& config, const MachineSize& containers);
 
 // The queue pairs of its NICs.

@@ -20,6 +20,24 @@ TEST(MachineSize, RoundsLimitsUp) {
   EXPECT_EQ(SizeOf(resources), MachineSize());
 }
 
+TEST(MachineSize, LimitsWithoutMeasureDoNotWrap) {
+  oci::LinuxResources resources;
+  resources.mutable_memory()->set_limit(INT64_MAX);
+  resources.mutable_cpu()->set_quota(INT64_MAX);
+  resources.mutable_cpu()->set_period(UINT64_MAX);
+  EXPECT_EQ(SizeOf(resources), (MachineSize{.vcpus = 1, .memory_mib = UINT32_MAX}));
+  resources.mutable_cpu()->set_period(1);
+  EXPECT_EQ(SizeOf(resources).vcpus, UINT32_MAX);
+  config::HypervisorConfig config;
+  config.default_vcpus = 1;
+  config.default_maxvcpus = 2;
+  config.default_memory_mib = 2048;
+  config.default_maxmemory_mib = 24105;
+  const MachineSize other{.vcpus = 1, .memory_mib = 512};
+  EXPECT_EQ(TotalSize(config, SizeOf(resources) + other), MostSize(config))
+      << "one limit without measure beside another";
+}
+
 TEST(MachineSize, AddsTheMachinesOwnAndKeepsToItsMaximum) {
   config::HypervisorConfig config;
   config.default_vcpus = 1;

@@ -20,6 +20,7 @@
 #include "host/cli/oci/peer.h"
 #include "host/cli/oci/root_view.h"
 #include "host/cli/oci/shim.h"
+#include "host/cli/oci/shortage.h"
 #include "host/cli/oci/terminal.h"
 #include "host/stdio/line.h"
 #include "oci/annotations.h"
@@ -218,6 +219,7 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   KATA_TRY(SaveState(globals.root, state));
   KATA_TRY(ShowRootAt(state.pid, bundle.spec, bundle.rootfs, proc ? proc->mount.get() : -1));
   KATA_TRY(launched.stand_in.Release(vmm));
+  WarnOfShortage(globals, state.sandbox);
   undo.Release();
   return launched;
 }

@@ -11,7 +11,9 @@
 
 #include "host/cli/oci/command.h"
 #include "host/cli/oci/network_report.h"
+#include "host/cli/oci/sandbox_lookup.h"
 #include "host/cli/oci/shim.h"
+#include "host/sandbox/size_report.h"
 #include "host/sandbox/timing.h"
 
 namespace kata::cli::oci {
@@ -22,7 +24,8 @@ using nlohmann::ordered_json;
 constexpr std::array kStateFlags = {
     Flag{"network", '\0', false, "how the sandbox is connected, instead of the state"},
     Flag{"timing", '\0', false, "where the time of the start went, instead of the state"},
-    Flag{"json", '\0', false, "with --network or --timing: as JSON"},
+    Flag{"size", '\0', false, "what the machine has of what was asked for, instead of the state"},
+    Flag{"json", '\0', false, "with --network, --timing or --size: as JSON"},
 };
 
 constexpr std::array kListFlags = {
@@ -41,6 +44,14 @@ ordered_json Describe(const State& state, const std::string& status, const std::
   if (!state.annotations.empty()) json["annotations"] = state.annotations;
   json["owner"] = owner;
   return json;
+}
+
+// The specification lets a state say more than it lists.
+void AddShortage(const State& state, ordered_json* json) {
+  const auto report = sandbox::LoadSizeReport(state.sandbox);
+  if (!report || sandbox::DescribeShortage(*report).empty()) return;
+  (*json)["machine"] = {{"memoryMiB", report->has.memory_mib},
+                        {"memoryAskedForMiB", report->asked.memory_mib}};
 }
 
 std::string Dump(const ordered_json& json, int indent) {
@@ -80,9 +91,18 @@ Result<int> PrintState(const Globals& globals, const Arguments& arguments) {
         Print(arguments.On("json") ? sandbox::FormatTiming(timing) + "\n" : TimingTable(timing)));
     return 0;
   }
+  if (arguments.On("size")) {
+    const auto record = KATA_TRY(FindRecord(arguments.words().front()));
+    const auto report = KATA_TRY(sandbox::LoadSizeReport(record.id));
+    KATA_TRY(Print(arguments.On("json") ? sandbox::FormatSizeReport(report) + "\n"
+                                        : sandbox::FormatSizeTable(report)));
+    return 0;
+  }
   const State state = KATA_TRY(LoadState(globals.root, arguments.words().front()));
   const std::string status = KATA_TRY(StatusOf(state));
-  KATA_TRY(Print(Dump(Describe(state, status, ""), 2) + "\n"));
+  ordered_json json = Describe(state, status, "");
+  AddShortage(state, &json);
+  KATA_TRY(Print(Dump(json, 2) + "\n"));
   return 0;
 }
 
@@ -143,11 +163,13 @@ Result<int> List(const Globals& globals, const Arguments& arguments) {
 
 const Command kState{
     .name = "state",
-    .summary = "print a container's state as JSON, its network, or its start's timing",
+    .summary =
+        "print a container's state as JSON, its network, its start's timing, or its machine's size",
     .examples =
         "  kata-runtime state web            for programs\n"
         "  kata-runtime state --timing web   where the time of its start went\n"
-        "  kata-runtime state --network web  how it is connected\n",
+        "  kata-runtime state --network web  how it is connected\n"
+        "  kata-runtime state --size web     what its machine has of what was asked for\n",
     .flags = kStateFlags,
     .run = PrintState};
 const Command kList{.name = "list",

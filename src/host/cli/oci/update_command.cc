@@ -9,6 +9,7 @@
 
 #include "host/cli/oci/command.h"
 #include "host/cli/oci/shim.h"
+#include "host/cli/oci/shortage.h"
 #include "oci/parse.h"
 #include "oci/validate.h"
 #include "proto/wellknown.pb.h"
@@ -139,6 +140,7 @@ Result<int> Update(const Globals& globals, const Arguments& arguments) {
       "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources");
   request.mutable_resources()->set_value(resources);
   KATA_TRY(shim->Call<wellknown::Empty>("Update", request));
+  WarnOfShortage(globals, state.sandbox);
   return 0;
 }
 
