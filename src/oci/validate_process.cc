@@ -143,7 +143,8 @@ Result<void> ValidateCpuList(std::string_view where, std::string_view list) {
 }
 
 Result<void> ValidateProcess(const Process& process) {
-  if (process.args().empty() || process.args(0).empty()) {
+  // An empty name is that of a program which is not found.
+  if (process.args().empty()) {
     return Refuse("process.args", "is empty, so there is no command to run");
   }
   KATA_TRY(RequireAbsolute("process.cwd", process.cwd()));

@@ -227,7 +227,9 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   }
   if (container->paused()) return Fail(Code::kUnknown, "cannot exec in a paused state");
   KATA_TRY(oci::ValidateId("exec id", exec_id));
-  KATA_TRY_WITHIN("exec", oci::ValidateProcess(process));
+  if (auto valid = oci::ValidateProcess(process); !valid) {
+    return std::unexpected(oci::AsShimError(oci::Step::kExec, std::move(valid).error()));
+  }
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, stdio, container_namespace_, container_id));
   undo.Add([io] { io->Close(); });

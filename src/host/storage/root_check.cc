@@ -56,7 +56,7 @@ bool Exists(const sys::RootDir& root, const std::string& path) {
 
 // Whether what the host sees below the root is what the program will be looked for in.
 bool IsDecisive(const RootUse& use) {
-  if (use.hooks || use.program.empty() || IsEnginePlace(use.program)) return false;
+  if (use.hooks || IsEnginePlace(use.program)) return false;
   return std::ranges::all_of(use.mounts, [](const RootUse::Mount& mount) {
     return !mount.files || IsEnginePlace(sys::CleanPath(mount.destination));
   });
@@ -71,7 +71,7 @@ Result<void> CheckProgram(const sys::RootDir& root, const RootUse& use) {
         ENOENT,
         fmt::format("exec: \"{}\": stat {}: no such file or directory", use.program, use.program)));
   }
-  std::string_view directories = use.search_path;
+  std::string_view directories = use.program.empty() ? "" : std::string_view(use.search_path);
   while (!directories.empty()) {
     const size_t end = std::min(directories.find(':'), directories.size());
     const std::string directory(directories.substr(0, end));

@@ -53,6 +53,8 @@ TEST_F(RootCheckTest, FindsProgramsAsTheContainerWould) {
 TEST_F(RootCheckTest, AMissingProgramIsNamedAsRuncNamesIt) {
   use_.program = "other";
   EXPECT_EQ(Refusal(use_), "exec: \"other\": executable file not found in $PATH");
+  use_.program = "";
+  EXPECT_EQ(Refusal(use_), "exec: \"\": executable file not found in $PATH");
   use_.program = "/bin/other";
   const auto checked = CheckRoot(root_, use_);
   ASSERT_FALSE(checked);

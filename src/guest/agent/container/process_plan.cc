@@ -102,7 +102,7 @@ const char* FindEnv(const std::vector<std::string>& env, std::string_view name) 
 Result<ProcessPlan> PlanProcess(const oci::Process& process, const sys::CapabilitySets& inherited) {
   ProcessPlan plan;
   plan.args.assign(process.args().begin(), process.args().end());
-  if (plan.args.empty() || plan.args[0].empty()) return Refuse("args must not be empty");
+  if (plan.args.empty()) return Refuse("args must not be empty");
   if (std::ranges::any_of(plan.args, HasNul)) return Refuse("an argument has a NUL character");
   plan.env = KATA_TRY(PlanEnv(process));
   if (!process.cwd().starts_with('/') || HasNul(process.cwd())) {

@@ -98,6 +98,10 @@ struct ExecRequest {
   std::string line;
 };
 
+std::unexpected<Error> Failed(Error error) {
+  return std::unexpected(::kata::oci::WithoutShimWords(::kata::oci::Step::kExec, std::move(error)));
+}
+
 // Makes the process and starts it; on failure the shim forgets it.
 Result<void> StartInShim(const ExecRequest& request) {
   const State& state = request.state;
@@ -112,7 +116,9 @@ Result<void> StartInShim(const ExecRequest& request) {
   exec.mutable_spec()->set_type_url("types.containerd.io/opencontainers/runtime-spec/1/Process");
   exec.mutable_spec()->set_value(request.process.json);
   exec.set_cgroup(request.cgroup);
-  KATA_TRY(shim->Call<wellknown::Empty>("Exec", exec));
+  if (auto made = shim->Call<wellknown::Empty>("Exec", exec); !made) {
+    return Failed(std::move(made).error());
+  }
   Debug(request.globals, "nsexec container setup in the guest");
   task::StartRequest start;
   start.set_id(state.id);
@@ -127,8 +133,7 @@ Result<void> StartInShim(const ExecRequest& request) {
   forget.set_id(state.id);
   forget.set_exec_id(request.exec_id);
   (void)shim->Call<task::DeleteResponse>("Delete", forget);
-  return std::unexpected(
-      ::kata::oci::WithoutShimWords(::kata::oci::Step::kExec, std::move(started).error()));
+  return Failed(std::move(started).error());
 }
 
 Result<int> ExecDetached(const ExecRequest& request) {
