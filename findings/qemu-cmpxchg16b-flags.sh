@@ -17,7 +17,7 @@
 # Needs apt and gcc. Exit status: 0 as described, 1 the behaviour has changed, 2 it could not be tried.
 set -euo pipefail
 
-package=qemu-user-static=1:7.2+dfsg-7+deb12u18+b3
+package="qemu-user-static=1:7.2+dfsg-7+deb12u18+b3"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
