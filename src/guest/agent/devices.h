@@ -31,7 +31,8 @@ class DeviceWaiter {
   ~DeviceWaiter();
 
   // Calls `done` once: at once where `check` holds already, or with its error, or with
-  // kDeadlineExceeded after `timeout`.
+  // kDeadlineExceeded after `timeout`, in which it was asked often: a processor that stood still,
+  // as a busy host's emulated one does, is no reason to give up.
   void Wait(Check check, std::chrono::milliseconds timeout, Done done);
 
  private:
@@ -40,10 +41,11 @@ class DeviceWaiter {
     Deadline deadline;
     std::chrono::milliseconds timeout;
     Done done;
+    int asked_in_time = 0;  // at intervals, that is: announcements do not count
   };
 
   void OnUevents();
-  void AskAll();
+  void AskAll(bool after_interval);
   void Arm();
 
   sys::EventLoop& loop_;

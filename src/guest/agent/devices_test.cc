@@ -2,6 +2,7 @@
 #include "guest/agent/devices.h"
 
 #include <optional>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -42,6 +43,14 @@ TEST_F(DeviceWaiterTest, GivesUpInTime) {
   waiter_.Wait([] { return false; }, milliseconds(10), Keep());
   EXPECT_EQ(test_.Run({{[&] { return Answered(); }, [] {}}}), 1u);
   EXPECT_EQ(result_->error().code(), Code::kDeadlineExceeded);
+}
+
+TEST_F(DeviceWaiterTest, GoesOnAfterItsProcessorStoodStill) {
+  int asked = 0;
+  waiter_.Wait([&] { return ++asked == 4; }, milliseconds(1200), Keep());
+  std::this_thread::sleep_for(milliseconds(1300));
+  EXPECT_EQ(test_.Run({{[&] { return Answered(); }, [] {}}}), 1u);
+  EXPECT_TRUE(*result_) << result_->error().message();
 }
 
 TEST_F(DeviceWaiterTest, EndsWithTheChecksOwnError) {
