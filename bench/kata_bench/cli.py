@@ -54,8 +54,9 @@ def _run_parser(commands):
     run.add_argument("--memory", type=int, default=256, help="MiB of kata's VMs (256)")
     run.add_argument("--containerd", default="1.6", choices=["1.6", "1.7", "2.1"],
                      help="which one is between, or belongs to the Docker that is")
-    run.add_argument("--bin", help="folder of kata's programs (build/release/bin, else as installed)")
-    run.add_argument("--guest", help="folder of kata's kernel and initrd")
+    run.add_argument("--bin", type=os.path.abspath,
+                     help="folder of kata's programs (build/release/bin, else as installed)")
+    run.add_argument("--guest", type=os.path.abspath, help="folder of kata's kernel and initrd")
     run.add_argument("--no-fetch", dest="fetch", action="store_false",
                      help="only runtimes that the system has")
     run.add_argument("--output", metavar="FILE", help="the result (kata-bench-DATE.json here)")
@@ -121,8 +122,8 @@ def _figures_parser(commands, root):
     figures.add_argument("--cycles", type=int, default=1000, help="many: that come and go (1000)")
     figures.add_argument("--memory", type=int, default=256, help="MiB of the VM (256)")
     figures.add_argument("--containerd", default="1.6", choices=["1.6", "1.7", "2.1"])
-    figures.add_argument("--bin", default=f"{root}/build/release/bin")
-    figures.add_argument("--guest", default=f"{root}/build/guest")
+    figures.add_argument("--bin", type=os.path.abspath, default=f"{root}/build/release/bin")
+    figures.add_argument("--guest", type=os.path.abspath, default=f"{root}/build/guest")
 
 
 def parser(root):

@@ -275,6 +275,10 @@ class CommandLine(unittest.TestCase):
         options = cli.parser(ROOT).parse_args(["run"])
         self.assertEqual((options.via, options.memory, options.fetch), ("oci", 256, True))
 
+    def test_folders_that_are_relative_are_the_callers(self):
+        options = cli.parser(ROOT).parse_args(["run", "--bin", "b", "--guest", "g/h"])
+        self.assertEqual((options.bin, options.guest), (f"{os.getcwd()}/b", f"{os.getcwd()}/g/h"))
+
 
 if __name__ == "__main__":
     unittest.main()
