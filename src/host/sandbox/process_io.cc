@@ -39,8 +39,8 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
     if (request.terminal || !sys::IsNullDevice(streams.in.get())) {
       io->input_.reader = std::move(streams.in);
     }
-    io->out_ = std::move(streams.out);
-    io->err_ = std::move(streams.err);
+    io->out_.fd = std::move(streams.out);
+    io->err_.fd = std::move(streams.err);
     return io;
   }
   if (KATA_TRY_WITHIN("stdin", stdio::HasInput(request.in))) io->input_path_ = request.in;
@@ -49,9 +49,9 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
   if (out.kind == stdio::Uri::Kind::kBinary) {
     io->logger_ = KATA_TRY(stdio::Logger::Start(out, container_namespace, container_id,
                                                 Deadline::After(kLoggerReady)));
-    io->out_ = io->logger_->TakeStdout();
-    io->err_ = io->logger_->TakeStderr();
-    if (request.terminal) io->err_.Reset();
+    io->out_.fd = io->logger_->TakeStdout();
+    io->err_.fd = io->logger_->TakeStderr();
+    if (request.terminal) io->err_ = {};
     return io;
   }
   io->out_ = KATA_TRY_WITHIN("stdout", stdio::OpenOutput(out));
@@ -238,8 +238,8 @@ void ProcessIo::Close() {
     self->line_.reset();
     self->line_fd_.Reset();
     self->input_ = {};
-    self->out_.Reset();
-    self->err_.Reset();
+    self->out_ = {};
+    self->err_ = {};
   });
   if (logger_) logger_->Stop(kLoggerEnd);
 }

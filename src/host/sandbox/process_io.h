@@ -18,6 +18,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "host/agent/agent_client.h"
+#include "host/stdio/endpoint.h"
 #include "host/stdio/line.h"
 #include "host/stdio/logger.h"
 #include "host/stdio/pump.h"
@@ -96,8 +97,8 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   std::optional<stdio::Logger> logger_;
   std::string input_path_;
   stdio::Input input_;
-  sys::UniqueFd out_;
-  sys::UniqueFd err_;
+  stdio::Output out_;
+  stdio::Output err_;
   bool terminal_ = false;
   bool has_line_ = false;
   sys::UniqueFd line_fd_;

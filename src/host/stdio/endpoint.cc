@@ -94,16 +94,22 @@ Result<Uri> ParseUri(const std::string& text) {
   return KATA_TRY_WITHIN(fmt::format("stdio \"{}\"", text), ParseParts(text));
 }
 
-Result<sys::UniqueFd> OpenOutput(const Uri& uri) {
+Result<Output> OpenOutput(const Uri& uri) {
   switch (uri.kind) {
     case Uri::Kind::kNone:
-      return sys::UniqueFd();
-    case Uri::Kind::kFifo:
-      return sys::Open(uri.path, O_RDWR | O_NONBLOCK | O_NOCTTY);
+      return Output();
+    case Uri::Kind::kFifo: {
+      // Before this process is a reader itself.
+      const auto probe = sys::Open(uri.path, O_WRONLY | O_NONBLOCK | O_NOCTTY);
+      const bool late = !probe && probe.error().error_number() == ENXIO;
+      return Output{.fd = KATA_TRY(sys::Open(uri.path, O_RDWR | O_NONBLOCK | O_NOCTTY)),
+                    .reader_is_late = late};
+    }
     case Uri::Kind::kFile: {
       const size_t slash = uri.path.rfind('/');
       if (slash > 0) KATA_TRY(sys::MakeDirs(uri.path.substr(0, slash)));
-      return sys::Open(uri.path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0644);
+      return Output{
+          .fd = KATA_TRY(sys::Open(uri.path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0644))};
     }
     case Uri::Kind::kBinary:
       break;

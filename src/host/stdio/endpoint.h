@@ -28,12 +28,19 @@ struct Uri {
 // Errors  kInvalidArgument  an unknown scheme, a relative path, a broken percent escape
 Result<Uri> ParseUri(const std::string& text);
 
-// Opens where output goes, non-blocking: a fifo for reading and writing at once, so that neither a
-// late nor a lost reader makes a write fail; it fills up instead, as a container's output should.
-// kNone gives an invalid descriptor: the output is thrown away.
+// Where output goes.
+struct Output {
+  sys::UniqueFd fd;  // invalid: the output is thrown away
+  // A fifo that nobody had open for reading. What is in it when the last end is closed is lost, so
+  // its writer waits for the reader (OutputPump).
+  bool reader_is_late = false;
+};
+// Opens it, non-blocking: a fifo for reading and writing at once, so that neither a late nor a lost
+// reader makes a write fail; it fills up instead, as a container's output should. kNone gives an
+// invalid descriptor.
 // Errors  kNotFound         no such fifo, or no such directory for the file
 //         kInvalidArgument  kBinary, which Logger opens
-Result<sys::UniqueFd> OpenOutput(const Uri& uri);
+Result<Output> OpenOutput(const Uri& uri);
 
 // The two ends of a stdin fifo. While `keeper` is open, a client that goes away does not end the
 // container's input; CloseIO closes it.

@@ -51,15 +51,17 @@ class EndpointTest : public testing::Test {
   std::string dir_, fifo_;
 };
 
-TEST_F(EndpointTest, AFifoOpensWithoutItsReader) {
-  EXPECT_TRUE(OpenOutput(ParseUri(fifo_).value()));
+TEST_F(EndpointTest, AFifoOpensWithoutItsReaderWhoIsMissed) {
+  EXPECT_TRUE(OpenOutput(ParseUri(fifo_).value()).value().reader_is_late);
+  const auto reader = sys::Open(fifo_, O_RDONLY | O_NONBLOCK).value();
+  EXPECT_FALSE(OpenOutput(ParseUri(fifo_).value()).value().reader_is_late);
   EXPECT_EQ(OpenOutput(ParseUri(dir_ + "/none").value()).error().code(), Code::kNotFound);
 }
 
 TEST_F(EndpointTest, AFileIsAppendedToAndItsDirectoryMade) {
   const Uri uri = ParseUri("file://" + dir_ + "/logs/a.log").value();
-  ASSERT_TRUE(sys::WriteAll(OpenOutput(uri)->get(), "one"));
-  ASSERT_TRUE(sys::WriteAll(OpenOutput(uri)->get(), "two"));
+  ASSERT_TRUE(sys::WriteAll(OpenOutput(uri)->fd.get(), "one"));
+  ASSERT_TRUE(sys::WriteAll(OpenOutput(uri)->fd.get(), "two"));
   EXPECT_EQ(sys::ReadFile(dir_ + "/logs/a.log").value(), "onetwo");
 }
 

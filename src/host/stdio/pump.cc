@@ -2,6 +2,8 @@
 #include "host/stdio/pump.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,9 +12,14 @@
 #include <utility>
 
 #include "base/log.h"
+#include "sys/file.h"
+#include "sys/mounts.h"
 
 namespace kata::stdio {
 namespace {
+
+// The kernel tells nobody that a fifo was opened.
+constexpr std::chrono::milliseconds kReaderCheck(5);
 
 // A socket that a caller handed over keeps its flags: only the single call must not block.
 ssize_t WriteNow(int fd, const char* data, size_t size) {
@@ -34,12 +41,24 @@ bool IsNonBlockingFifo(int fd) {
          (::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
 }
 
+bool HoldsBytes(int pipe) {
+  int bytes = 0;
+  return ::ioctl(pipe, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+// Of the writing end of a pipe.
+bool HasReader(int pipe) {
+  pollfd wanted{.fd = pipe, .events = 0, .revents = 0};
+  return ::poll(&wanted, 1, 0) == 0;
+}
+
 }  // namespace
 
-OutputPump::OutputPump(sys::EventLoop& loop, sys::UniqueFd sink, ReadGuest read_guest,
+OutputPump::OutputPump(sys::EventLoop& loop, Output sink, ReadGuest read_guest,
                        std::function<void()> done, std::function<void()> refuse)
     : loop_(loop),
-      sink_(std::move(sink)),
+      sink_(std::move(sink.fd)),
+      reader_is_late_(sink.reader_is_late),
       read_guest_(std::move(read_guest)),
       done_(std::move(done)),
       refuse_(std::move(refuse)),
@@ -61,7 +80,7 @@ void OutputPump::OnChunk(Result<std::string> chunk) {
   asking_ = false;
   if (!chunk)
     log::Warn("output of the guest ends with an error", {{"error", chunk.error().message()}});
-  if (!chunk || chunk->empty()) return Finish();
+  if (!chunk || chunk->empty()) return EndWithReader();
   last_progress_ = std::chrono::steady_clock::now();
   pending_ = *std::move(chunk);
   written_ = 0;
@@ -102,6 +121,23 @@ void OutputPump::Write() {
 
 void OutputPump::StopWatching() {
   if (std::exchange(watching_, false)) loop_.Remove(sink_.get());
+}
+
+void OutputPump::EndWithReader() {
+  if (!reader_is_late_ || !sink_ || !HoldsBytes(sink_.get())) return Finish();
+  // Our own reading end would hide whether there is another.
+  auto writer = sys::Open(sys::DescriptorPath(sink_.get()), O_WRONLY | O_NONBLOCK | O_NOCTTY);
+  if (!writer) return Finish();
+  sink_ = *std::move(writer);
+  AwaitReader();
+}
+
+void OutputPump::AwaitReader() {
+  if (finished_) return;
+  if (HasReader(sink_.get())) return Finish();
+  loop_.RunAfter(kReaderCheck, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->AwaitReader();
+  });
 }
 
 void OutputPump::Finish() {

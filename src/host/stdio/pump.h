@@ -14,6 +14,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "host/stdio/endpoint.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
 
@@ -26,11 +27,13 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   // error ends the stream.
   using ReadGuest = std::function<void(std::move_only_function<void(Result<std::string>)>)>;
 
-  // `sink` may be invalid (the output is thrown away), a fifo, a pipe, a socket, a terminal or a
+  // `sink` may be nothing (the output is thrown away), a fifo, a pipe, a socket, a terminal or a
   // regular file. `refuse` is called once when nobody reads from the sink any more; without it, or
-  // when writing fails for another reason, the rest of the output is thrown away.
-  OutputPump(sys::EventLoop& loop, sys::UniqueFd sink, ReadGuest read_guest,
-             std::function<void()> done, std::function<void()> refuse = {});
+  // when writing fails for another reason, the rest of the output is thrown away. A late reader is
+  // waited for at the end, until Finish(): a busy host may give a client its turn only after a
+  // short program has ended.
+  OutputPump(sys::EventLoop& loop, Output sink, ReadGuest read_guest, std::function<void()> done,
+             std::function<void()> refuse = {});
   ~OutputPump();
 
   void Start();
@@ -47,9 +50,12 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   void OnChunk(Result<std::string> chunk);
   void Write();
   void StopWatching();
+  void EndWithReader();
+  void AwaitReader();
 
   sys::EventLoop& loop_;
   sys::UniqueFd sink_;
+  bool reader_is_late_;
   ReadGuest read_guest_;
   std::function<void()> done_;
   std::function<void()> refuse_;

@@ -49,7 +49,7 @@ class PumpTest : public testing::Test {
 };
 
 TEST_F(PumpTest, MovesOutputInOrderAndEnds) {
-  auto pump = std::make_shared<OutputPump>(*loop_, std::move(pipe_.write),
+  auto pump = std::make_shared<OutputPump>(*loop_, Output{std::move(pipe_.write)},
                                            Guest({"ab", "c", "def"}), [&] { loop_->Stop(); });
   pump->Start();
   ASSERT_TRUE(loop_->Run());
@@ -62,7 +62,7 @@ TEST_F(PumpTest, RefusesOutputOnceWhenItsReaderHasGone) {
   pipe_.read.Reset();
   int refused = 0;
   auto pump = std::make_shared<OutputPump>(
-      *loop_, std::move(pipe_.write), Guest({"ab", "c", "def"}), [&] { loop_->Stop(); },
+      *loop_, Output{std::move(pipe_.write)}, Guest({"ab", "c", "def"}), [&] { loop_->Stop(); },
       [&] { ++refused; });
   pump->Start();
   ASSERT_TRUE(loop_->Run());
@@ -71,8 +71,8 @@ TEST_F(PumpTest, RefusesOutputOnceWhenItsReaderHasGone) {
 
 TEST_F(PumpTest, AsksForNoMoreWhileTheReaderIsSlow) {
   const std::string chunk(256 << 10, 'x');
-  auto pump = std::make_shared<OutputPump>(*loop_, std::move(pipe_.write), Guest({chunk, chunk}),
-                                           [&] { loop_->Stop(); });
+  auto pump = std::make_shared<OutputPump>(*loop_, Output{std::move(pipe_.write)},
+                                           Guest({chunk, chunk}), [&] { loop_->Stop(); });
   pump->Start();
   std::string got;
   loop_->RunAfter(milliseconds(50), [&] {
@@ -90,8 +90,8 @@ TEST_F(PumpTest, AsksForNoMoreWhileTheReaderIsSlow) {
 }
 
 TEST_F(PumpTest, DrainsTheGuestWhenNobodyTakesTheOutput) {
-  auto pump = std::make_shared<OutputPump>(*loop_, sys::UniqueFd(), Guest({"a", "b"}),
-                                           [&] { loop_->Stop(); });
+  auto pump =
+      std::make_shared<OutputPump>(*loop_, Output(), Guest({"a", "b"}), [&] { loop_->Stop(); });
   pump->Start();
   ASSERT_TRUE(loop_->Run());
   EXPECT_EQ(asked_, 3);
@@ -100,11 +100,69 @@ TEST_F(PumpTest, DrainsTheGuestWhenNobodyTakesTheOutput) {
 TEST_F(PumpTest, KeepsDrainingAfterTheReaderDied) {
   std::signal(SIGPIPE, SIG_IGN);
   pipe_.read.Reset();
-  auto pump = std::make_shared<OutputPump>(*loop_, std::move(pipe_.write), Guest({"a", "b"}),
-                                           [&] { loop_->Stop(); });
+  auto pump = std::make_shared<OutputPump>(*loop_, Output{std::move(pipe_.write)},
+                                           Guest({"a", "b"}), [&] { loop_->Stop(); });
   pump->Start();
   ASSERT_TRUE(loop_->Run());
   EXPECT_EQ(asked_, 3);
+}
+
+class FifoPumpTest : public PumpTest {
+ protected:
+  void SetUp() override {
+    PumpTest::SetUp();
+    ASSERT_NE(::mkdtemp(dir_), nullptr);
+    path_ = std::string(dir_) + "/fifo";
+    ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  }
+  void TearDown() override { EXPECT_TRUE(sys::RemoveTree(dir_)); }
+
+  std::shared_ptr<OutputPump> Pump(std::deque<std::string> chunks) {
+    return std::make_shared<OutputPump>(
+        *loop_, OpenOutput({.kind = Uri::Kind::kFifo, .path = path_, .arguments = {}}).value(),
+        Guest(std::move(chunks)), [this] { loop_->Stop(); });
+  }
+  sys::UniqueFd Reader() { return sys::Open(path_, O_RDONLY | O_NONBLOCK).value(); }
+
+  char dir_[32] = "/tmp/kata-pump-test-XXXXXX";
+  std::string path_;
+};
+
+TEST_F(FifoPumpTest, AReaderWhoComesAfterTheEndGetsEverything) {
+  const auto pump = Pump({"ab", "c"});
+  pump->Start();
+  sys::UniqueFd reader;
+  loop_->RunAfter(milliseconds(50), [&] {
+    EXPECT_FALSE(pump->finished());
+    reader = Reader();
+  });
+  ASSERT_TRUE(loop_->Run());
+  ASSERT_TRUE(reader);
+  EXPECT_EQ(sys::ReadToEnd(reader.get(), 100).value(), "abc");
+}
+
+TEST_F(FifoPumpTest, WaitsForNobodyWhereNothingWasSaid) {
+  const auto pump = Pump({});
+  pump->Start();
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_TRUE(pump->finished());
+}
+
+TEST_F(FifoPumpTest, WaitsForNobodyWhoseReaderHasCome) {
+  auto reader = Reader();
+  const auto pump = Pump({"ab"});
+  reader.Reset();
+  pump->Start();
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_TRUE(pump->finished());
+}
+
+TEST_F(FifoPumpTest, FinishEndsTheWait) {
+  const auto pump = Pump({"ab"});
+  pump->Start();
+  loop_->RunAfter(milliseconds(50), [&] { pump->Finish(); });
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_TRUE(pump->finished());
 }
 
 TEST_F(PumpTest, MovesInputAndTellsItsEnd) {
