@@ -18,8 +18,8 @@
 namespace kata::stdio {
 namespace {
 
-// The kernel tells nobody that a fifo was opened.
-constexpr std::chrono::milliseconds kReaderCheck(5);
+// The kernel tells nobody that a fifo was opened, or was read to its end.
+constexpr std::chrono::milliseconds kReaderCheck(2);
 
 // A socket that a caller handed over keeps its flags: only the single call must not block.
 ssize_t WriteNow(int fd, const char* data, size_t size) {
@@ -39,6 +39,13 @@ bool IsNonBlockingFifo(int fd) {
   struct stat status{};
   return ::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) &&
          (::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
+}
+
+// Of a fifo that OpenOutput has opened, and of nobody's own pipe.
+bool IsItsOwnReader(int fd) {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) &&
+         (::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
 }
 
 bool HoldsBytes(int pipe) {
@@ -124,7 +131,7 @@ void OutputPump::StopWatching() {
 }
 
 void OutputPump::EndWithReader() {
-  if (!reader_is_late_ || !sink_ || !HoldsBytes(sink_.get())) return Finish();
+  if (!sink_ || !IsItsOwnReader(sink_.get()) || !HoldsBytes(sink_.get())) return Finish();
   // Our own reading end would hide whether there is another.
   auto writer = sys::Open(sys::DescriptorPath(sink_.get()), O_WRONLY | O_NONBLOCK | O_NOCTTY);
   if (!writer) return Finish();
@@ -134,7 +141,12 @@ void OutputPump::EndWithReader() {
 
 void OutputPump::AwaitReader() {
   if (finished_) return;
-  if (HasReader(sink_.get())) return Finish();
+  if (!HoldsBytes(sink_.get())) return Finish();
+  if (HasReader(sink_.get())) {
+    reader_is_late_ = false;
+  } else if (!reader_is_late_) {
+    return Finish();
+  }
   loop_.RunAfter(kReaderCheck, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->AwaitReader();
   });

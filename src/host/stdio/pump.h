@@ -29,9 +29,11 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
 
   // `sink` may be nothing (the output is thrown away), a fifo, a pipe, a socket, a terminal or a
   // regular file. `refuse` is called once when nobody reads from the sink any more; without it, or
-  // when writing fails for another reason, the rest of the output is thrown away. A late reader is
-  // waited for at the end, until Finish(): a busy host may give a client its turn only after a
-  // short program has ended.
+  // when writing fails for another reason, the rest of the output is thrown away.
+  //
+  // The end of a fifo's output is when its reader has taken everything or left, and a late reader
+  // is waited for: a busy host may give a client its first turn after a short program has ended,
+  // and containerd's gives up a fifo that it has not opened when it hears of that end.
   OutputPump(sys::EventLoop& loop, Output sink, ReadGuest read_guest, std::function<void()> done,
              std::function<void()> refuse = {});
   ~OutputPump();

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <deque>
@@ -131,14 +132,39 @@ class FifoPumpTest : public PumpTest {
 TEST_F(FifoPumpTest, AReaderWhoComesAfterTheEndGetsEverything) {
   const auto pump = Pump({"ab", "c"});
   pump->Start();
-  sys::UniqueFd reader;
+  std::string got(16, '\0');
   loop_->RunAfter(milliseconds(50), [&] {
     EXPECT_FALSE(pump->finished());
-    reader = Reader();
+    const auto reader = Reader();
+    got.resize(static_cast<size_t>(::read(reader.get(), got.data(), got.size())));
   });
   ASSERT_TRUE(loop_->Run());
-  ASSERT_TRUE(reader);
-  EXPECT_EQ(sys::ReadToEnd(reader.get(), 100).value(), "abc");
+  EXPECT_EQ(got, "abc");
+}
+
+TEST_F(FifoPumpTest, EndsWhenItsReaderHasTakenEverything) {
+  const auto reader = Reader();
+  const auto pump = Pump({"ab", "c"});
+  pump->Start();
+  loop_->RunAfter(milliseconds(50), [&] {
+    EXPECT_FALSE(pump->finished());
+    char taken[16];
+    EXPECT_EQ(::read(reader.get(), taken, sizeof taken), 3);
+  });
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_TRUE(pump->finished());
+}
+
+TEST_F(FifoPumpTest, EndsWhenItsReaderLeaves) {
+  auto reader = Reader();
+  const auto pump = Pump({"ab"});
+  pump->Start();
+  loop_->RunAfter(milliseconds(50), [&] {
+    EXPECT_FALSE(pump->finished());
+    reader.Reset();
+  });
+  ASSERT_TRUE(loop_->Run());
+  EXPECT_TRUE(pump->finished());
 }
 
 TEST_F(FifoPumpTest, WaitsForNobodyWhereNothingWasSaid) {
