@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "base/result.h"
-#include "host/sandbox/guest_container.h"
+#include "host/machine/guest_container.h"
+#include "host/record/timing.h"
 #include "host/sandbox/hooks.h"
 #include "host/sandbox/process.h"
-#include "host/sandbox/timing.h"
 #include "proto/oci.pb.h"
 #include "sys/fuse_tree.h"
 

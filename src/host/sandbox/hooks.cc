@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "host/machine/mount_namespace.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
@@ -21,11 +22,6 @@ using Hooks = google::protobuf::RepeatedPtrField<oci::Hook>;
 
 constexpr auto kDefaultTimeout = std::chrono::seconds(600);
 constexpr size_t kMaxOutput = 4096;
-
-sys::UniqueFd& MountNamespace() {
-  static sys::UniqueFd fd;
-  return fd;
-}
 
 Result<void> RunHook(const oci::Hook& hook, const std::string& state, const std::string& bundle) {
   const sys::UniqueFd input = KATA_TRY(sys::MakeTextFile(state));
@@ -38,7 +34,7 @@ Result<void> RunHook(const oci::Hook& hook, const std::string& state, const std:
   command.cwd = bundle;
   command.stdin_fd = input.get();
   command.new_process_group = true;
-  if (MountNamespace()) command.namespace_fds.push_back(MountNamespace().get());
+  if (const int host = RememberedMountNamespace(); host >= 0) command.namespace_fds = {host};
   const auto timeout = hook.timeout() > 0 ? std::chrono::seconds(hook.timeout()) : kDefaultTimeout;
   const sys::CommandOutput done =
       KATA_TRY(sys::RunAndCollect(std::move(command), Deadline::After(timeout), kMaxOutput));
@@ -65,13 +61,6 @@ void RunEach(const char* kind, const Hooks& hooks, const std::string& state,
 }
 
 }  // namespace
-
-Result<void> RememberMountNamespace() {
-  MountNamespace() = KATA_TRY(sys::Open("/proc/self/ns/mnt", O_RDONLY));
-  return {};
-}
-
-int RememberedMountNamespace() { return MountNamespace().get(); }
 
 HookRunner::HookRunner(std::string container_id, std::string bundle, const oci::Spec& spec)
     : container_id_(std::move(container_id)),

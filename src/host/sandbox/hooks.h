@@ -20,12 +20,6 @@
 
 namespace kata::sandbox {
 
-// Keeps the calling process's mount namespace for hooks to run in. Call before leaving it; without
-// the call hooks run in the caller's.
-Result<void> RememberMountNamespace();
-// That one, for programs that are to outlive this process; -1 before.
-int RememberedMountNamespace();
-
 class HookRunner {
  public:
   HookRunner() = default;

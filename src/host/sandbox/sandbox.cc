@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/record/phases.h"
 #include "host/sandbox/guest_filter.h"
-#include "host/sandbox/phases.h"
 #include "oci/runtime_error.h"
 #include "oci/validate.h"
 #include "sys/process.h"

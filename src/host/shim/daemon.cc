@@ -11,7 +11,7 @@
 #include <google/protobuf/stubs/logging.h>
 
 #include "base/log.h"
-#include "host/sandbox/hooks.h"
+#include "host/machine/mount_namespace.h"
 #include "host/shim/serving.h"
 #include "host/shim/shim_log.h"
 #include "sys/event_loop.h"

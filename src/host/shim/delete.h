@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/deadline.h"
-#include "host/sandbox/cleanup.h"
+#include "host/record/cleanup.h"
 #include "host/shim/command_line.h"
 #include "proto/task.pb.h"
 

@@ -12,7 +12,7 @@
 
 #include <gtest/gtest.h>
 
-#include "host/sandbox/record.h"
+#include "host/record/record.h"
 #include "host/shim/address.h"
 #include "sys/file.h"
 #include "sys/sockets.h"

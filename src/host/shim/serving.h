@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "base/result.h"
-#include "host/sandbox/machine.h"
+#include "host/machine/machine.h"
 #include "host/shim/daemon.h"
 #include "host/shim/events.h"
 #include "host/shim/task_service.h"

@@ -12,7 +12,7 @@
 #include "base/rollback.h"
 #include "host/config/annotations.h"
 #include "host/config/load.h"
-#include "host/sandbox/template_build.h"
+#include "host/machine/template_build.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
 

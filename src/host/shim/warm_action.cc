@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "host/config/load.h"
-#include "host/sandbox/machine.h"
+#include "host/machine/machine.h"
 #include "host/shim/serving.h"
 #include "host/shim/start.h"
 #include "host/warm/protocol.h"

@@ -20,7 +20,7 @@
 #include "host/cli/doctor/trial_bundle.h"
 #include "host/cli/doctor/trial_network.h"
 #include "host/factory/template_store.h"
-#include "host/sandbox/timing.h"
+#include "host/record/timing.h"
 #include "sys/fd.h"
 #include "sys/file.h"
 

@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 #include "host/network/connection.h"
-#include "host/sandbox/record.h"
+#include "host/record/record.h"
 #include "sys/rtnetlink.h"
 
 namespace kata::cli::oci {

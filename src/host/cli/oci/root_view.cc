@@ -31,7 +31,7 @@ bool IsBelow(std::string_view path, std::string_view directory) {
          (path.starts_with(directory) && path.substr(directory.size()).starts_with('/'));
 }
 
-// Whether the guest sees the same files as the host at this mount, as sandbox/guest_plan.cc decides
+// Whether the guest sees the same files as the host at this mount, as plan/guest_plan.cc decides
 // it.
 bool IsShared(const Mount& mount, const sys::MountOptions& options) {
   if (mount.type() != "bind" && !options.bind()) return false;

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "host/sandbox/record.h"
+#include "host/record/record.h"
 
 namespace kata::cli::oci {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/cli/oci/shortage.h"
 
-#include "host/sandbox/size_report.h"
+#include "host/record/size_report.h"
 
 namespace kata::cli::oci {
 

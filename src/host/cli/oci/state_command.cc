@@ -13,8 +13,8 @@
 #include "host/cli/oci/network_report.h"
 #include "host/cli/oci/sandbox_lookup.h"
 #include "host/cli/oci/shim.h"
-#include "host/sandbox/size_report.h"
-#include "host/sandbox/timing.h"
+#include "host/record/size_report.h"
+#include "host/record/timing.h"
 
 namespace kata::cli::oci {
 namespace {

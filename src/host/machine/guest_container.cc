@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/machine/guest_container.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "host/plan/guest_mounts.h"
+#include "sys/file.h"
+
+namespace kata::sandbox {
+namespace {
+
+constexpr auto kDeviceTimeout = std::chrono::seconds(20);
+constexpr auto kUnmountTime = std::chrono::seconds(1);
+
+// Holds as long as the VMM has the descriptor. Many may read, or one write.
+Result<void> Claim(int fd, bool read_only) {
+  struct flock lock{};
+  lock.l_type = read_only ? F_RDLCK : F_WRLCK;
+  lock.l_len = 1;  // QEMU has its own locks further on
+  if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
+  if (errno != EAGAIN && errno != EACCES) return FailErrno("lock");
+  return Fail(Code::kFailedPrecondition, "another virtual machine has it");
+}
+
+// Two kernels that write to one file system destroy it: O_EXCL on a block device refuses one that
+// the host has mounted, and a file must not be looped. Unmounting on the host may end a moment
+// after the caller has been told so.
+Result<sys::UniqueFd> OpenDisk(const std::string& source, bool read_only) {
+  const int access = read_only ? O_RDONLY : O_RDWR;
+  const Deadline patience = Deadline::After(kUnmountTime);
+  for (;;) {
+    const bool looped = ClassifySource(source) == SourceKind::kFile && IsLooped(source);
+    if (!looped) {
+      auto fd = sys::Open(source, access | O_EXCL);
+      if (fd) KATA_TRY_WITHIN(fmt::format("\"{}\"", source), Claim(fd->get(), read_only));
+      if (fd || fd.error().error_number() != EBUSY) return fd;
+    }
+    if (patience.Passed()) {
+      return Fail(Code::kFailedPrecondition,
+                  fmt::format("\"{}\": in use on the host; unmount it first", source));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+std::string DriverOf(const hypervisor::GuestAddress& address) {
+  return address.scsi.empty() ? "blk" : "scsi";
+}
+
+const std::string& AddressText(const hypervisor::GuestAddress& address) {
+  return address.scsi.empty() ? address.pci_path : address.scsi;
+}
+
+std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
+                                               const std::vector<SharedVolume>& volumes,
+                                               int look_in) {
+  std::vector<storage::MountPoint> points;
+  for (const oci::Mount& mount : spec.mounts()) points.push_back({mount.destination()});
+  for (const SharedVolume& volume : volumes) {
+    const SourceKind kind =
+        volume.overlay ? SourceKind::kDirectory : ClassifySourceIn(look_in, volume.source);
+    points[static_cast<size_t>(volume.mount)].file = kind != SourceKind::kDirectory;
+  }
+  // Made when it is missing, which the guest cannot do in a read-only root.
+  points.push_back({spec.process().cwd()});
+  return points;
+}
+
+}  // namespace
+
+Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::string& container_id,
+                                               GuestPlan plan,
+                                               const std::vector<storage::RootfsMount>& rootfs,
+                                               const std::string& bundle, int look_in) {
+  GuestContainer container(container_id, std::move(plan.spec));
+  container.look_in_ = look_in;
+  container.request_.set_sandbox_pidns(plan.share_pid_namespace);
+  container.disks_ = std::move(plan.disks);
+  auto prepared = container.PlanRoot(machine, rootfs, bundle, plan);
+  if (prepared) {
+    prepared = machine.shares_files() ? container.ShareVolumes(machine, plan.volumes)
+                                      : container.ReadVolumes(plan.volumes);
+  }
+  if (!prepared) {
+    container.Remove(machine);
+    return std::unexpected(std::move(prepared).error());
+  }
+  return container;
+}
+
+GuestContainer::GuestContainer(const std::string& container_id, oci::Spec spec)
+    : container_id_(container_id) {
+  request_.set_container_id(container_id);
+  *request_.mutable_oci() = std::move(spec);
+}
+
+GuestContainer GuestContainer::InGuest(const std::string& container_id, GuestPlan plan,
+                                       const std::string& root) {
+  GuestContainer container(container_id, std::move(plan.spec));
+  container.request_.mutable_oci()->mutable_root()->set_path(root);
+  return container;
+}
+
+Result<void> GuestContainer::PlanRoot(Machine& machine,
+                                      const std::vector<storage::RootfsMount>& rootfs,
+                                      const std::string& bundle, const GuestPlan& plan) {
+  root_disk_ = KATA_TRY(PlanRootDisk(rootfs, machine.config().hypervisor));
+  if (!root_disk_) return ShareRootfs(machine, rootfs, bundle, plan);
+  request_.mutable_oci()->mutable_root()->set_path(GuestRootOf(container_id_));
+  return {};
+}
+
+Result<void> GuestContainer::ShareRootfs(Machine& machine,
+                                         const std::vector<storage::RootfsMount>& rootfs,
+                                         const std::string& bundle, const GuestPlan& plan) {
+  const auto mount_points = MountPointsOf(request_.oci(), plan.volumes, look_in_);
+  oci::Root& root = *request_.mutable_oci()->mutable_root();
+  const std::string directory =
+      root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
+  root.set_path(KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
+    return share.AddRootfs(container_id_, rootfs, directory, root.readonly(), mount_points,
+                           look_in_);
+  })));
+  const storage::RootUse use = PlanRootUse(request_.oci(), plan.host_hooks);
+  return machine.WithShare([&](storage::SharedDirectory& share) {
+    return storage::CheckRoot(share.RootfsOf(container_id_), use);
+  });
+}
+
+Result<void> GuestContainer::ShareVolumes(Machine& machine,
+                                          const std::vector<SharedVolume>& volumes) {
+  for (const SharedVolume& volume : volumes) {
+    const auto share_it = [&](storage::SharedDirectory& share) {
+      const auto index = static_cast<size_t>(volume.mount);
+      return volume.overlay
+                 ? share.AddOverlay(container_id_, index, volume.destination, volume.options)
+                 : share.AddVolume(container_id_, index,
+                                   {volume.source, volume.destination, volume.options, volume.ids},
+                                   look_in_);
+    };
+    oci::Mount& mount = *request_.mutable_oci()->mutable_mounts(volume.mount);
+    mount.set_source(KATA_TRY_WITHIN(fmt::format("mount \"{}\"", volume.destination),
+                                     machine.WithShare(share_it)));
+  }
+  return {};
+}
+
+Result<void> GuestContainer::ReadVolumes(const std::vector<SharedVolume>& volumes) {
+  for (const SharedVolume& volume : volumes) {
+    const std::string where = fmt::format("mount \"{}\"", volume.destination);
+    if (volume.overlay) {
+      return Fail(Code::kUnimplemented,
+                  where + ": an overlay of the host's directories needs shared_fs = \"virtio-fs\"");
+    }
+    copies_.push_back(KATA_TRY_WITHIN(
+        where, ReadVolume({volume.source, volume.destination, volume.options, volume.ids},
+                          container_id_, look_in_)));
+    request_.mutable_oci()->mutable_mounts(volume.mount)->set_source(copies_.back().path);
+  }
+  return {};
+}
+
+Result<hypervisor::GuestAddress> GuestContainer::Attach(Machine& machine, const std::string& source,
+                                                        bool read_only) {
+  hypervisor::Disk disk;
+  disk.id = machine.NextDiskId();
+  disk.fd = KATA_TRY_WITHIN("disk", OpenDisk(source, read_only));
+  disk.read_only = read_only;
+  disk.bus = machine.config().hypervisor.block_device_driver == "virtio-scsi"
+                 ? hypervisor::Disk::Bus::kScsi
+                 : hypervisor::Disk::Bus::kBlock;
+  disk.direct_io = machine.config().hypervisor.block_device_cache_direct;
+  const std::string id = disk.id;
+  auto address =
+      KATA_TRY_WITHIN(fmt::format("disk \"{}\"", source),
+                      machine.vm().Attach(std::move(disk), Deadline::After(kDeviceTimeout)));
+  disk_ids_.push_back(id);
+  return address;
+}
+
+Result<void> GuestContainer::Deliver(Machine& machine) {
+  if (root_disk_) {
+    const auto address = KATA_TRY_WITHIN(
+        "root file system", Attach(machine, root_disk_->source, root_disk_->read_only));
+    agent::Storage& root = *request_.add_storages();
+    root.set_driver(DriverOf(address));
+    root.set_source(AddressText(address));
+    root.set_fstype(root_disk_->type);
+    for (const std::string& option : root_disk_->options) root.add_options(option);
+    root.set_mount_point(GuestRootOf(container_id_));
+  }
+  for (const GuestDisk& disk : disks_) {
+    const auto address = KATA_TRY(Attach(machine, disk.source, disk.read_only));
+    agent::Device& in_guest = *request_.add_devices();
+    in_guest.set_type(DriverOf(address));
+    in_guest.set_id(AddressText(address));
+    in_guest.set_container_path(disk.container_path);
+  }
+  for (const VolumeCopy& copy : std::exchange(copies_, {})) {
+    KATA_TRY(machine.CopyOnce(copy));
+  }
+  return {};
+}
+
+void GuestContainer::Remove(Machine& machine, bool machine_ends) {
+  for (const std::string& id : std::exchange(disk_ids_, {})) {
+    if (machine_ends || !machine.alive()) break;
+    if (auto detached = machine.vm().Detach(id, Deadline::After(kDeviceTimeout)); !detached) {
+      log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
+    }
+  }
+  if (!machine.shares_files()) return;
+  auto removed = machine.WithShare(
+      [&](storage::SharedDirectory& share) { return share.RemoveContainer(container_id_); });
+  if (!removed) log::Warn("unmount", {{"error", removed.error().message()}});
+}
+
+}  // namespace kata::sandbox

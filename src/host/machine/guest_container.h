@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/machine/guest_container.h - what the host does around one container of the guest: its root
+// file system and volumes in the shared directory or on the way to the guest, its disks on the
+// machine, and their removal.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "host/machine/machine.h"
+#include "host/plan/guest_plan.h"
+#include "host/plan/root_disk.h"
+#include "host/storage/rootfs.h"
+#include "proto/agent.pb.h"
+
+namespace kata::sandbox {
+
+class GuestContainer {
+ public:
+  // Mounts what `plan` shares, reads what it copies, and looks for mistakes in it; the machine is
+  // open and need not have booted. After a failure nothing of it is left. `look_in` is the mount
+  // namespace that the specification's paths are meant in; -1: this process's.
+  // Errors  those of storage::CheckRoot, PlanRootDisk and ReadVolume
+  static Result<GuestContainer> Prepare(Machine& machine, const std::string& container_id,
+                                        GuestPlan plan,
+                                        const std::vector<storage::RootfsMount>& rootfs,
+                                        const std::string& bundle, int look_in = -1);
+
+  // One whose root file system is a directory of the guest's own, with nothing of the host.
+  static GuestContainer InGuest(const std::string& container_id, GuestPlan plan,
+                                const std::string& root);
+
+  // Attaches the disks to the machine, which has booted, and copies the volumes that it does not
+  // share.
+  Result<void> Deliver(Machine& machine);
+
+  // What the agent is to be asked.
+  const agent::CreateContainerRequest& request() const { return request_; }
+
+  // Undoes Prepare, after the guest has let go of the container or the machine has ended. Logs what
+  // it cannot undo; the shim's mount namespace takes the rest with it. A machine that is about to
+  // end keeps its disks until then.
+  void Remove(Machine& machine, bool machine_ends = false);
+
+ private:
+  GuestContainer(const std::string& container_id, oci::Spec spec);
+  Result<void> PlanRoot(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
+                        const std::string& bundle, const GuestPlan& plan);
+  Result<void> ShareRootfs(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
+                           const std::string& bundle, const GuestPlan& plan);
+  Result<void> ShareVolumes(Machine& machine, const std::vector<SharedVolume>& volumes);
+  Result<void> ReadVolumes(const std::vector<SharedVolume>& volumes);
+  Result<hypervisor::GuestAddress> Attach(Machine& machine, const std::string& source,
+                                          bool read_only);
+
+  int look_in_ = -1;  // while Prepare() runs
+  std::string container_id_;
+  agent::CreateContainerRequest request_;
+  std::optional<RootDisk> root_disk_;
+  std::vector<GuestDisk> disks_;
+  std::vector<VolumeCopy> copies_;  // until they are delivered
+  std::vector<std::string> disk_ids_;
+};
+
+}  // namespace kata::sandbox

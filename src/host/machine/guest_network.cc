@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/machine/guest_network.h"
+
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/rollback.h"
+#include "host/network/name_answers.h"
+#include "host/network/namespace_guard.h"
+#include "host/plan/network_messages.h"
+#include "host/plan/vm_plan.h"
+#include "host/record/phases.h"
+#include "sys/file.h"
+#include "sys/netns.h"
+#include "sys/tap.h"
+
+namespace kata::sandbox {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr auto kPlugTimeout = seconds(20);
+// Whoever makes a network makes it in several steps.
+constexpr auto kSettle = milliseconds(30);
+constexpr size_t kMostNicsAtBoot = 4;
+constexpr const char* kVhostDevice = "/dev/vhost-net";
+// linux/rtnetlink.h has no such name for rules of IPv6.
+constexpr uint32_t kIpv6Rule = 1U << (RTNLGRP_IPV6_RULE - 1);
+constexpr uint32_t kGroups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+                             RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE | kIpv6Rule;
+
+struct Sockets {
+  sys::NetlinkSocket calls;
+  sys::UniqueFd events;
+};
+
+Result<Sockets> OpenSockets() {
+  auto calls = KATA_TRY(sys::NetlinkSocket::Open());
+  return Sockets{std::move(calls), KATA_TRY(sys::OpenNetlinkEvents(kGroups))};
+}
+
+// Gone between two looks at it.
+bool HasVanished(const Error& error) {
+  return error.code() == Code::kNotFound || error.error_number() == ENODEV ||
+         error.error_number() == ENXIO || error.error_number() == EINVAL;
+}
+
+}  // namespace
+
+Result<GuestNetwork::Options> NetworkOptions(const config::Config& config, bool of_template) {
+  return GuestNetwork::Options{
+      .model = KATA_TRY(network::ModelByName(config.runtime.internetworking_model)),
+      .queues = QueuesOf(config),
+      .vhost = !config.hypervisor.disable_vhost_net,
+      .of_template = of_template};
+}
+
+Result<std::unique_ptr<GuestNetwork>> GuestNetwork::Open(const std::string& path) {
+  sys::UniqueFd ns = path.empty()
+                         ? KATA_TRY(sys::MakeNetworkNamespace())
+                         : KATA_TRY_WITHIN("network namespace", sys::OpenNetworkNamespace(path));
+  if (!path.empty()) KATA_TRY(network::CheckNamespace(ns.get(), path));
+  const sys::NamespaceId id = KATA_TRY(sys::IdOfNamespace(ns.get()));
+  Sockets sockets = KATA_TRY(sys::RunInNetns(ns.get(), &OpenSockets));
+  return std::unique_ptr<GuestNetwork>(new GuestNetwork(
+      path, std::move(ns), id, std::move(sockets.calls), std::move(sockets.events)));
+}
+
+Result<sys::UniqueFd> GuestNetwork::DuplicateNamespace() const {
+  return sys::Duplicate(namespace_.get());
+}
+
+// An endpoint's own address makes an agent find it that knows nothing else; but no two NICs may
+// have the same.
+sys::MacAddress GuestNetwork::FreeMac(const sys::MacAddress& wanted) const {
+  const bool taken =
+      std::ranges::any_of(cards_, [&](const Card& card) { return card.mac == wanted; });
+  return taken || wanted == sys::MacAddress{} || (wanted[0] & 1) != 0 ? sys::RandomMac() : wanted;
+}
+
+Result<hypervisor::Nic> GuestNetwork::NicOn(Card& card) {
+  hypervisor::Nic nic;
+  nic.id = card.id;
+  nic.mac = card.mac;
+  nic.tap_fds = std::move(card.tap.fds);
+  if (options_.vhost && sys::Exists(kVhostDevice)) {
+    for (size_t queue = 0; queue < nic.tap_fds.size(); ++queue) {
+      nic.vhost_fds.push_back(KATA_TRY(sys::Open(kVhostDevice, O_RDWR)));
+    }
+  }
+  return nic;
+}
+
+Result<network::NamespaceView> GuestNetwork::Begin(const Options& options, Save save) {
+  options_ = options;
+  save_ = std::move(save);
+  network::NamespaceView view = KATA_TRY(network::Discover(socket_));
+  // Before anything boots in vain.
+  if (options_.model != network::Model::kNone) {
+    for (const network::Endpoint& endpoint : view.endpoints) {
+      KATA_TRY(network::CheckEndpoint(endpoint));
+    }
+  }
+  return view;
+}
+
+void GuestNetwork::BeginTest(const network::NamespaceView& view) {
+  if (options_.model != network::Model::kNone && !view.endpoints.empty()) {
+    test_ = std::async(std::launch::async, &network::FirstWorkingModel, options_.model);
+  }
+}
+
+Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& options, Save save) {
+  const std::lock_guard lock(mutex_);
+  std::vector<hypervisor::Nic> nics;
+  const network::NamespaceView view = KATA_TRY(Begin(options, std::move(save)));
+  size_t count = network::NicsAtBoot(view, options_.model, kMostNicsAtBoot);
+  if (options_.of_template) {
+    count = std::max(count, network::NicsAtBoot({}, options_.model, kMostNicsAtBoot));
+  }
+  std::vector<sys::MacAddress> macs;
+  for (const network::Endpoint& endpoint : view.endpoints) {
+    if (network::TakesSpareTap(options_.model, endpoint)) macs.push_back(endpoint.link.mac);
+  }
+  for (int number = 0; nics.size() < count; ++number) {
+    const std::string name = network::TapName(number);
+    if (std::ranges::find(view.names, name) != view.names.end()) continue;
+    Card card{.id = fmt::format("net{}", next_card_++)};
+    card.mac = options_.of_template && nics.empty()
+                   ? kTemplateMac
+                   : FreeMac(nics.size() < macs.size() ? macs[nics.size()] : sys::MacAddress{});
+    auto tap = network::MakeSpareTap(namespace_.get(), socket_, name, options_.queues);
+    if (!tap && view.endpoints.empty() && !options_.of_template) {
+      // Who has no network, and never gets one, need not have taps.
+      log::Warn("no NIC waits for a network", {{"error", tap.error().message()}});
+      return nics;
+    }
+    card.tap = KATA_TRY(std::move(tap));
+    // In a namespace of our own, which goes with the machine: that is quicker than to remove it.
+    if (path_.empty()) {
+      KATA_TRY(sys::KeepTap(card.tap.fds.front().get(), true));
+      card.kept = KATA_TRY(sys::Duplicate(card.tap.fds.front().get()));
+    }
+    nics.push_back(KATA_TRY(NicOn(card)));
+    cards_.push_back(std::move(card));
+  }
+  BeginTest(view);
+  return nics;
+}
+
+Result<void> GuestNetwork::TakeNic(GuestNetwork& from, const Options& options, Save save) {
+  const std::scoped_lock lock(mutex_, from.mutex_);
+  const network::NamespaceView view = KATA_TRY(Begin(options, std::move(save)));
+  if (!from.cards_.empty()) {
+    Card card = std::move(from.cards_.front());
+    from.cards_.clear();
+    int number = 0;
+    while (std::ranges::find(view.names, network::TapName(number)) != view.names.end()) ++number;
+    const std::string name = network::TapName(number);
+    KATA_TRY(sys::ChangeLink(from.socket_, card.tap.link,
+                             {.name = name, .up = false, .namespace_fd = namespace_.get()}));
+    KATA_TRY(sys::KeepTap(card.kept.get(), false));
+    card.kept.Reset();
+    card.tap.name = name;
+    card.tap.link = KATA_TRY(sys::FindLink(socket_, name)).index;
+    KATA_TRY(sys::ChangeLink(socket_, card.tap.link, {.up = true}));
+    cards_.push_back(std::move(card));
+    next_card_ = from.next_card_;
+  }
+  BeginTest(view);
+  return {};
+}
+
+void GuestNetwork::ForgetNics() {
+  const std::lock_guard lock(mutex_);
+  if (test_.valid()) test_.wait();
+  cards_.clear();
+  next_card_ = 0;
+}
+
+void GuestNetwork::Follow(sys::EventLoop& loop, std::function<void()> changed) {
+  loop_ = &loop;
+  changed_ = std::move(changed);
+  loop.Post([this] {
+    LogIfFailed(loop_->Add(events_.get(), EPOLLIN, [this](uint32_t) { OnEvents(); }));
+  });
+}
+
+void GuestNetwork::OnEvents() {
+  if (!sys::DrainNetlinkEvents(events_.get())) return;
+  dirty_ = true;
+  if (timer_) return;
+  timer_ = loop_->RunAfter(kSettle, [this] {
+    timer_.reset();
+    changed_();
+  });
+}
+
+Result<network::Model> GuestNetwork::WorkingModel() {
+  if (!model_) {
+    model_ = KATA_TRY(test_.valid() ? test_.get() : network::FirstWorkingModel(options_.model));
+  }
+  return *model_;
+}
+
+Result<void> GuestNetwork::SaveCards() {
+  std::vector<NetworkEntry> entries;
+  for (const Card& card : cards_) {
+    if (!card.joint) continue;
+    entries.push_back({.namespace_path = path_, .namespace_id = id_, .joint = *card.joint});
+  }
+  return save_(std::move(entries));
+}
+
+Result<void> GuestNetwork::Release(Card& card, hypervisor::Hypervisor& vm,
+                                   agent::AgentClient& agent) {
+  log::Info("an interface has gone", {{"interface", card.joint->interface}, {"nic", card.id}});
+  LogIfFailed(network::Part(socket_, *card.joint));
+  card.joint.reset();
+  card.configured.clear();
+  card.shares_names = false;
+  KATA_TRY(SaveCards());
+  if (card.hot) return vm.Detach(card.id, Deadline::After(kPlugTimeout));
+  return agent.ReleaseInterface(sys::MacText(card.mac));
+}
+
+Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint& endpoint,
+                                network::Model model, hypervisor::Hypervisor& vm) {
+  Card card{.id = fmt::format("net{}", next_card_++), .hot = true};
+  card.mac = FreeMac(endpoint.link.mac);
+  card.joint = {.interface = endpoint.link.name,
+                .link = endpoint.link.index,
+                .tap = endpoint.link.kind == "tun" ? endpoint.link.name : tap,
+                .model = model};
+  cards_.push_back(std::move(card));
+  Card& added = cards_.back();
+  Rollback undo;
+  undo.Add([&] {
+    LogIfFailed(network::Part(socket_, *added.joint));
+    cards_.pop_back();
+    LogIfFailed(SaveCards());
+  });
+  KATA_TRY(SaveCards());
+  added.tap = KATA_TRY(
+      network::MakeTapFor(model, namespace_.get(), socket_, endpoint, tap, options_.queues));
+  KATA_TRY(network::Join(model, socket_, endpoint, added.tap));
+  auto nic = KATA_TRY(NicOn(added));
+  added.pci_path = KATA_TRY(vm.Attach(std::move(nic), Deadline::After(kPlugTimeout))).pci_path;
+  undo.Release();
+  return {};
+}
+
+Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
+                                   const network::Endpoint& endpoint, network::Model model,
+                                   hypervisor::Hypervisor& vm) {
+  KATA_TRY(network::CheckEndpoint(endpoint));
+  if (!step.nic) return Plug(step.tap, endpoint, model, vm);
+  Card& card = cards_[*step.nic];
+  card.joint = {.interface = endpoint.link.name,
+                .link = endpoint.link.index,
+                .tap = card.tap.name,
+                .model = model};
+  Rollback undo;
+  undo.Add([&] {
+    card.joint.reset();
+    LogIfFailed(SaveCards());
+  });
+  KATA_TRY(SaveCards());
+  KATA_TRY(network::Join(model, socket_, endpoint, card.tap));
+  undo.Release();
+  return {};
+}
+
+Result<void> GuestNetwork::Configure(const network::NamespaceView& view,
+                                     agent::AgentClient& agent) {
+  routes::NamesByLink names;
+  bool any = false;
+  for (const network::Endpoint& endpoint : view.endpoints) {
+    const auto card = std::ranges::find_if(cards_, [&](const Card& each) {
+      return each.joint && each.joint->link == endpoint.link.index;
+    });
+    if (card == cards_.end()) continue;
+    const types::Interface wanted = InterfaceFor(endpoint, card->mac, card->pci_path);
+    names[endpoint.link.index] = endpoint.link.name;
+    if (std::string text = wanted.SerializeAsString(); text != card->configured) {
+      KATA_TRY(agent.UpdateInterface(wanted));
+      card->configured = std::move(text);
+      any = true;
+    }
+  }
+  const agent::Routes routes = RoutesFor(view, names);
+  // An interface that is configured anew loses its routes.
+  if (std::string text = routes.SerializeAsString();
+      (any || text != routes_) && (!names.empty() || !routes_.empty())) {
+    KATA_TRY(agent.UpdateRoutes(routes));
+    routes_ = std::move(text);
+  }
+  const agent::ARPNeighbors neighbors = NeighborsFor(view);
+  if (std::string text = neighbors.SerializeAsString(); any || text != neighbors_) {
+    if (neighbors.arp_neighbors_size() > 0) KATA_TRY(agent.AddNeighbors(neighbors));
+    neighbors_ = std::move(text);
+  }
+  return {};
+}
+
+Result<void> GuestNetwork::SyncOnce(hypervisor::Hypervisor& vm, agent::AgentClient& agent) {
+  Phases phases;
+  const network::NamespaceView view = KATA_TRY(network::Discover(socket_));
+  for (const std::string& note : view.notes) {
+    if (std::ranges::find(notes_, note) == notes_.end()) log::Warn(note);
+  }
+  notes_ = view.notes;
+  if (view.endpoints.empty() && cards_.empty()) return {};
+  const network::Model model = view.endpoints.empty() ? options_.model : KATA_TRY(WorkingModel());
+  std::vector<network::NicUse> uses;
+  for (const Card& card : cards_) uses.push_back({.link = card.joint ? card.joint->link : 0});
+  const network::NetworkPlan plan = network::PlanNetwork(view, uses, model);
+  phases.End("discover");
+  for (const size_t index : plan.release) LogIfFailed(Release(cards_[index], vm, agent));
+  for (const network::NetworkPlan::Connect& step : plan.connect) {
+    KATA_TRY(Connect(step, view.endpoints[step.endpoint], model, vm));
+  }
+  std::erase_if(cards_, [](const Card& card) { return card.hot && !card.joint; });
+  phases.End("connect");
+  KATA_TRY(Configure(view, agent));
+  phases.End("configure_guest");
+  if (!plan.empty()) phases.Log("network changed");
+  return {};
+}
+
+// Docker starts its name server together with the first network that wants one.
+void GuestNetwork::RelayNames(agent::AgentClient& agent) {
+  if (names_ || loop_ == nullptr || !NameRelay::ServerIsIn(namespace_.get())) return;
+  auto started = NameRelay::Start(namespace_.get(), agent, *loop_);
+  if (!started) {
+    log::Warn("no names of Docker's networks", {{"error", started.error().message()}});
+    return;
+  }
+  names_ = *std::move(started);
+}
+
+void GuestNetwork::ShareNameAnswers() {
+  if (!names_) return;
+  for (Card& card : cards_) {
+    if (!card.joint || card.joint->model != network::Model::kTcFilter || card.shares_names)
+      continue;
+    if (card.joint->tap == card.joint->interface) continue;
+    LogIfFailed(network::ShareNameAnswers(socket_, card.joint->link, card.tap.link));
+    card.shares_names = true;
+  }
+}
+
+Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& agent) {
+  const std::lock_guard lock(mutex_);
+  if (sys::DrainNetlinkEvents(events_.get())) dirty_ = true;
+  if (options_.model == network::Model::kNone) return {};
+  RelayNames(agent);
+  if (dirty_.exchange(false)) {
+    auto synced = SyncOnce(vm, agent);
+    // An interface may go while it is being connected; what is there then counts.
+    if (!synced && HasVanished(synced.error())) synced = SyncOnce(vm, agent);
+    if (!synced) {
+      dirty_ = true;
+      return std::unexpected(std::move(synced).error().Within("network"));
+    }
+  }
+  ShareNameAnswers();
+  return {};
+}
+
+void GuestNetwork::Close() {
+  std::shared_ptr<NameRelay> names;
+  {
+    const std::lock_guard lock(mutex_);
+    names = std::exchange(names_, nullptr);
+  }
+  if (names) names->Stop();
+  if (loop_ != nullptr) {
+    std::promise<void> removed;
+    loop_->Post([&] {
+      loop_->Remove(events_.get());
+      if (timer_) loop_->Cancel(*timer_);
+      removed.set_value();
+    });
+    removed.get_future().wait();
+    loop_ = nullptr;
+  }
+  const std::lock_guard lock(mutex_);
+  if (test_.valid()) test_.wait();
+  for (const Card& card : cards_) {
+    if (card.joint) LogIfFailed(network::Part(socket_, *card.joint));
+  }
+  cards_.clear();
+}
+
+}  // namespace kata::sandbox

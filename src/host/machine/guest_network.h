@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/machine/guest_network.h - keeps a machine's network like that of the namespace it lives in.
+//
+// Open, then MakeNics before the machine starts, Follow and Sync when its agent serves, Sync again
+// whenever `changed` is called and before a container starts, Close when the machine has ended.
+// Safe from every thread; Sync blocks and asks the guest, one at a time.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "host/agent/agent_client.h"
+#include "host/config/config.h"
+#include "host/hypervisor/hypervisor.h"
+#include "host/machine/name_relay.h"
+#include "host/network/connection.h"
+#include "host/network/plan.h"
+#include "host/record/record.h"
+#include "sys/event_loop.h"
+#include "sys/netlink_socket.h"
+
+namespace kata::sandbox {
+
+class GuestNetwork {
+ public:
+  struct Options {
+    network::Model model = network::Model::kTcFilter;
+    uint32_t queues = 1;
+    bool vhost = true;  // where the host has it
+    // The first NIC is the one that the saved VM had, used or not.
+    bool of_template = false;
+  };
+  // Of the NIC of every template; guests give it the address that its endpoint has.
+  static constexpr sys::MacAddress kTemplateMac = {0x02, 'k', 'a', 't', 'a', 0};
+  // Writes down what is connected, before it is.
+  using Save = std::function<Result<void>(std::vector<NetworkEntry>)>;
+
+  // The namespace bound at `path`, or a new one where that is empty.
+  // Errors  kFailedPrecondition  it is the host's own, or somebody else lives in it
+  static Result<std::unique_ptr<GuestNetwork>> Open(const std::string& path);
+  GuestNetwork(const GuestNetwork&) = delete;
+  GuestNetwork& operator=(const GuestNetwork&) = delete;
+  // After Close, where Follow was called.
+  ~GuestNetwork() = default;
+
+  // For the VMM to live in.
+  Result<sys::UniqueFd> DuplicateNamespace() const;
+
+  // The NICs that the machine is to begin with.
+  Result<std::vector<hypervisor::Nic>> MakeNics(const Options& options, Save save);
+
+  // Instead of MakeNics, for a machine that runs already with the NIC of `from`: takes that over,
+  // its tap moved into this namespace. `from` has none afterwards.
+  Result<void> TakeNic(GuestNetwork& from, const Options& options, Save save);
+
+  // Takes those NICs back: the machine that had them has ended, and another is to get its own.
+  void ForgetNics();
+
+  // Calls `changed` on the loop's thread a moment after something has changed in the namespace.
+  void Follow(sys::EventLoop& loop, std::function<void()> changed);
+
+  // Plugs, unplugs and configures what differs; does nothing where nothing has changed since the
+  // last time.
+  Result<void> Sync(hypervisor::Hypervisor& vm, agent::AgentClient& agent);
+
+  // Leaves the namespace's interfaces as they were. The machine has ended. Idempotent.
+  void Close();
+
+ private:
+  // A NIC of the machine and its tap.
+  struct Card {
+    std::string id;
+    sys::MacAddress mac{};
+    bool hot = false;
+    std::string pci_path;
+    network::Tap tap;                     // its descriptors are the machine's by then
+    sys::UniqueFd kept;                   // of a tap that stays as long as its namespace
+    std::optional<network::Joint> joint;  // of the endpoint that it stands for
+    std::string configured;               // what the guest was told last
+    bool shares_names = false;            // with Docker's name server
+  };
+
+  GuestNetwork(std::string path, sys::UniqueFd ns, sys::NamespaceId id, sys::NetlinkSocket socket,
+               sys::UniqueFd events)
+      : path_(std::move(path)),
+        namespace_(std::move(ns)),
+        id_(id),
+        socket_(std::move(socket)),
+        events_(std::move(events)) {}
+
+  // What there is, looked at before anything is made for it.
+  Result<network::NamespaceView> Begin(const Options& options, Save save);
+  // Finds out how frames pass here, while other things are done.
+  void BeginTest(const network::NamespaceView& view);
+  void OnEvents();
+  Result<network::Model> WorkingModel();
+  Result<void> SaveCards();
+  Result<hypervisor::Nic> NicOn(Card& card);
+  Result<void> Release(Card& card, hypervisor::Hypervisor& vm, agent::AgentClient& agent);
+  Result<void> Connect(const network::NetworkPlan::Connect& step, const network::Endpoint& endpoint,
+                       network::Model model, hypervisor::Hypervisor& vm);
+  Result<void> Plug(const std::string& tap, const network::Endpoint& endpoint, network::Model model,
+                    hypervisor::Hypervisor& vm);
+  Result<void> Configure(const network::NamespaceView& view, agent::AgentClient& agent);
+  Result<void> SyncOnce(hypervisor::Hypervisor& vm, agent::AgentClient& agent);
+  void RelayNames(agent::AgentClient& agent);
+  void ShareNameAnswers();
+  sys::MacAddress FreeMac(const sys::MacAddress& wanted) const;
+
+  const std::string path_;
+  const sys::UniqueFd namespace_;
+  const sys::NamespaceId id_;
+
+  // The loop's.
+  sys::EventLoop* loop_ = nullptr;
+  std::function<void()> changed_;
+  std::optional<sys::EventLoop::TimerId> timer_;
+
+  std::atomic<bool> dirty_ = true;
+
+  std::mutex mutex_;  // guards all below; one Sync at a time
+  sys::NetlinkSocket socket_;
+  const sys::UniqueFd events_;
+  Options options_;
+  Save save_;
+  std::future<Result<network::Model>> test_;
+  std::optional<network::Model> model_;
+  std::vector<Card> cards_;
+  int next_card_ = 0;
+  std::shared_ptr<NameRelay> names_;
+  std::string routes_;              // what the guest was told last
+  std::string neighbors_;           // likewise
+  std::vector<std::string> notes_;  // that were logged already
+};
+
+// As configured; `of_template` as there.
+Result<GuestNetwork::Options> NetworkOptions(const config::Config& config, bool of_template);
+
+}  // namespace kata::sandbox

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/machine/volume_copy.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "host/storage/share.h"
+#include "sys/file.h"
+#include "sys/mounts.h"
+
+namespace kata::sandbox {
+namespace {
+
+constexpr int kMaxDepth = 64;
+
+class Reader {
+ public:
+  explicit Reader(const std::string& source) : source_(source) {}
+
+  // `fd` is open with O_PATH, and what was looked at is what is read: others may write in the
+  // volume meanwhile, guests among them.
+  Result<void> Add(int fd, const std::string& path, int depth) {
+    struct stat status{};
+    if (::fstat(fd, &status) != 0) return FailErrno("stat", path);
+    agent::GuestFile file{.path = path,
+                          .content = {},
+                          .mode = status.st_mode,
+                          .uid = status.st_uid,
+                          .gid = status.st_gid};
+    switch (status.st_mode & S_IFMT) {
+      case S_IFREG:
+        file.content = KATA_TRY(ReadContent(fd));
+        return Keep(std::move(file));
+      case S_IFLNK:
+        file.content = KATA_TRY(ReadTarget(fd));
+        return Keep(std::move(file));
+      case S_IFDIR:
+        KATA_TRY(Keep(std::move(file)));
+        return AddBelow(fd, path, depth + 1);
+      default:
+        log::Warn("neither file nor directory: not copied", {{"path", path}});
+        return {};
+    }
+  }
+
+  std::vector<agent::GuestFile> Take() { return std::move(files_); }
+
+ private:
+  std::unexpected<Error> TooMuch() const {
+    return Fail(Code::kResourceExhausted,
+                fmt::format("\"{}\" has more than {} MiB or {} files: with shared_fs = \"none\" "
+                            "volumes are copied into the guest's memory; give a block device, or "
+                            "set shared_fs = \"virtio-fs\"",
+                            source_, kMaxCopiedBytes >> 20, kMaxCopiedFiles));
+  }
+
+  Result<void> Keep(agent::GuestFile file) {
+    bytes_ += file.content.size();
+    if (bytes_ > kMaxCopiedBytes || files_.size() == kMaxCopiedFiles) return TooMuch();
+    files_.push_back(std::move(file));
+    return {};
+  }
+
+  Result<std::string> ReadContent(int fd) const {
+    const sys::UniqueFd file = KATA_TRY(sys::Open(sys::DescriptorPath(fd), O_RDONLY));
+    auto content = sys::ReadToEnd(file.get(), kMaxCopiedBytes - bytes_);
+    if (!content && content.error().code() == Code::kOutOfRange) return TooMuch();
+    return content;
+  }
+
+  static Result<std::string> ReadTarget(int fd) {
+    std::array<char, PATH_MAX> target{};
+    const ssize_t size = ::readlinkat(fd, "", target.data(), target.size());
+    if (size < 0) return FailErrno("readlink");
+    return std::string(target.data(), static_cast<size_t>(size));
+  }
+
+  Result<void> AddBelow(int fd, const std::string& path, int depth) {
+    if (depth > kMaxDepth) return TooMuch();
+    const int listed = ::openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (listed < 0) return FailErrno("open", path);
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(listed), ::closedir);
+    if (!directory) return FailErrno("read", path);
+    while (const dirent* entry = ::readdir(directory.get())) {
+      const std::string name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      const sys::UniqueFd below(::openat(fd, entry->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      if (!below && errno == ENOENT) continue;
+      if (!below) return FailErrno("open", name);
+      KATA_TRY(Add(below.get(), fmt::format("{}/{}", path, name), depth));
+    }
+    return {};
+  }
+
+  const std::string& source_;
+  std::vector<agent::GuestFile> files_;
+  uint64_t bytes_ = 0;
+};
+
+std::string GuestPath(const storage::Volume& volume, const std::string& container_id) {
+  const size_t number = std::hash<std::string>()(volume.source);
+  const std::string owner = volume.ids ? container_id + "-" : "";
+  return fmt::format("{}{}{:016x}-{}", storage::SharedDirectory::kGuestDirectory, owner, number,
+                     storage::BaseName(volume.source));
+}
+
+}  // namespace
+
+Result<VolumeCopy> ReadVolume(const storage::Volume& volume, const std::string& container_id,
+                              int look_in) {
+  const std::string path = GuestPath(volume, container_id);
+  const sys::UniqueFd tree = KATA_TRY(storage::CloneVolume(volume, look_in));
+  Reader reader(volume.source);
+  KATA_TRY(reader.Add(tree.get(), path, 0));
+  VolumeCopy copy{.path = path, .files = reader.Take()};
+  if (copy.files.empty()) {
+    return Fail(
+        Code::kUnimplemented,
+        fmt::format("\"{}\" is neither a file nor a directory, and with shared_fs = \"none\" "
+                    "nothing else reaches the guest",
+                    volume.source));
+  }
+  return copy;
+}
+
+Result<void> SendVolume(const VolumeCopy& copy, agent::AgentClient& agent) {
+  for (const agent::GuestFile& file : copy.files) KATA_TRY(agent.CopyFile(file));
+  return {};
+}
+
+}  // namespace kata::sandbox

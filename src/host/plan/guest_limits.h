@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plan/guest_limits.h - what processes and limits ask for and no guest can honour.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "proto/oci.pb.h"
+
+namespace kata::sandbox {
+
+// A block device of the host that the guest gets as a disk.
+struct GuestDisk {
+  std::string source;          // on the host
+  std::string container_path;  // the device node inside the container
+  bool read_only = false;
+};
+
+// Takes out ambient capabilities that are not permitted and inheritable as well, which no kernel
+// raises, and says so in `notes`. runc leaves them out, too.
+void RemoveVainCapabilities(oci::Process* process, std::vector<std::string>* notes);
+
+// Takes out of `resources` what a guest cannot honour and says so in `notes`. `disks` are those of
+// the container.
+void RemoveHostResources(oci::LinuxResources* resources, const std::vector<GuestDisk>& disks,
+                         const std::function<dev_t(const std::string&)>& device_number,
+                         std::vector<std::string>* notes);
+
+}  // namespace kata::sandbox

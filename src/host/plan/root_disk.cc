@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/plan/root_disk.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace kata::sandbox {
+namespace {
+
+// What the guest's kernel can mount (guest-image/kernel).
+constexpr std::array<std::string_view, 5> kTypes = {"ext2", "ext3", "ext4", "erofs", "squashfs"};
+
+bool IsLoop(const std::string& option) { return option == "loop" || option.starts_with("loop="); }
+
+bool IsDisk(const storage::RootfsMount& mount, SourceKind kind) {
+  if (std::ranges::find(kTypes, mount.type) == kTypes.end()) return false;
+  if (kind == SourceKind::kBlockDevice) return true;
+  return kind == SourceKind::kFile && std::ranges::any_of(mount.options, IsLoop);
+}
+
+}  // namespace
+
+std::string GuestRootOf(const std::string& container_id) {
+  return fmt::format("/run/kata-containers/rootfs/{}", container_id);
+}
+
+Result<std::optional<RootDisk>> PlanRootDisk(
+    const std::vector<storage::RootfsMount>& rootfs, const config::HypervisorConfig& config,
+    const std::function<SourceKind(const std::string&)>& classify) {
+  const bool shares = config.shares_files();
+  if (rootfs.size() == 1 && !(shares && config.disable_block_device_use) &&
+      IsDisk(rootfs[0], classify(rootfs[0].source))) {
+    RootDisk disk{.source = rootfs[0].source, .type = rootfs[0].type};
+    for (const std::string& option : rootfs[0].options) {
+      if (option == "ro") disk.read_only = true;
+      if (!IsLoop(option)) disk.options.push_back(option);
+    }
+    return disk;
+  }
+  if (shares) return std::nullopt;
+  return Fail(Code::kFailedPrecondition,
+              "root file system: with shared_fs = \"none\" it has to be one block device or file "
+              "of type ext4, erofs or squashfs: use a snapshotter that gives such (devmapper, "
+              "blockfile), or shared_fs = \"virtio-fs\"");
+}
+
+}  // namespace kata::sandbox

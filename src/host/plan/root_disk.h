@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plan/root_disk.h - whether a container's root file system is a disk of the machine.
+//
+// A snapshotter of block devices (devmapper, blockfile) gives one mount, of a device or of a file
+// that is to be looped. The guest gets that as a disk and mounts it: no file of it crosses the
+// boundary one by one, and the host's kernel never reads what a guest has written there. All other
+// root file systems are mounted on the host and shared.
+// Deciding only.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "host/config/config.h"
+#include "host/plan/source.h"
+#include "host/storage/rootfs.h"
+
+namespace kata::sandbox {
+
+struct RootDisk {
+  std::string source;                // a block device, or a file of the host
+  std::string type;                  // of its file system
+  std::vector<std::string> options;  // of the mount in the guest
+  bool read_only = false;
+};
+
+// Where a container's disk is mounted in the guest.
+std::string GuestRootOf(const std::string& container_id);
+
+// None: it is shared.
+// Errors  kFailedPrecondition  it would have to be shared, and shared_fs is "none"
+Result<std::optional<RootDisk>> PlanRootDisk(
+    const std::vector<storage::RootfsMount>& rootfs, const config::HypervisorConfig& config,
+    const std::function<SourceKind(const std::string&)>& classify = ClassifySource);
+
+}  // namespace kata::sandbox
