@@ -143,6 +143,7 @@ class CondVar {
   template <class Condition>
   [[nodiscard]] bool WaitUntil(Mutex& mutex, Deadline deadline, Condition condition)
       KATA_REQUIRES(mutex) KATA_NO_THREAD_SAFETY_ANALYSIS {
+    // libstdc++ overflows on the far end of the clock.
     if (deadline.never()) {
       Wait(mutex, std::move(condition));
       return true;

@@ -61,7 +61,7 @@ EventLoop::TimerId EventLoop::RunAt(Clock::time_point when, Task task) {
 
 void EventLoop::Post(Task task) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     posted_.push_back(std::move(task));
   }
   const uint64_t one = 1;
@@ -72,7 +72,7 @@ bool EventLoop::OnLoopThread() const { return running_here == this; }
 
 void EventLoop::Stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
   const uint64_t one = 1;
@@ -96,7 +96,7 @@ void EventLoop::RunDueTimers() {
 void EventLoop::RunPosted() {
   std::vector<Task> tasks;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     tasks.swap(posted_);
   }
   for (Task& task : tasks) task();
@@ -108,7 +108,7 @@ Result<void> EventLoop::Run() {
   for (;;) {
     RunPosted();
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (stopping_) break;
     }
     const int n = ::epoll_wait(epoll_.get(), ready.data(), ready.size(), NextTimeoutMillis());

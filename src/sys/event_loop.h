@@ -18,11 +18,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "sys/fd.h"
 
@@ -86,9 +86,9 @@ class EventLoop {
   std::map<TimerId, Task> timers_;
   uint64_t next_id_ = 1;
 
-  std::mutex mutex_;  // guards posted_ and stopping_
-  std::vector<Task> posted_;
-  bool stopping_ = false;
+  Mutex mutex_;
+  std::vector<Task> posted_ KATA_GUARDED_BY(mutex_);
+  bool stopping_ KATA_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace kata::sys

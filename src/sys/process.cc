@@ -19,13 +19,12 @@
 #include <cctype>
 #include <cerrno>
 #include <charconv>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 #include <fmt/format.h>
 
+#include "base/mutex.h"
 #include "sys/file.h"
 
 #ifndef P_PIDFD
@@ -177,9 +176,9 @@ class ForkThread {
   static Cloned Clone(ChildPlan* plan) {
     // Never destroyed: the thread uses it until the process ends. A forked copy of this process has
     // no such thread, so it makes its own.
-    static std::mutex mutex;
-    static ForkThread* instance = nullptr;
-    const std::lock_guard lock(mutex);
+    static Mutex mutex;
+    static ForkThread* instance KATA_GUARDED_BY(mutex) = nullptr;
+    const MutexLock lock(mutex);
     if (instance == nullptr || instance->owner_ != ::getpid()) instance = new ForkThread();
     return instance->Run(plan);
   }
@@ -195,28 +194,28 @@ class ForkThread {
   }
 
   Cloned Run(ChildPlan* plan) {
-    std::unique_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     plan_ = plan;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return plan_ == nullptr; });
+    changed_.NotifyAll();
+    changed_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return plan_ == nullptr; });
     return result_;
   }
 
   void Loop() {
-    std::unique_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     for (;;) {
-      changed_.wait(lock, [this] { return plan_ != nullptr; });
+      changed_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return plan_ != nullptr; });
       result_ = CloneChild(plan_);
       plan_ = nullptr;
-      changed_.notify_all();
+      changed_.NotifyAll();
     }
   }
 
   const pid_t owner_;
-  std::mutex mutex_;  // guards all below
-  std::condition_variable changed_;
-  ChildPlan* plan_ = nullptr;
-  Cloned result_{};
+  Mutex mutex_;
+  CondVar changed_;
+  ChildPlan* plan_ KATA_GUARDED_BY(mutex_) = nullptr;
+  Cloned result_ KATA_GUARDED_BY(mutex_){};
 };
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {

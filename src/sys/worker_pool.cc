@@ -4,10 +4,10 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <utility>
+
+#include "base/mutex.h"
 
 namespace kata::sys {
 namespace {
@@ -24,36 +24,38 @@ struct WorkerPool::State {
 
   const size_t max_threads;
   const std::chrono::milliseconds idle_time;
-  std::mutex mutex;  // guards all below
-  std::condition_variable work_or_end;
-  std::condition_variable thread_ended;
-  std::deque<std::move_only_function<void()>> queue;
-  size_t threads = 0;
-  size_t idle = 0;
-  bool ending = false;
+  Mutex mutex;
+  CondVar work_or_end;
+  CondVar thread_ended;
+  std::deque<std::move_only_function<void()>> queue KATA_GUARDED_BY(mutex);
+  size_t threads KATA_GUARDED_BY(mutex) = 0;
+  size_t idle KATA_GUARDED_BY(mutex) = 0;
+  bool ending KATA_GUARDED_BY(mutex) = false;
 
   void Work();
   static bool StartThread(const std::shared_ptr<State>& state);
 };
 
 void WorkerPool::State::Work() {
-  std::unique_lock lock(mutex);
+  MutexLock lock(mutex);
   for (;;) {
     if (queue.empty()) {
       ++idle;
-      work_or_end.wait_for(lock, idle_time, [this] { return ending || !queue.empty(); });
+      (void)work_or_end.WaitUntil(mutex, Deadline::After(idle_time), [this]() KATA_REQUIRES(mutex) {
+        return ending || !queue.empty();
+      });
       --idle;
       if (queue.empty()) break;
     }
     std::move_only_function<void()> task = std::move(queue.front());
     queue.pop_front();
-    lock.unlock();
+    lock.Unlock();
     task();
     task = nullptr;
-    lock.lock();
+    lock.Lock();
   }
   --threads;
-  thread_ended.notify_all();
+  thread_ended.NotifyAll();
 }
 
 bool WorkerPool::State::StartThread(const std::shared_ptr<State>& state) {
@@ -81,14 +83,16 @@ WorkerPool::WorkerPool(size_t max_threads, std::chrono::milliseconds idle_time)
     : state_(std::make_shared<State>(max_threads, idle_time)) {}
 
 WorkerPool::~WorkerPool() {
-  std::unique_lock lock(state_->mutex);
-  state_->ending = true;
-  state_->work_or_end.notify_all();
-  state_->thread_ended.wait(lock, [this] { return state_->threads == 0; });
+  State& state = *state_;
+  const MutexLock lock(state.mutex);
+  state.ending = true;
+  state.work_or_end.NotifyAll();
+  state.thread_ended.Wait(state.mutex,
+                          [&state]() KATA_REQUIRES(state.mutex) { return state.threads == 0; });
 }
 
 bool WorkerPool::Run(std::move_only_function<void()> task) {
-  const std::lock_guard lock(state_->mutex);
+  const MutexLock lock(state_->mutex);
   if (state_->queue.size() >= kMaxQueued) return false;
   // An idle thread that was woken for an earlier task still counts as idle until it runs.
   if (state_->queue.size() >= state_->idle && state_->threads < state_->max_threads) {
@@ -98,12 +102,12 @@ bool WorkerPool::Run(std::move_only_function<void()> task) {
     if (state_->threads == 0) return false;
   }
   state_->queue.push_back(std::move(task));
-  state_->work_or_end.notify_one();
+  state_->work_or_end.NotifyOne();
   return true;
 }
 
 size_t WorkerPool::threads() const {
-  const std::lock_guard lock(state_->mutex);
+  const MutexLock lock(state_->mutex);
   return state_->threads;
 }
 

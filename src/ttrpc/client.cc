@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ttrpc/client.h"
 
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <unordered_map>
 
 #include <fmt/format.h>
 
+#include "base/mutex.h"
 #include "ttrpc/connection.h"
 #include "ttrpc/session.h"
 
@@ -19,17 +18,25 @@ using Clock = Deadline::Clock;
 // Where a blocked caller waits. The Done that fills it may be destroyed without a call, when the
 // loop ends before the answer comes; that counts as an answer.
 struct Mailbox {
-  std::mutex mutex;
-  std::condition_variable filled;
-  std::optional<Result<std::string>> answer;
+  Mutex mutex;
+  CondVar filled;
+  std::optional<Result<std::string>> answer KATA_GUARDED_BY(mutex);
 
-  void Fill(Result<std::string> result) {
+  void Fill(Result<std::string> result) KATA_EXCLUDES(mutex) {
     {
-      const std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       if (answer) return;
       answer = std::move(result);
     }
-    filled.notify_all();
+    filled.NotifyAll();
+  }
+
+  // Nothing when the deadline has passed before.
+  std::optional<Result<std::string>> Await(Deadline deadline) KATA_EXCLUDES(mutex) {
+    const MutexLock lock(mutex);
+    (void)filled.WaitUntil(mutex, deadline,
+                           [this]() KATA_REQUIRES(mutex) { return answer.has_value(); });
+    return std::exchange(answer, std::nullopt);
   }
 };
 
@@ -73,7 +80,7 @@ struct Client::State : std::enable_shared_from_this<Client::State> {
   void ArmTimer();
   void OnTimer();
 
-  Done TakeLocked(uint32_t id);
+  Done TakeLocked(uint32_t id) KATA_REQUIRES(mutex);
   void Post(Done done, Error error);
 
   sys::EventLoop& loop;
@@ -82,11 +89,11 @@ struct Client::State : std::enable_shared_from_this<Client::State> {
   std::optional<sys::EventLoop::TimerId> timer;
   std::shared_ptr<Connection> connection;
 
-  std::mutex mutex;  // guards what follows; taken before the connection's own
-  ClientSession session;
-  std::unordered_map<uint32_t, Done> waiting;
-  Clock::time_point armed_for = Clock::time_point::max();
-  std::optional<Error> closed;
+  Mutex mutex;  // taken before the connection's own
+  ClientSession session KATA_GUARDED_BY(mutex);
+  std::unordered_map<uint32_t, Done> waiting KATA_GUARDED_BY(mutex);
+  Clock::time_point armed_for KATA_GUARDED_BY(mutex) = Clock::time_point::max();
+  std::optional<Error> closed KATA_GUARDED_BY(mutex);
 };
 
 Result<std::unique_ptr<Client>> Client::Create(sys::EventLoop& loop, sys::UniqueFd stream,
@@ -119,28 +126,23 @@ Result<std::string> Client::Call(std::string_view service, std::string_view meth
   const auto mailbox = std::make_shared<Mailbox>();
   const CallId id =
       state->CallAsync(service, method, payload, deadline, MailboxFiller(mailbox), metadata);
-  std::unique_lock lock(mailbox->mutex);
-  const auto filled = [&] { return mailbox->answer.has_value(); };
-  if (deadline.never()) {
-    mailbox->filled.wait(lock, filled);
-  } else if (!mailbox->filled.wait_until(lock, deadline.when(), filled)) {
-    lock.unlock();
-    const Error late(Code::kDeadlineExceeded, fmt::format("{}: no answer in time", method));
-    state->Cancel(id, late);
-    return std::unexpected(late);
+  if (std::optional<Result<std::string>> answer = mailbox->Await(deadline)) {
+    return *std::move(answer);
   }
-  return *std::move(mailbox->answer);
+  const Error late(Code::kDeadlineExceeded, fmt::format("{}: no answer in time", method));
+  state->Cancel(id, late);
+  return std::unexpected(late);
 }
 
 void Client::Close(Error reason) { state_->connection->Close(reason); }
 
 size_t Client::calls_in_flight() const {
-  const std::lock_guard lock(state_->mutex);
+  const MutexLock lock(state_->mutex);
   return state_->session.open_calls();
 }
 
 uint32_t Client::next_stream_id() const {
-  const std::lock_guard lock(state_->mutex);
+  const MutexLock lock(state_->mutex);
   return state_->session.next_id();
 }
 
@@ -161,7 +163,7 @@ Result<void> Client::State::Start(sys::UniqueFd stream) {
 Result<uint32_t> Client::State::Begin(std::string_view service, std::string_view method,
                                       std::string_view payload, Deadline deadline, Done& done,
                                       const Metadata& metadata, bool* rearm) {
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   if (closed) return std::unexpected(*closed);
   if (connection->queued_bytes() > limits.max_queued_bytes) {
     return Fail(Code::kResourceExhausted, "too many requests wait to be sent");
@@ -207,7 +209,7 @@ Client::Done Client::State::TakeLocked(uint32_t id) {
 }
 
 void Client::State::Cancel(CallId id, const Error& reason) {
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   if (closed || !session.Forget(static_cast<uint32_t>(id))) return;
   Post(TakeLocked(static_cast<uint32_t>(id)), reason);
 }
@@ -218,7 +220,7 @@ size_t Client::State::OnBytes(std::string_view bytes) {
     Done done;
     Result<std::optional<ClientSession::Ended>> ended;
     {
-      const std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       if (closed) break;
       ended = session.Next(left);
       if (ended && *ended) done = TakeLocked((*ended)->stream_id);
@@ -237,7 +239,7 @@ void Client::State::OnClosed(const Error& reason) {
   std::unordered_map<uint32_t, Done> unanswered;
   Error why = reason;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (closed) {
       why = *closed;
     } else {
@@ -255,7 +257,7 @@ void Client::State::OnClosed(const Error& reason) {
 void Client::State::Shutdown() {
   const Error reason(Code::kCancelled, "the client was destroyed");
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (!closed) closed = reason;
   }
   if (loop.OnLoopThread()) {
@@ -273,7 +275,7 @@ void Client::State::Shutdown() {
 void Client::State::ArmTimer() {
   std::optional<Clock::time_point> next;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (closed) return;
     next = session.next_deadline();
     armed_for = next.value_or(Clock::time_point::max());
@@ -290,7 +292,7 @@ void Client::State::OnTimer() {
   timer.reset();
   std::vector<Done> expired;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (closed) return;
     for (const uint32_t id : session.Expire(Clock::now())) expired.push_back(TakeLocked(id));
   }

@@ -52,14 +52,14 @@ void Connection::Watch() {
   if (closed()) return;
   interest_ = reconnecting() ? kReconnectingInterest : EPOLLIN;
   const Result<void> added =
-      loop_.Add(fd_.get(), interest_,
+      loop_.Add(LoopFd(), interest_,
                 [self = shared_from_this()](uint32_t events) { self->OnEvents(events); });
   if (!added) return Close(added.error());
   UpdateInterest();
 }
 
 bool Connection::closed() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return closed_;
 }
 
@@ -91,14 +91,13 @@ void Connection::ReadRound() {
     if (!ReadOnce(&more)) return;
   }
   if (!more || !reconnecting()) return;
-  const std::lock_guard lock(mutex_);
-  PostLocked([](Connection& self) { self.ReadRound(); });
+  Post([](Connection& self) { self.ReadRound(); });
 }
 
 // False when the stream has ended for now. `more` tells whether another read may give something.
 bool Connection::ReadOnce(bool* more) {
   std::array<char, kReadSize> buffer;
-  const ssize_t n = sys::RetryOnEintr([&] { return ::read(fd_.get(), buffer.data(), kReadSize); });
+  const ssize_t n = sys::RetryOnEintr([&] { return ::read(LoopFd(), buffer.data(), kReadSize); });
   if (n > 0) {
     // Level-triggered, a short read ends the round: the next poll tells whether there is more.
     *more = reconnecting() || n == static_cast<ssize_t>(kReadSize);
@@ -138,7 +137,7 @@ void Connection::DrainAndClose(const Error& reason) {
 void Connection::OnPeerGone() {
   unread_.clear();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     DropQueueLocked();
   }
   const std::shared_ptr<Callbacks> callbacks = callbacks_;
@@ -148,14 +147,14 @@ void Connection::OnPeerGone() {
 void Connection::FlushRound() {
   const bool was_paused = ReadingPaused();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_) return;
     const bool room_left = WriteQueueLocked(kWritesPerRound);
     if (closed_) return;
     if (queue_.empty()) {
       write_watched_ = false;
     } else if (room_left && reconnecting()) {
-      PostLocked([](Connection& self) { self.FlushRound(); });
+      Post([](Connection& self) { self.FlushRound(); });
     }
   }
   if (!was_paused || queued_bytes() > options_.stop_reading_above) return;
@@ -171,18 +170,18 @@ void Connection::UpdateInterest() {
   uint32_t wanted = 0;
   if (!ReadingPaused()) wanted |= EPOLLIN;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (write_watched_) wanted |= EPOLLOUT;
   }
   if (wanted == interest_) return;
   interest_ = wanted;
-  if (const Result<void> modified = loop_.Modify(fd_.get(), wanted); !modified) {
+  if (const Result<void> modified = loop_.Modify(LoopFd(), wanted); !modified) {
     Close(modified.error());
   }
 }
 
 void Connection::Send(std::string frame) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (closed_ || write_failed_) return;
   queued_bytes_ += frame.size();
   queue_.push_back(std::move(frame));
@@ -190,7 +189,7 @@ void Connection::Send(std::string frame) {
   WriteQueueLocked(kWritesPerRound);
   if (queue_.empty() || closed_ || write_watched_) return;
   write_watched_ = true;
-  PostLocked([](Connection& self) {
+  Post([](Connection& self) {
     // Edge-triggered, room that was left behind by the bound on writes is not reported again.
     if (self.reconnecting()) self.FlushRound();
     self.UpdateInterest();
@@ -198,6 +197,7 @@ void Connection::Send(std::string frame) {
 }
 
 bool Connection::WriteQueueLocked(int max_calls) {
+  const int fd = fd_.get();
   for (int call = 0; call < max_calls && !queue_.empty(); ++call) {
     std::array<iovec, kBuffersPerWrite> buffers;
     size_t count = 0;
@@ -210,8 +210,8 @@ bool Connection::WriteQueueLocked(int max_calls) {
     message.msg_iov = buffers.data();
     message.msg_iovlen = count;
     const ssize_t n = sys::RetryOnEintr([&] {
-      return is_socket_ ? ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL)
-                        : ::writev(fd_.get(), buffers.data(), static_cast<int>(count));
+      return is_socket_ ? ::sendmsg(fd, &message, MSG_NOSIGNAL)
+                        : ::writev(fd, buffers.data(), static_cast<int>(count));
     });
     if (n < 0) {
       if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
@@ -219,7 +219,7 @@ bool Connection::WriteQueueLocked(int max_calls) {
       DropQueueLocked();
       // Where the far end comes and goes, reading finds out that it has gone.
       if (!reconnecting() && !std::exchange(write_failed_, true)) {
-        PostLocked([reason](Connection& self) { self.DrainAndClose(reason); });
+        Post([reason](Connection& self) { self.DrainAndClose(reason); });
       }
       return false;
     }
@@ -239,7 +239,7 @@ void Connection::DropQueueLocked() {
   queued_bytes_ = 0;
 }
 
-void Connection::PostLocked(std::move_only_function<void(Connection&)> step) {
+void Connection::Post(std::move_only_function<void(Connection&)> step) {
   loop_.Post([self = shared_from_this(), step = std::move(step)]() mutable {
     if (!self->closed()) step(*self);
   });
@@ -252,7 +252,7 @@ void Connection::FailLocked(const Error& reason) {
 }
 
 void Connection::Close(const Error& reason) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (closed_) return;
   if (is_socket_) ::shutdown(fd_.get(), SHUT_RDWR);
   FailLocked(reason);
@@ -260,7 +260,7 @@ void Connection::Close(const Error& reason) {
 
 void Connection::CloseNow(const Error& reason) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
     DropQueueLocked();
   }
@@ -270,7 +270,7 @@ void Connection::CloseNow(const Error& reason) {
 void Connection::Finish(const Error& reason) {
   const auto self = shared_from_this();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (std::exchange(finished_, true)) return;
     loop_.Remove(fd_.get());
     fd_.Reset();

@@ -12,10 +12,10 @@
 #include <functional>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
@@ -88,14 +88,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void UpdateInterest();
   void Finish(const Error& reason);
 
-  bool closed() const;
+  bool closed() const KATA_EXCLUDES(mutex_);
   bool reconnecting() const { return options_.kind == StreamKind::kReconnecting; }
-  void PostLocked(std::move_only_function<void(Connection&)> step);
-  void FailLocked(const Error& reason);
-  void DropQueueLocked();
+  // The stream, on the loop's thread: only there it is closed, so reading it needs no lock.
+  int LoopFd() const KATA_NO_THREAD_SAFETY_ANALYSIS { return fd_.get(); }
+
+  void Post(std::move_only_function<void(Connection&)> step);
+  void FailLocked(const Error& reason) KATA_REQUIRES(mutex_);
+  void DropQueueLocked() KATA_REQUIRES(mutex_);
   // Writes as much of the queue as the kernel takes, at most `max_calls` writes. False when
   // the kernel has no room or the connection failed.
-  bool WriteQueueLocked(int max_calls);
+  bool WriteQueueLocked(int max_calls) KATA_REQUIRES(mutex_);
 
   sys::EventLoop& loop_;
   const Options options_;
@@ -105,15 +108,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string unread_;
   uint32_t interest_ = 0;
 
-  mutable std::mutex mutex_;  // guards what follows
-  sys::UniqueFd fd_;          // changed on the loop's thread only
-  std::deque<std::string> queue_;
-  size_t head_written_ = 0;
-  bool closed_ = false;
-  bool finished_ = false;
-  bool write_failed_ = false;
-  bool write_watched_ = false;
-  std::atomic<size_t> queued_bytes_ = 0;
+  mutable Mutex mutex_;
+  sys::UniqueFd fd_ KATA_GUARDED_BY(mutex_);
+  std::deque<std::string> queue_ KATA_GUARDED_BY(mutex_);
+  size_t head_written_ KATA_GUARDED_BY(mutex_) = 0;
+  bool closed_ KATA_GUARDED_BY(mutex_) = false;
+  bool finished_ KATA_GUARDED_BY(mutex_) = false;
+  bool write_failed_ KATA_GUARDED_BY(mutex_) = false;
+  bool write_watched_ KATA_GUARDED_BY(mutex_) = false;
+  std::atomic<size_t> queued_bytes_ = 0;  // written under mutex_, read without
 };
 
 }  // namespace kata::ttrpc

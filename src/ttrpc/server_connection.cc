@@ -40,7 +40,7 @@ size_t ServerConnection::OnBytes(std::string_view bytes) {
   while (connection_->queued_bytes() <= limits_.max_queued_bytes) {
     std::optional<ServerSession::Event> event;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (closed_) return bytes.size();
       const size_t open_before = session_.open_calls();
       event = session_.Next(left, ServerSession::Clock::now());
@@ -83,19 +83,19 @@ void ServerConnection::Answer(CallKey key, Result<std::string> answer) {
     answer = Fail(Code::kResourceExhausted, "too many answers wait to be read");
   }
   std::string frame = EncodeResponse(key.stream_id, answer, limits_.max_payload);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (closed_ || !session_.Finish(key)) return;
   --*calls_in_flight_;
   connection_->Send(std::move(frame));
 }
 
 bool ServerConnection::Wanted(CallKey key) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return !closed_ && session_.open(key);
 }
 
 void ServerConnection::ArmTimer() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (closed_) return;
   const auto next = session_.next_deadline();
   if (!next || (timer_ && timer_->first <= *next)) return;
@@ -108,7 +108,7 @@ void ServerConnection::ArmTimer() {
 void ServerConnection::OnTimer() {
   timer_.reset();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_) return;
     for (const CallKey& key : session_.Expire(ServerSession::Clock::now())) {
       --*calls_in_flight_;
@@ -120,7 +120,7 @@ void ServerConnection::OnTimer() {
 }
 
 void ServerConnection::OnPeerGone() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   *calls_in_flight_ -= session_.open_calls();
   session_.Reset();
 }
@@ -129,7 +129,7 @@ void ServerConnection::OnClosed() {
   if (timer_) loop_.Cancel(*timer_);
   timer_.reset();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
     *calls_in_flight_ -= session_.open_calls();
     session_.Reset();

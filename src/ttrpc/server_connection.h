@@ -6,10 +6,10 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string_view>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
@@ -59,9 +59,9 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   std::optional<sys::EventLoop::TimerId> timer_;
   std::shared_ptr<Connection> connection_;
 
-  mutable std::mutex mutex_;  // guards what follows; taken before the connection's own
-  ServerSession session_;
-  bool closed_ = false;
+  mutable Mutex mutex_;  // taken before the connection's own
+  ServerSession session_ KATA_GUARDED_BY(mutex_);
+  bool closed_ KATA_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace kata::ttrpc

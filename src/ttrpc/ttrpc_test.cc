@@ -3,15 +3,14 @@
 // Client and server against each other, over a socketpair.
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <future>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
 #include "proto/types.pb.h"
 #include "ttrpc/client.h"
 #include "ttrpc/server.h"
@@ -38,9 +37,9 @@ class TtrpcTest : public testing::Test {
       });
       server_->Handle(
           kService, "Park", [this](CallContext context, std::string_view payload, Responder reply) {
-            const std::lock_guard lock(mutex_);
+            const MutexLock lock(mutex_);
             parked_.push_back({std::move(context), std::string(payload), std::move(reply)});
-            changed_.notify_all();
+            changed_.NotifyAll();
           });
       server_->Handle(kService, "Forget", [](CallContext, std::string_view, Responder) {});
       SocketPair pair = MakeSocketPair();
@@ -64,8 +63,9 @@ class TtrpcTest : public testing::Test {
     Responder responder;
   };
   std::vector<Parked> AwaitParked(size_t count) {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, seconds(30), [&] { return parked_.size() >= count; }));
+    const MutexLock lock(mutex_);
+    EXPECT_TRUE(changed_.WaitUntil(
+        mutex_, Soon(), [&]() KATA_REQUIRES(mutex_) { return parked_.size() >= count; }));
     return std::exchange(parked_, {});
   }
 
@@ -87,9 +87,9 @@ class TtrpcTest : public testing::Test {
   std::promise<void> server_side_closed_;
   Client::CallId last_call_ = 0;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<Parked> parked_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<Parked> parked_ KATA_GUARDED_BY(mutex_);
 };
 
 TEST_F(TtrpcTest, ACallGetsItsAnswer) {

@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <utility>
 
 #include "base/log.h"
+#include "base/mutex.h"
 #include "host/shim/timestamp.h"
 
 namespace kata::shim {
@@ -53,11 +52,11 @@ struct EventPublisher::State : std::enable_shared_from_this<State> {
   bool away = false;     // containerd was, at the last try
   int refusals = 0;      // of the event at the front
 
-  std::mutex mutex;  // guards all below
-  std::condition_variable emptied;
-  std::deque<Pending> queue;
-  bool sending = false;  // the event at the front is on its way
-  uint64_t dropped = 0;
+  Mutex mutex;
+  CondVar emptied;
+  std::deque<Pending> queue KATA_GUARDED_BY(mutex);
+  bool sending KATA_GUARDED_BY(mutex) = false;  // the event at the front is on its way
+  uint64_t dropped KATA_GUARDED_BY(mutex) = 0;
 
   void Add(events::Envelope envelope);
   void SendNext();
@@ -76,7 +75,7 @@ struct EventPublisher::State : std::enable_shared_from_this<State> {
 void EventPublisher::State::Add(events::Envelope envelope) {
   uint64_t newly_dropped = 0;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (queue.size() >= std::max<size_t>(limits.max_queued, 2)) {
       // Not the one that is on its way.
       queue.erase(queue.begin() + (sending ? 1 : 0));
@@ -96,7 +95,7 @@ void EventPublisher::State::SendNext() {
   if (waiting) return;
   events::Envelope envelope;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (sending || queue.empty()) return;
     sending = true;
     envelope = queue.front().envelope;
@@ -117,7 +116,7 @@ void EventPublisher::State::OnSent(const Result<void>& result) {
     return SendNext();
   }
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     sending = false;
   }
   PauseThenSend();
@@ -127,7 +126,7 @@ bool EventPublisher::State::Hopeless(const Error& error) {
   std::string topic;
   bool too_old = false;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     topic = queue.front().envelope.topic();
     too_old = Clock::now() - queue.front().published > limits.max_age;
   }
@@ -158,11 +157,11 @@ void EventPublisher::State::PopFront(bool is_dropped) {
   refusals = 0;
   // A containerd that is away is asked as seldom for the next event as for this one.
   if (!is_dropped) pause = limits.min_pause;
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   sending = false;
   queue.pop_front();
   if (is_dropped) ++dropped;
-  if (queue.empty()) emptied.notify_all();
+  if (queue.empty()) emptied.NotifyAll();
 }
 
 EventPublisher::EventPublisher(sys::EventLoop& loop, const DaemonArgs& args)
@@ -188,17 +187,14 @@ void EventPublisher::Publish(std::string_view topic, std::string_view type,
 }
 
 bool EventPublisher::Flush(Deadline deadline) {
-  std::unique_lock lock(state_->mutex);
-  const auto is_empty = [this] { return state_->queue.empty(); };
-  if (deadline.never()) {
-    state_->emptied.wait(lock, is_empty);
-    return true;
-  }
-  return state_->emptied.wait_until(lock, deadline.when(), is_empty);
+  State& state = *state_;
+  const MutexLock lock(state.mutex);
+  return state.emptied.WaitUntil(
+      state.mutex, deadline, [&state]() KATA_REQUIRES(state.mutex) { return state.queue.empty(); });
 }
 
 uint64_t EventPublisher::dropped() const {
-  const std::lock_guard lock(state_->mutex);
+  const MutexLock lock(state_->mutex);
   return state_->dropped;
 }
 

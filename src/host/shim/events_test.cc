@@ -6,8 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
+#include <future>
 #include <optional>
 #include <string>
 #include <thread>
@@ -17,6 +16,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
 #include "proto/events.pb.h"
 #include "sys/file.h"
 #include "sys/sockets.h"
@@ -41,17 +41,12 @@ class LoopThread {
   sys::EventLoop& loop() { return *loop_; }
   // Runs `work` on the loop and waits for it.
   void Do(const std::function<void()>& work) {
-    std::mutex mutex;
-    std::condition_variable done;
-    bool ran = false;
-    loop_->Post([&] {
+    const auto done = std::make_shared<std::promise<void>>();
+    loop_->Post([&work, done] {
       work();
-      const std::lock_guard lock(mutex);
-      ran = true;
-      done.notify_all();
+      done->set_value();
     });
-    std::unique_lock lock(mutex);
-    done.wait(lock, [&] { return ran; });
+    done->get_future().wait();
   }
 
  private:
@@ -73,7 +68,7 @@ class FakeContainerd {
           kService, "Forward",
           [this](ttrpc::CallContext context, events::ForwardRequest request,
                  ttrpc::Responder responder) {
-            const std::lock_guard lock(mutex_);
+            const MutexLock lock(mutex_);
             if (refuse_ > 0) {
               --refuse_;
               return responder.Fail(Error(Code::kInvalidArgument, "no"));
@@ -92,11 +87,11 @@ class FakeContainerd {
     thread_.reset();
   }
   void Refuse(int times) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     refuse_ = times;
   }
   std::vector<events::Envelope> received() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return received_;
   }
   std::vector<std::string> ids() {
@@ -109,7 +104,7 @@ class FakeContainerd {
     return ids;
   }
   std::vector<std::pair<std::string, std::string>> metadata() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return metadata_;
   }
 
@@ -117,10 +112,10 @@ class FakeContainerd {
   const std::string socket_;
   std::unique_ptr<LoopThread> thread_;
   std::unique_ptr<ttrpc::Server> server_;
-  std::mutex mutex_;
-  std::vector<events::Envelope> received_;
-  std::vector<std::pair<std::string, std::string>> metadata_;
-  int refuse_ = 0;
+  Mutex mutex_;
+  std::vector<events::Envelope> received_ KATA_GUARDED_BY(mutex_);
+  std::vector<std::pair<std::string, std::string>> metadata_ KATA_GUARDED_BY(mutex_);
+  int refuse_ KATA_GUARDED_BY(mutex_) = 0;
 };
 
 class EventsTest : public testing::Test {
