@@ -67,7 +67,7 @@ class HostComparison(unittest.TestCase):
     def test_cgroups_are_named(self):
         top = "/sys/fs/cgroup"
         if not os.path.exists(f"{top}/cgroup.procs"):
-            top = next(entry.path for entry in os.scandir(top) if entry.is_dir())
+            top = next(entry.path for entry in os.scandir(top) if os.path.exists(f"{entry.path}/cgroup.procs"))
         path = f"{top}/kata-left"
         self.assert_named(f"cgroup {path}", lambda: os.mkdir(path), lambda: os.rmdir(path))
 
