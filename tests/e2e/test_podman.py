@@ -206,7 +206,7 @@ class Bed(PodmanCase):
             for part in ("containerd-shim-kata-v2", "virtiofsd", "qemu-system-x86_64"):
                 self.assertIn(part, found)
 
-    def test_pause_holds_every_process(self):
+    def test_a_paused_container_takes_no_exec_until_it_goes_on(self):
         self.out("pause", "bed")
         self.assertEqual(self.inspect("{{.State.Status}}", "bed"), "paused")
         self.assertNotEqual(self.exec("true").code, 0)
