@@ -20,6 +20,7 @@
 #include <cerrno>
 #include <charconv>
 #include <functional>
+#include <new>
 #include <thread>
 
 #include <fmt/format.h>
@@ -36,9 +37,25 @@ extern char** environ;
 namespace kata::sys {
 namespace {
 
+#ifdef __SANITIZE_THREAD__
+// The thread sanitizer would take what the child does for the parent's doing, its descriptors above
+// all. So the child has a copy of the memory there, and shares only its stack.
+constexpr int kChildMemory = 0;
+constexpr int kStackMemory = MAP_SHARED;
+#else
+constexpr int kChildMemory = CLONE_VM;
+constexpr int kStackMemory = MAP_PRIVATE;
+#endif
+
+// A step that failed in the child. The texts are the parent's.
+struct ChildFailure {
+  const char* step = nullptr;  // null when the program runs
+  const char* subject = nullptr;
+  int error_number = 0;
+};
+
 // All that the child needs, prepared by the parent. The child shares the parent's memory until it
-// executes (CLONE_VM | CLONE_VFORK), so a failed step is reported by writing it here, and nothing
-// in the child may allocate or take a lock.
+// executes (CLONE_VM | CLONE_VFORK), so nothing in the child may allocate or take a lock.
 struct ChildPlan {
   const char* executable;
   char* const* argv;
@@ -58,15 +75,11 @@ struct ChildPlan {
   uid_t uid;
   gid_t gid;
 
-  const char* failed_step = nullptr;
-  const char* failed_subject = nullptr;
-  int failed_errno = 0;
+  ChildFailure* failure = nullptr;
 };
 
 [[noreturn]] void FailChild(ChildPlan* plan, const char* step, const char* subject = nullptr) {
-  plan->failed_errno = errno;
-  plan->failed_subject = subject;
-  plan->failed_step = step;
+  *plan->failure = {.step = step, .subject = subject, .error_number = errno};
   ::_exit(127);
 }
 
@@ -148,13 +161,16 @@ struct Cloned {
   pid_t pid;
   int pidfd;
   int error_number;
+  ChildFailure failure;
 };
 
 Cloned CloneChild(ChildPlan* plan) {
   constexpr size_t kStack = 64 << 10;
   void* const stack = ::mmap(nullptr, kStack, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) return {-1, -1, errno};
+                             kStackMemory | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return {-1, -1, errno, {}};
+  // At the end that the stack does not reach.
+  plan->failure = new (stack) ChildFailure;
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
@@ -162,11 +178,12 @@ Cloned CloneChild(ChildPlan* plan) {
   int pidfd = -1;
   const pid_t pid =
       ::clone(ChildMain, static_cast<char*>(stack) + kStack,
-              CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, plan, &pidfd, nullptr, nullptr);
+              kChildMemory | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, plan, &pidfd, nullptr, nullptr);
   const int error_number = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const ChildFailure failure = *plan->failure;
   ::munmap(stack, kStack);
-  return {pid, pidfd, error_number};
+  return {pid, pidfd, error_number, failure};
 }
 
 // Forks on one thread that never ends, for children whose parent-death signal must mean the
@@ -310,11 +327,10 @@ Result<ChildProcess> ChildProcess::Spawn(const Command& command) {
       command.parent_death_signal != 0 ? ForkThread::Clone(&plan) : CloneChild(&plan);
   if (cloned.pid < 0) return std::unexpected(Error::FromErrno("clone", {}, cloned.error_number));
   ChildProcess child(cloned.pid, UniqueFd(cloned.pidfd));
-  if (plan.failed_step != nullptr) {
+  if (const ChildFailure& failure = cloned.failure; failure.step != nullptr) {
     (void)child.Wait(Deadline::Never());
     return std::unexpected(Error::FromErrno(
-        plan.failed_step, plan.failed_subject != nullptr ? plan.failed_subject : "",
-        plan.failed_errno));
+        failure.step, failure.subject != nullptr ? failure.subject : "", failure.error_number));
   }
   return child;
 }
