@@ -129,9 +129,13 @@ function(kata_program name)
   endif()
 endfunction()
 
+# The tests whose folder has code that threads share: what the thread sanitizer looks at.
+add_custom_target(thread_tests)
+
 # kata_test(NAME SOURCES a_test.cc b_test.cc DEPS library ... [LABELS root])
 #
-# One program for the unit tests of one folder. LABELS: "root" needs root, "e2e" needs a VM.
+# One program for the unit tests of one folder. LABELS: "root" needs root, "e2e" needs a VM, "threads"
+# is run under the thread sanitizer as well.
 function(kata_test name)
   if(NOT GTest_FOUND)
     return()
@@ -143,4 +147,7 @@ function(kata_test name)
   kata_precompile(${name} TEST)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "unit;${ARG_LABELS}" TIMEOUT 300)
+  if("threads" IN_LIST ARG_LABELS)
+    add_dependencies(thread_tests ${name})
+  endif()
 endfunction()
