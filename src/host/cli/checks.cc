@@ -97,7 +97,8 @@ Finding CheckMemory(const std::string& root, const config::Loaded& loaded) {
                                         memory.available_mib, memory.total_mib, vm)};
   if (memory.available_mib < vm) {
     finding.verdict = Verdict::kNote;
-    finding.remedy = "lower default_memory in [hypervisor.qemu] of configuration.toml";
+    finding.remedy = fmt::format("lower default_memory in [{}] of configuration.toml",
+                                 config::TableName(config::Table::kHypervisor));
   }
   if (memory.available_mib < kTightMemoryMib && memory.available_mib < vm) {
     finding.verdict = Verdict::kProblem;

@@ -15,6 +15,7 @@
 #include "host/config/render.h"
 #include "host/config/schema.h"
 #include "host/hypervisor/accelerator.h"
+#include "host/hypervisor/registry.h"
 
 namespace kata::cli {
 namespace {
@@ -44,6 +45,11 @@ Section Accelerator(const config::Loaded& loaded) {
   return {"accelerator", {{"kind", std::string(choice->name())}, {"reason", choice->reason}}};
 }
 
+std::string NameOfVmm(const config::Loaded& loaded) {
+  const auto vmm = hypervisor::FindVmm(loaded.config.runtime.hypervisor_name);
+  return vmm ? std::string((*vmm)->traits.name) : loaded.config.runtime.hypervisor_name;
+}
+
 std::vector<Section> Facts(const config::Loaded& loaded) {
   const config::HypervisorConfig& vm = loaded.config.hypervisor;
   const Cpu cpu = ReadCpu("");
@@ -63,7 +69,7 @@ std::vector<Section> Facts(const config::Loaded& loaded) {
         {"memory_mib", loaded.host.memory_mib},
         {"cgroups", ReadCgroups("").layout}}},
       Accelerator(loaded),
-      {"qemu", {{"path", vm.path}, {"version", VersionOf(vm.path)}}},
+      {NameOfVmm(loaded), {{"path", vm.path}, {"version", VersionOf(vm.path)}}},
       {"virtiofsd", {{"path", vm.virtio_fs_daemon}, {"version", VersionOf(vm.virtio_fs_daemon)}}},
       {"kernel",
        {{"path", vm.kernel},

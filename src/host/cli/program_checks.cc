@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/stat.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,13 +14,15 @@
 #include "host/cli/host.h"
 #include "host/config/guest_kernel.h"
 #include "host/config/host_files.h"
+#include "host/config/schema.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/boot_files.h"
+#include "host/hypervisor/registry.h"
 
 namespace kata::cli {
 namespace {
 
-constexpr int kOldestQemu = 6;
+constexpr auto kProbeTime = std::chrono::seconds(10);
 
 Finding Problem(std::string name, const Error& error, std::string remedy = {}) {
   return {.name = std::move(name),
@@ -34,19 +37,26 @@ std::string Size(const std::string& path) {
   return fmt::format("{:.1f} MiB", static_cast<double>(status.st_size) / (1 << 20));
 }
 
-Finding CheckQemu(const config::Loaded& loaded) {
-  if (const auto there = config::RequireVmm(loaded); !there) {
-    return Problem("qemu", there.error());
-  }
+Finding CheckVmm(const config::Loaded& loaded) {
+  const auto found = hypervisor::FindVmm(loaded.config.runtime.hypervisor_name);
+  if (!found) return Problem("vmm", found.error());
+  const hypervisor::VmmTraits& traits = (*found)->traits;
+  const std::string name(traits.name);
+  if (const auto there = config::RequireVmm(loaded); !there) return Problem(name, there.error());
   const std::string& path = loaded.config.hypervisor.path;
-  const auto version = ProgramVersion(path);
-  if (!version) return Problem("qemu", version.error(), "reinstall QEMU, or correct its path");
-  Finding finding{.name = "qemu", .detail = fmt::format("{}, version {}", path, *version)};
-  if (MajorVersion(*version) < kOldestQemu) {
-    finding.verdict = Verdict::kProblem;
-    finding.remedy = fmt::format("install QEMU {} or later", kOldestQemu);
+  const auto version = hypervisor::ProbeVersion(**found, path, Deadline::After(kProbeTime));
+  if (!version) {
+    return Problem(name, version.error(),
+                   fmt::format("reinstall {}, or correct its path", traits.title));
   }
-  return finding;
+  if (const auto works = hypervisor::CheckVersion(traits, *version); !works) {
+    return Problem(name, works.error().Within(path),
+                   fmt::format("install {} {}.{} or later", traits.title, traits.oldest.major,
+                               traits.oldest.minor));
+  }
+  return {.name = name,
+          .detail = fmt::format("{}, version {}.{}.{}", path, version->major, version->minor,
+                                version->micro)};
 }
 
 Finding CheckVirtiofsd(const config::Loaded& loaded) {
@@ -98,7 +108,8 @@ Finding CheckAccelerator(const config::Loaded& loaded) {
   const auto choice = hypervisor::ChooseAccelerator(loaded.config.hypervisor.accelerator, "");
   if (!choice) {
     return Problem("accelerator", choice.error(),
-                   "set accelerator = \"auto\" in [hypervisor.qemu] of configuration.toml");
+                   fmt::format("set accelerator = \"auto\" in [{}] of configuration.toml",
+                               config::TableName(config::Table::kHypervisor)));
   }
   Finding finding{.name = "accelerator",
                   .detail = fmt::format("{}: {}", choice->name(), choice->reason)};
@@ -110,7 +121,7 @@ std::vector<Finding> CheckPrograms(const config::Loaded& loaded) {
   const config::HypervisorConfig& vm = loaded.config.hypervisor;
   const Result<void> guest_root = config::RequireInitrdOrImage(loaded);
   std::vector<Finding> findings = {
-      CheckQemu(loaded),
+      CheckVmm(loaded),
       CheckVirtiofsd(loaded),
       CheckBootFile("kernel", vm.kernel, config::RequireKernel(loaded), hypervisor::CheckKernel),
       vm.image.empty() ? CheckBootFile("initrd", vm.initrd, guest_root, hypervisor::CheckInitrd)

@@ -196,6 +196,29 @@ TEST_F(ProgramTest, CheckNamesEachMissingPieceWithARemedy) {
   }
 }
 
+TEST_F(ProgramTest, CheckRefusesTheVmmThatStartRefuses) {
+  const auto line_of = [&](const std::string& version) {
+    const std::string vmm =
+        Write("vmm", "#!/bin/sh\necho 'QEMU emulator version " + version + " (Debian)'\n");
+    std::filesystem::permissions(vmm, std::filesystem::perms::owner_all);
+    const std::string file = Write("c.toml", "[hypervisor.qemu]\npath = \"" + vmm + "\"\n");
+    const json report = json::parse(RunProgram({"check", "--json"}, file).out);
+    for (const json& line : report.at("checks")) {
+      if (line.at("name") == "qemu") return line;
+    }
+    return json();
+  };
+  const json old = line_of("6.2.0");
+  EXPECT_EQ(old.at("verdict"), "problem") << old;
+  EXPECT_THAT(old.at("detail").get<std::string>(),
+              HasSubstr("QEMU 6.2 is too old: 7.2 or later is needed"));
+  EXPECT_EQ(old.at("remedy"), "install QEMU 7.2 or later");
+  EXPECT_EQ(line_of("7.1.0").at("verdict"), "problem");
+  const json good = line_of("7.2.22");
+  EXPECT_EQ(good.at("verdict"), "ok") << good;
+  EXPECT_THAT(good.at("detail").get<std::string>(), HasSubstr(", version 7.2.22"));
+}
+
 TEST_F(ProgramTest, GlobalLogOptionTakesWarnings) {
   const std::string file = Write("c.toml", "[hypervisor.qemu]\ndefualt_memory = 512\n");
   const std::string log = directory_ + "/log";

@@ -50,8 +50,8 @@ Result<void> CheckAllowed(const std::string& annotation, const std::string& name
   if (allowed) return {};
   return Fail(Code::kPermissionDenied,
               fmt::format("annotation {}: not allowed on this host; add \"{}\" to "
-                          "enable_annotations in [hypervisor.qemu] of {}",
-                          annotation, name, WhereAllowed(loaded)));
+                          "enable_annotations in [{}] of {}",
+                          annotation, name, TableName(Table::kHypervisor), WhereAllowed(loaded)));
 }
 
 Result<void> Apply(Table table, const std::string& annotation, const std::string& name,

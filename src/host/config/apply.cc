@@ -19,11 +19,11 @@ constexpr size_t kShownBytes = 80;
 constexpr std::string_view kOtherVmms[] = {"acrn",       "clh",    "cloud-hypervisor",
                                            "dragonball", "fc",     "firecracker",
                                            "openvmm",    "remote", "stratovirt"};
-constexpr std::string_view kTableNames[] = {"hypervisor.qemu", "agent.kata", "runtime", "factory"};
 
 // Tables in which nothing has an effect.
 bool IsIdleTable(std::string_view name) {
-  return name == "hypervisor.qemu.factory" || name == "agent.kata.mem_agent";
+  return (name.starts_with(TableName(Table::kHypervisor)) && name.ends_with(".factory")) ||
+         name == "agent.kata.mem_agent";
 }
 
 std::optional<Table> FindTable(std::string_view name) {
@@ -48,13 +48,15 @@ std::string Guess(std::string_view nearest) {
 }
 
 std::string UnknownTable(const Setting& setting) {
+  std::vector<std::string_view> names;
+  for (const Table table : kTables) names.push_back(TableName(table));
   if (setting.table.empty()) {
     return fmt::format("{}: \"{}\" stands outside every table and is ignored",
                        setting.source.ToString(), Shown(setting.key));
   }
   return fmt::format("{}: \"{}\" in the unknown table [{}] is ignored{}", setting.source.ToString(),
                      Shown(setting.key), Shown(setting.table),
-                     Guess(Nearest(setting.table, kTableNames)));
+                     Guess(Nearest(setting.table, names)));
 }
 
 std::string UnknownKey(Table table, const Setting& setting) {

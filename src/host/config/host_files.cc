@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "host/config/guest_kernel.h"
+#include "host/hypervisor/vmm_traits.h"
 
 namespace kata::config {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using Directories = std::vector<std::string>;
 
-constexpr const char* kVmm = "qemu-system-x86_64";
+constexpr const hypervisor::VmmTraits& kVmm = hypervisor::kDefaultVmm;
 constexpr const char* kVirtiofsd = "virtiofsd";
 constexpr const char* kKernel = "vmlinux.container";
 constexpr const char* kInitrd = "kata-containers-initrd.img";
@@ -77,7 +78,8 @@ void Fill(std::string_view name, const std::string& found, std::string* value, L
 }
 
 std::string Remedy(std::string_view name, std::string_view what) {
-  return fmt::format("{}, or set {} in [hypervisor.qemu] of configuration.toml", what, name);
+  return fmt::format("{}, or set {} in [{}] of configuration.toml", what, name,
+                     TableName(Table::kHypervisor));
 }
 
 Result<void> Require(const Loaded& loaded, std::string_view name, std::string_view missing,
@@ -111,7 +113,7 @@ void LocateFiles(const LoadOptions& options, Loaded* loaded) {
   Directories programs;
   AddPath(&programs);
   AddAll(options.root, {"/usr/bin", "/usr/local/bin", "/usr/libexec", "/opt/kata/bin"}, &programs);
-  Fill("path", Search(programs, kVmm, true), &vm.path, loaded);
+  Fill("path", Search(programs, kVmm.program, true), &vm.path, loaded);
 
   Directories daemons;
   AddAll(options.root,
@@ -132,8 +134,9 @@ void LocateFiles(const LoadOptions& options, Loaded* loaded) {
 }
 
 Result<void> RequireVmm(const Loaded& loaded) {
-  return Require(loaded, "path", fmt::format("no QEMU: {} is not on this host", kVmm),
-                 "install it (Debian: apt-get install qemu-system-x86)", true);
+  return Require(loaded, "path",
+                 fmt::format("no {}: {} is not on this host", kVmm.title, kVmm.program),
+                 kVmm.install, true);
 }
 
 Result<void> RequireVirtiofsd(const Loaded& loaded) {

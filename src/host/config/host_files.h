@@ -7,7 +7,7 @@
 //                 ../share/kata-containers beside the program's directory; the folder `guest` of a
 //                 build tree; /usr/share, /usr/local/share and /opt/kata/share, each with
 //                 kata-containers
-//   qemu          PATH, /usr/bin, /usr/local/bin, /usr/libexec, /opt/kata/bin
+//   the VMM       PATH, /usr/bin, /usr/local/bin, /usr/libexec, /opt/kata/bin
 //   virtiofsd     /usr/libexec, /usr/lib/qemu,
 //                 /usr/local/libexec, /usr/lib, /opt/kata/libexec, PATH
 #pragma once

@@ -67,7 +67,7 @@ Result<Loaded> Load(const LoadOptions& options);
 // against initrd) and replaces the values that mean "as the host has" by numbers.
 Result<void> Settle(Loaded* loaded);
 
-// "<file>:<line>: [hypervisor.qemu] default_memory = 0: <problem>"
+// "<file>:<line>: [agent.kata] dial_timeout = 0: <problem>"
 std::string Describe(const Source& source, const Key& key, const Value& value,
                      std::string_view problem);
 

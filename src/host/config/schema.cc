@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "host/hypervisor/vmm_traits.h"
+
 namespace kata::config {
 namespace {
 
@@ -42,7 +44,7 @@ std::unexpected<Error> Unexpected(const Key& key) {
 std::string_view TableName(Table table) {
   switch (table) {
     case Table::kHypervisor:
-      return "hypervisor.qemu";
+      return hypervisor::kDefaultVmm.table;
     case Table::kAgent:
       return "agent.kata";
     case Table::kFactory:

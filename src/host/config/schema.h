@@ -21,10 +21,7 @@ enum class Table { kHypervisor, kAgent, kRuntime, kFactory };
 inline constexpr Table kTables[] = {Table::kHypervisor, Table::kAgent, Table::kRuntime,
                                     Table::kFactory};
 
-// The only VMM that can be configured.
-inline constexpr std::string_view kHypervisorName = "qemu";
-
-// As the file spells it: "hypervisor.qemu", "agent.kata", "runtime", "factory".
+// As the file spells it: "agent.kata", "runtime"; kHypervisor is that of the default VMM.
 std::string_view TableName(Table table);
 
 // How to reach the value of a key inside a Config. The second form of the types serves reading.

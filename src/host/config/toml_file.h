@@ -17,7 +17,7 @@ namespace kata::config {
 inline constexpr size_t kMaxFileBytes = 1 << 20;
 
 struct Setting {
-  std::string table;  // such as "hypervisor.qemu"; empty outside every table
+  std::string table;  // such as "agent.kata"; empty outside every table
   std::string key;
   std::optional<Value> value;  // absent for types that no key has, such as dates
   Source source;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// hypervisor/accelerator.h - KVM or QEMU's own translator (TCG), and why.
+// hypervisor/accelerator.h - KVM or the VMM's own translator (TCG), and why.
 //
 // A /dev/kvm that opens proves nothing: where the processor's virtualization is missing, a KVM
 // module may still be there and interpret guest code instruction by instruction, too slowly for any

@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// hypervisor/capabilities.h - what one VMM can do on this host.
+// hypervisor/capabilities.h - what one VMM can do, as far as callers choose by it.
 #pragma once
 
 namespace kata::hypervisor {
 
-// Callers choose by these; a call for something that is false here fails with kUnimplemented and
-// never pretends to have succeeded.
+// What a VMM cannot do although nobody asks here first fails with kUnimplemented; nothing pretends
+// to have succeeded.
 struct Capabilities {
-  bool virtiofs = false;       // Device VhostUserFs, cold and hot
-  bool block_hotplug = false;  // Attach(Disk)
-  bool nic_hotplug = false;    // Attach(Nic)
-  bool cpu_resize = false;     // Resize() adds vCPUs
-  bool memory_resize = false;  // Resize() adds memory
-  bool pause = false;
-  bool snapshot = false;
-  bool copy_on_write_restore = false;
-  bool vsock = false;         // AgentChannel::kVsock
-  bool hybrid_vsock = false;  // AgentChannel::kHybridVsock
+  // The ways to the agent: AgentChannel's alternatives.
+  bool vsock = false;
+  bool hybrid_vsock = false;
   bool virtio_serial = false;
+  // Save() and Restore(); else there are no templates.
+  bool save = false;
 };
 
 }  // namespace kata::hypervisor

@@ -13,7 +13,6 @@
 
 #include "base/deadline.h"
 #include "base/result.h"
-#include "host/hypervisor/capabilities.h"
 #include "host/hypervisor/vm_spec.h"
 #include "sys/fd.h"
 #include "sys/process.h"
@@ -53,8 +52,6 @@ class Hypervisor {
   Hypervisor& operator=(const Hypervisor&) = delete;
   virtual ~Hypervisor() = default;
 
-  virtual Capabilities capabilities() const = 0;
-
   // Returns when the guest's processors run. After a failure nothing of the VM is left.
   // Errors  kNotFound, kInvalidArgument  VMM, kernel, initrd or disk missing or unusable; the
   //                                      message names the file and what to do
@@ -86,15 +83,16 @@ class Hypervisor {
   // Memory::file has to hold that VM's memory by now. The processors run on return.
   // Errors  kUnavailable  the VMM cannot read the state and has ended
   virtual Result<void> Restore(std::string_view state, Deadline deadline) = 0;
-  // What two VMs must have in common for one to go on from the state of the other, files left
-  // aside: any text, the same for the same. Devices that may differ are not in `spec`.
-  virtual std::string StateKey(const VmSpec& spec) const = 0;
 
   virtual Result<void> Pause(Deadline deadline) = 0;
   virtual Result<void> Resume(Deadline deadline) = 0;
 
   // Ends the VM: asks the VMM to close its disks and go, then kills it. Reaped on return.
   virtual void Stop(std::chrono::milliseconds grace) = 0;
+
+  // Kills the VMM and returns at once; it ends as one that failed. From any thread. Before Start
+  // and after its end nothing happens.
+  virtual void Kill() = 0;
 
   // Adds a handler; it runs on the event loop's thread, soon if the VM has ended already. Where the
   // destructor is what ends the VM, it runs after that.

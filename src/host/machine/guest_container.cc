@@ -24,7 +24,7 @@ constexpr auto kUnmountTime = std::chrono::seconds(1);
 Result<void> Claim(int fd, bool read_only) {
   struct flock lock{};
   lock.l_type = read_only ? F_RDLCK : F_WRLCK;
-  lock.l_len = 1;  // QEMU has its own locks further on
+  lock.l_len = 1;  // VMMs have their own locks further on
   if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
   if (errno != EAGAIN && errno != EACCES) return FailErrno("lock");
   return Fail(Code::kFailedPrecondition, "another virtual machine has it");

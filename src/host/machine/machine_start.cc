@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/agent_channel.h"
-#include "host/hypervisor/qemu/qemu.h"
+#include "host/hypervisor/registry.h"
 #include "host/machine/machine.h"
 #include "host/machine/template_build.h"
 #include "sys/file.h"
@@ -101,12 +101,13 @@ Result<void> Machine::StartVmm(hypervisor::VmSpec spec, Deadline deadline, Phase
     KATA_TRY(StartVirtiofsd(deadline));
     phases.End("virtiofsd");
   }
-  vm_ = hypervisor::qemu::MakeQemu(loop_);
-  spec.agent = KATA_TRY(
-      hypervisor::ChooseAgentChannel(config().hypervisor.agent_channel, vm_->capabilities()));
+  const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config().runtime.hypervisor_name));
+  vm_ = vmm.make(loop_);
+  spec.agent =
+      KATA_TRY(hypervisor::ChooseAgentChannel(config().hypervisor.agent_channel, vmm.capabilities));
   KATA_TRY(AddNics(&spec));
   nics_ = spec.devices.size();
-  // A copy gets it when it runs: the device has no state that QEMU could restore.
+  // A copy gets it when it runs: no VM is saved with one.
   if (shares_files() && !spec.restored) spec.devices.emplace_back(Share());
   phases.End("nics");
 
@@ -165,11 +166,11 @@ std::optional<MemoryCopy> Machine::FindTemplate() {
   const factory::TemplateStore store(config().factory.template_path);
   std::string name;
   auto copy = [&]() -> Result<MemoryCopy> {
-    const auto vmm = hypervisor::qemu::MakeQemu(loop_);
+    const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config().runtime.hypervisor_name));
     const auto channel = KATA_TRY(
-        hypervisor::ChooseAgentChannel(config().hypervisor.agent_channel, vmm->capabilities()));
+        hypervisor::ChooseAgentChannel(config().hypervisor.agent_channel, vmm.capabilities));
     const bool vsock = std::holds_alternative<hypervisor::VsockChannel>(channel);
-    const std::string key = KATA_TRY(TemplateKey(config(), *vmm, accelerator_, vsock));
+    const std::string key = KATA_TRY(TemplateKey(config(), vmm, accelerator_, vsock));
     name = factory::TemplateStore::NameOf(key);
     template_wanted_ = !store.FailedLately(key);
     auto found = KATA_TRY(store.Open(key));

@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "host/hypervisor/accelerator.h"
-#include "host/hypervisor/qemu/qemu.h"
+#include "host/hypervisor/registry.h"
 #include "host/machine/machine.h"
 #include "host/machine/rehearsal.h"
 #include "sys/file.h"
@@ -45,9 +45,9 @@ Result<void> Machine::Prepare(const config::Loaded& config, std::function<void()
 }
 
 Result<std::string> Machine::PreparedKey(const config::Config& config) {
-  const auto vmm = hypervisor::qemu::MakeQemu(loop_);
+  const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config.runtime.hypervisor_name));
   const auto accelerator = KATA_TRY(hypervisor::ChooseAccelerator(config.hypervisor.accelerator));
-  std::string key = KATA_TRY(TemplateKey(config, *vmm, accelerator.kind, false));
+  std::string key = KATA_TRY(TemplateKey(config, vmm, accelerator.kind, false));
   key += fmt::format("\n{} {} {} {} {} {}", config.hypervisor.shared_fs,
                      config.hypervisor.virtio_fs_daemon, config.hypervisor.virtio_fs_cache,
                      config.hypervisor.virtio_fs_queue_size, config.agent.request_timeout_ms,

@@ -11,7 +11,7 @@
 #include "host/config/host_files.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/agent_channel.h"
-#include "host/hypervisor/qemu/qemu.h"
+#include "host/hypervisor/registry.h"
 #include "host/machine/guest_network.h"
 #include "host/machine/mount_namespace.h"
 #include "host/machine/vm_template.h"
@@ -55,19 +55,22 @@ Result<factory::TemplateInfo> BuildTemplate(const config::Loaded& loaded, sys::E
                                             std::function<void(std::string_view)> progress) {
   const config::Config& config = loaded.config;
   if (!CanBeCopied(config)) {
-    return Fail(Code::kFailedPrecondition,
-                "no template is made for this configuration: enable_template is off, or the "
-                "memory is huge or preallocated, or enable_debug shows each boot");
+    return Fail(
+        Code::kFailedPrecondition,
+        "no template is made for this configuration: enable_template is off, or the "
+        "memory is huge or preallocated, or enable_debug shows each boot, or the VMM cannot "
+        "save one");
   }
   KATA_TRY(config::RequireFiles(loaded));
   const auto accelerator = KATA_TRY(hypervisor::ChooseAccelerator(config.hypervisor.accelerator));
   const MachineSize size = TotalSize(config.hypervisor, {});
   hypervisor::VmSpec spec = PlanVm("template", config, size, accelerator.kind);
-  const auto vm = hypervisor::qemu::MakeQemu(loop);
+  const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config.runtime.hypervisor_name));
+  const auto vm = vmm.make(loop);
   spec.agent =
-      KATA_TRY(hypervisor::ChooseAgentChannel(config.hypervisor.agent_channel, vm->capabilities()));
+      KATA_TRY(hypervisor::ChooseAgentChannel(config.hypervisor.agent_channel, vmm.capabilities));
   const bool vsock = std::holds_alternative<hypervisor::VsockChannel>(spec.agent);
-  const std::string key = KATA_TRY(TemplateKey(config, *vm, accelerator.kind, vsock));
+  const std::string key = KATA_TRY(TemplateKey(config, vmm, accelerator.kind, vsock));
   const factory::TemplateStore store(config.factory.template_path);
 
   progress("waiting for other builders");

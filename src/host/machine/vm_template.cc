@@ -56,11 +56,13 @@ std::string HostKernel() {
 }  // namespace
 
 bool CanBeCopied(const config::Config& config) {
-  return config.factory.enable_template && !config.hypervisor.enable_hugepages &&
-         !config.hypervisor.enable_mem_prealloc && !config.hypervisor.enable_debug;
+  const auto vmm = hypervisor::FindVmm(config.runtime.hypervisor_name);
+  return vmm && (*vmm)->capabilities.save && config.factory.enable_template &&
+         !config.hypervisor.enable_hugepages && !config.hypervisor.enable_mem_prealloc &&
+         !config.hypervisor.enable_debug;
 }
 
-Result<std::string> TemplateKey(const config::Config& config, const hypervisor::Hypervisor& vmm,
+Result<std::string> TemplateKey(const config::Config& config, const hypervisor::Vmm& vmm,
                                 hypervisor::AcceleratorKind accelerator, bool vsock) {
   const config::HypervisorConfig& from = config.hypervisor;
   hypervisor::VmSpec spec = PlanVm("template", config, TotalSize(from, {}), accelerator);
@@ -79,7 +81,7 @@ Result<std::string> TemplateKey(const config::Config& config, const hypervisor::
   for (const std::string& file : {from.path, from.kernel, from.initrd, from.image}) {
     if (!file.empty()) key += KATA_TRY(IdentityOf(file));
   }
-  return key + ProcessorIdentity() + HostKernel() + vmm.StateKey(spec);
+  return key + ProcessorIdentity() + HostKernel() + vmm.state_key(spec);
 }
 
 Result<sys::UniqueFd> MakeMemoryFile(uint32_t mib) {

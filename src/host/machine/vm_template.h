@@ -14,19 +14,19 @@
 #include "base/result.h"
 #include "host/config/config.h"
 #include "host/factory/template_store.h"
-#include "host/hypervisor/hypervisor.h"
+#include "host/hypervisor/registry.h"
 #include "sys/fd.h"
 
 namespace kata::sandbox {
 
 // Whether such machines can be copies at all: not with huge or preallocated memory, nor when the
-// boot itself is to be seen.
+// boot itself is to be seen, nor where the VMM cannot save one.
 bool CanBeCopied(const config::Config& config);
 
 // All that must be the same for a copy to go on from the template: the machine, the files that it
 // was booted from, the VMM, the host's processor and kernel.
 // Errors  kNotFound  a file is missing
-Result<std::string> TemplateKey(const config::Config& config, const hypervisor::Hypervisor& vmm,
+Result<std::string> TemplateKey(const config::Config& config, const hypervisor::Vmm& vmm,
                                 hypervisor::AcceleratorKind accelerator, bool vsock);
 
 // The copy's memory, made while its VMM starts.

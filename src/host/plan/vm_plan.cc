@@ -105,8 +105,7 @@ hypervisor::VmSpec PlanVm(const std::string& sandbox_id, const config::Config& c
   vm.memory.shared = from.shares_files();
   vm.memory.huge_pages = from.enable_hugepages;
   vm.memory.preallocate = from.enable_mem_prealloc;
-  // QEMU gives freed pages back by a hole in their file, which copies of one template have in
-  // common.
+  // Freed pages go back by a hole in their file, which copies of one template have in common.
   vm.free_page_reporting =
       from.reclaim_guest_freed_memory && (vm.memory.shared || !config.factory.enable_template);
   vm.seccomp = !from.seccomp_sandbox.empty();

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <chrono>
 #include <csignal>
@@ -19,6 +18,7 @@
 
 #include <fmt/format.h>
 
+#include "host/hypervisor/vmm_traits.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
@@ -53,10 +53,10 @@ std::vector<pid_t> NumbersIn(const std::string& directory) {
 }
 
 bool IsHelperProgram(std::string_view name) {
-  constexpr std::array<std::string_view, 4> kPrefixes{"qemu-system", "virtiofsd", "cloud-hyp",
-                                                      "firecracker"};
-  return std::any_of(kPrefixes.begin(), kPrefixes.end(),
-                     [&](std::string_view prefix) { return name.starts_with(prefix); });
+  return name.starts_with("virtiofsd") ||
+         std::ranges::any_of(hypervisor::kVmms, [&](const hypervisor::VmmTraits& vmm) {
+           return name.starts_with(vmm.process);
+         });
 }
 
 // `path` followed by anything that cannot go on with the same file name.

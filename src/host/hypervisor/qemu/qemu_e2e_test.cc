@@ -16,7 +16,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "host/hypervisor/qemu/qemu.h"
+#include "host/hypervisor/registry.h"
 #include "host/hypervisor/testing/test_guest.h"
 #include "sys/file.h"
 #include "sys/sockets.h"
@@ -55,7 +55,7 @@ class QemuE2e : public ::testing::TestWithParam<std::string> {
 
   // Starts and waits until the guest's first process answers.
   void Boot(VmSpec spec) {
-    vm_ = MakeQemu(loop_.loop());
+    vm_ = Make();
     exited_ = std::make_shared<std::promise<VmExit>>();
     vm_->OnExit([exited = exited_](const VmExit& exit) { exited->set_value(exit); });
     const auto begin = std::chrono::steady_clock::now();
@@ -70,6 +70,8 @@ class QemuE2e : public ::testing::TestWithParam<std::string> {
     fmt::print("monitor after {} ms, first answer after {} ms\n",
                (running - begin) / milliseconds(1), (answered - begin) / milliseconds(1));
   }
+
+  std::unique_ptr<Hypervisor> Make() { return (*FindVmm(kQemu.name))->make(loop_.loop()); }
 
   VmExit AwaitExit() {
     auto future = exited_->get_future();
@@ -274,7 +276,7 @@ TEST_P(QemuE2e, SavesAndRestoresAsOftenAsWanted) {
     clone.devices.push_back(NicOn(*MakeTap()));
     clone.devices.push_back(
         Disk{.id = "new", .path = DiskFile("new.img", 1 << 20), .bus = Disk::Bus::kBlock});
-    vm_ = MakeQemu(loop_.loop());
+    vm_ = Make();
     const auto begin = std::chrono::steady_clock::now();
     const auto since = [&] { return (std::chrono::steady_clock::now() - begin) / milliseconds(1); };
     const auto started = vm_->Start(std::move(clone), Soon());
@@ -301,7 +303,7 @@ TEST_P(QemuE2e, ARestoreFromNonsenseFailsWithQemusWords) {
   VmSpec spec = Spec();
   spec.restored = true;
   spec.memory.file = MemoryFile(spec.memory.boot_mib);
-  vm_ = MakeQemu(loop_.loop());
+  vm_ = Make();
   ASSERT_TRUE(vm_->Start(std::move(spec), Soon()));
   const auto restored = vm_->Restore("nonsense", Soon());
   ASSERT_FALSE(restored);
@@ -400,7 +402,7 @@ TEST_P(QemuE2e, ReportsThatQemuWasKilled) {
   Boot(Spec());
   std::promise<VmExit> second;
   vm_->OnExit([&](const VmExit& exit) { second.set_value(exit); });
-  ::kill(vm_->pid(), SIGKILL);
+  vm_->Kill();
   const VmExit exit = AwaitExit();
   EXPECT_EQ(exit.reason, VmExit::Reason::kVmmFailed);
   EXPECT_THAT(exit.message, HasSubstr("killed by signal 9"));
@@ -434,7 +436,7 @@ TEST_P(QemuE2e, ColdDevicesAndTheDebugConsole) {
 TEST_P(QemuE2e, AStartThatFailsQuotesQemuAndLeavesNothing) {
   VmSpec spec = Spec();
   spec.vmm_extra_args = {"-device", "no-such-device"};
-  vm_ = MakeQemu(loop_.loop());
+  vm_ = Make();
   const auto started = vm_->Start(std::move(spec), Soon());
   ASSERT_FALSE(started);
   EXPECT_THAT(started.error().message(), HasSubstr("no-such-device"));
@@ -445,7 +447,7 @@ TEST_P(QemuE2e, MissingPiecesAreNamed) {
   const auto error = [&](auto change) {
     VmSpec spec = Spec();
     change(spec);
-    return MakeQemu(loop_.loop())->Start(std::move(spec), Soon()).error().message();
+    return Make()->Start(std::move(spec), Soon()).error().message();
   };
   EXPECT_THAT(error([](VmSpec& s) { s.vmm_path = "/nonexistent/qemu"; }),
               HasSubstr("execve \"/nonexistent/qemu\": No such file or directory"));
@@ -457,7 +459,8 @@ TEST_P(QemuE2e, MissingPiecesAreNamed) {
 
 INSTANTIATE_TEST_SUITE_P(, QemuE2e, ::testing::ValuesIn(testing::QemuPaths()),
                          [](const auto& param) {
-                           const auto version = ProbeVersion(param.param, Soon());
+                           const auto version =
+                               ProbeVersion(*FindVmm(kQemu.name).value(), param.param, Soon());
                            return version ? fmt::format("qemu{}_{}", version->major, param.index)
                                           : fmt::format("qemu_{}", param.index);
                          });

@@ -144,6 +144,12 @@ void QemuProcess::Stop(std::chrono::milliseconds grace) {
   changed_.wait(lock, [this] { return exit_.has_value(); });
 }
 
+void QemuProcess::Kill() {
+  const std::lock_guard lock(mutex_);
+  // By pidfd: once reaped, the number may be somebody else's.
+  if (!exit_ && child_.valid()) (void)sys::SignalPidFd(child_.pidfd(), SIGKILL);
+}
+
 Error QemuProcess::Explain(Error error) {
   // The monitor closes a moment before the process ends, so wait for the better explanation.
   std::unique_lock lock(mutex_);

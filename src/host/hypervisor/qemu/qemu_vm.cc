@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "host/hypervisor/boot_files.h"
-#include "host/hypervisor/qemu/qemu.h"
+#include "host/hypervisor/registry.h"
 #include "sys/file.h"
 #include "sys/sockets.h"
 
@@ -60,23 +60,6 @@ Result<void> Preflight(VmSpec& spec) {
 }
 
 }  // namespace
-
-std::unique_ptr<Hypervisor> MakeQemu(sys::EventLoop& loop) {
-  return std::make_unique<QemuVm>(loop);
-}
-
-Capabilities QemuVm::capabilities() const {
-  return Capabilities{.virtiofs = true,
-                      .block_hotplug = true,
-                      .nic_hotplug = true,
-                      .cpu_resize = true,
-                      .memory_resize = true,
-                      .pause = true,
-                      .snapshot = true,
-                      .copy_on_write_restore = true,
-                      .vsock = true,
-                      .virtio_serial = true};
-}
 
 Result<void> QemuVm::Start(VmSpec spec, Deadline deadline) {
   {
@@ -144,12 +127,7 @@ Result<void> QemuVm::Launch(VmSpec& spec, Deadline deadline) {
 
   auto greeting = process_->qmp()->Handshake(deadline);
   if (!greeting) return std::unexpected(process_->Explain(std::move(greeting).error()));
-  const Version version{greeting->major, greeting->minor, greeting->micro};
-  if (version < kOldestVersion) {
-    return Fail(Code::kFailedPrecondition,
-                fmt::format("QEMU {}.{} is too old: {}.{} or later is needed", version.major,
-                            version.minor, kOldestVersion.major, kOldestVersion.minor));
-  }
+  KATA_TRY(CheckVersion(kQemu, {greeting->major, greeting->minor, greeting->micro}));
 
   if (spec.restored) KATA_TRY(PrepareMigration(deadline));
 

@@ -38,6 +38,8 @@ class QemuProcess : public std::enable_shared_from_this<QemuProcess> {
 
   // Marks the end as wanted, asks QEMU to go if there is a grace, kills it after that, reaps it.
   void Stop(std::chrono::milliseconds grace);
+  // Kills QEMU; its end is reported as that of one that failed.
+  void Kill();
   void OnExit(Hypervisor::ExitHandler handler);
   std::optional<VmExit> exit() const;
 
@@ -88,7 +90,6 @@ class QemuVm : public Hypervisor {
       : loop_(loop), process_(std::make_shared<QemuProcess>(loop)) {}
   ~QemuVm() override { process_->Stop(std::chrono::milliseconds(0)); }
 
-  Capabilities capabilities() const override;
   Result<void> Start(VmSpec spec, Deadline deadline) override;
   Result<sys::UniqueFd> ConnectAgent(Deadline deadline) override;
   Result<GuestAddress> Attach(Device device, Deadline deadline) override;
@@ -96,10 +97,10 @@ class QemuVm : public Hypervisor {
   Result<Resized> Resize(Resources wanted, Deadline deadline) override;
   Result<std::string> Save(Deadline deadline) override;
   Result<void> Restore(std::string_view state, Deadline deadline) override;
-  std::string StateKey(const VmSpec& spec) const override;
   Result<void> Pause(Deadline deadline) override;
   Result<void> Resume(Deadline deadline) override;
   void Stop(std::chrono::milliseconds grace) override { process_->Stop(grace); }
+  void Kill() override { process_->Kill(); }
   void OnExit(ExitHandler handler) override { process_->OnExit(std::move(handler)); }
   bool has_disks() const override { return has_disks_; }
   pid_t pid() const override { return process_->pid(); }

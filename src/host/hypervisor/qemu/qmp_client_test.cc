@@ -177,7 +177,6 @@ TEST(ParseVersion, ReadsWhatQemusPrint) {
   EXPECT_FALSE(ParseVersion(""));
   EXPECT_FALSE(ParseVersion("bash version 5.2"));
   EXPECT_FALSE(ParseVersion("QEMU emulator version x.y"));
-  EXPECT_LT((Version{7, 1, 9}), kOldestVersion);
 }
 
 }  // namespace

@@ -32,8 +32,6 @@ Result<std::string> ReadToEnd(int fd, Deadline deadline) {
 
 }  // namespace
 
-std::string QemuVm::StateKey(const VmSpec& spec) const { return qemu::StateKey(spec); }
-
 Result<void> QemuVm::PrepareMigration(Deadline deadline) {
   const auto on = [](const char* name) { return json{{"capability", name}, {"state", true}}; };
   KATA_TRY(Call("migrate-set-capabilities",

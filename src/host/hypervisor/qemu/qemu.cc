@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "host/hypervisor/qemu/qemu.h"
+
+#include <algorithm>
 #include <charconv>
 
 #include <fmt/format.h>
 
-#include "host/hypervisor/qemu/qemu.h"
-#include "sys/process.h"
+#include "host/hypervisor/qemu/argv.h"
+#include "host/hypervisor/qemu/qemu_vm.h"
 
 namespace kata::hypervisor::qemu {
+
+Vmm Describe() {
+  return {.traits = kQemu,
+          .capabilities = {.vsock = true, .virtio_serial = true, .save = true},
+          .make = [](sys::EventLoop& loop) { return std::make_unique<QemuVm>(loop); },
+          .state_key = StateKey,
+          .parse_version = ParseVersion};
+}
 
 Result<Version> ParseVersion(std::string_view output) {
   constexpr std::string_view kMark = " version ";
@@ -26,18 +37,6 @@ Result<Version> ParseVersion(std::string_view output) {
   return Fail(Code::kFailedPrecondition,
               fmt::format("not the version of a QEMU: \"{}\"",
                           output.substr(0, std::min<size_t>(output.find('\n'), 200))));
-}
-
-Result<Version> ProbeVersion(const std::string& path, Deadline deadline) {
-  sys::Command command;
-  command.argv = {path, "--version"};
-  const sys::CommandOutput result = KATA_TRY(sys::RunAndCollect(std::move(command), deadline));
-  if (!result.status.Success()) {
-    return Fail(Code::kFailedPrecondition,
-                fmt::format("{} --version: {}: {}", path, result.status.Describe(),
-                            result.output.substr(0, 500)));
-  }
-  return KATA_TRY_WITHIN(path, ParseVersion(result.output));
 }
 
 }  // namespace kata::hypervisor::qemu
