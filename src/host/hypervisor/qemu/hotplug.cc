@@ -2,19 +2,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "base/rollback.h"
 #include "host/hypervisor/qemu/qemu_vm.h"
 #include "sys/file.h"
 
 namespace kata::hypervisor::qemu {
-namespace {
 
 using nlohmann::json;
-
-// What undoing a failed or finished plug may take.
-Deadline UndoDeadline() { return Deadline::After(std::chrono::seconds(5)); }
-
-}  // namespace
 
 Result<QemuVm::Attached> QemuVm::Reserve(const Device& device) {
   const std::string& id = DeviceId(device);
@@ -59,45 +52,65 @@ void QemuVm::Forget(const std::string& id) {
   devices_.erase(it);
 }
 
-// Hands descriptors over under names that later commands use.
+Result<void> QemuVm::PassFd(const std::string& name, int fd, Attached& place, Deadline deadline) {
+  // Noted before: if the answer does not come, QEMU may have it.
+  place.fd_names.push_back(name);
+  KATA_TRY(Call("getfd", {{"fdname", name}}, deadline, fd));
+  return {};
+}
+
 Result<std::string> QemuVm::PassFds(const std::string& prefix,
-                                    const std::vector<sys::UniqueFd>& fds, Deadline deadline) {
+                                    const std::vector<sys::UniqueFd>& fds, Attached& place,
+                                    Deadline deadline) {
   std::vector<std::string> names;
   for (const sys::UniqueFd& fd : fds) {
     names.push_back(fmt::format("{}-{}", prefix, names.size()));
-    KATA_TRY(Call("getfd", {{"fdname", names.back()}}, deadline, fd.get()));
+    KATA_TRY(PassFd(names.back(), fd.get(), place, deadline));
   }
   return fmt::format("{}", fmt::join(names, ":"));
 }
 
-Result<void> QemuVm::AddBackend(Device& device, Attached& place, Deadline deadline) {
-  const std::string backend = BackendId(device);
-  if (auto* disk = std::get_if<Disk>(&device)) {
-    if (!disk->fd) {
-      disk->fd = KATA_TRY(sys::Open(disk->path, disk->read_only ? O_RDONLY : O_RDWR));
-    }
-    const json added = KATA_TRY(Call("add-fd", json::object(), deadline, disk->fd.get()));
-    const auto set = added.find("fdset-id");
-    if (set == added.end() || !set->is_number_integer()) {
-      return Fail(Code::kDataLoss, "QEMU add-fd: answer without an fdset-id");
-    }
-    place.fd_set = set->get<int64_t>();
-    const std::string file = fmt::format("/dev/fdset/{}", *place.fd_set);
-    KATA_TRY(Call("blockdev-add", BlockNode(*disk, file, IsBlockDevice(disk->fd.get())), deadline));
-  } else if (auto* fs = std::get_if<VhostUserFs>(&device)) {
-    KATA_TRY(Call("getfd", {{"fdname", backend}}, deadline, fs->fd.get()));
-    const json address{{"type", "fd"}, {"data", {{"str", backend}}}};
-    KATA_TRY(
-        Call("chardev-add",
-             {{"id", backend},
-              {"backend", {{"type", "socket"}, {"data", {{"addr", address}, {"server", false}}}}}},
-             deadline));
-  } else {
-    const Nic& nic = std::get<Nic>(device);
-    const std::string fds = KATA_TRY(PassFds(backend, nic.tap_fds, deadline));
-    const std::string vhost = KATA_TRY(PassFds(backend + "-vhost", nic.vhost_fds, deadline));
-    KATA_TRY(Call("netdev_add", NetBackend(nic, fds, vhost), deadline));
+Result<void> QemuVm::AddDisk(Disk& disk, Attached& place, Deadline deadline) {
+  if (!disk.fd) {
+    disk.fd = KATA_TRY(sys::Open(disk.path, disk.read_only ? O_RDONLY : O_RDWR));
   }
+  {
+    const std::lock_guard lock(mutex_);
+    place.fd_set = next_fd_set_++;
+  }
+  // A number of our own: the set can be removed although the answer has not come.
+  KATA_TRY(Call("add-fd", {{"fdset-id", *place.fd_set}}, deadline, disk.fd.get()));
+  const std::string file = fmt::format("/dev/fdset/{}", *place.fd_set);
+  KATA_TRY(Call("blockdev-add", BlockNode(disk, file, IsBlockDevice(disk.fd.get())), deadline));
+  return {};
+}
+
+Result<void> QemuVm::AddShare(const VhostUserFs& fs, Attached& place, Deadline deadline) {
+  const std::string backend = "char-" + fs.id;
+  KATA_TRY(PassFd(backend, fs.fd.get(), place, deadline));
+  const json address{{"type", "fd"}, {"data", {{"str", backend}}}};
+  const json data{{"addr", address}, {"server", false}};
+  KATA_TRY(Call("chardev-add", {{"id", backend}, {"backend", {{"type", "socket"}, {"data", data}}}},
+                deadline));
+  return {};
+}
+
+Result<void> QemuVm::AddNic(const Nic& nic, Attached& place, Deadline deadline) {
+  const std::string backend = "net-" + nic.id;
+  const std::string fds = KATA_TRY(PassFds(backend, nic.tap_fds, place, deadline));
+  const std::string vhost = KATA_TRY(PassFds(backend + "-vhost", nic.vhost_fds, place, deadline));
+  KATA_TRY(Call("netdev_add", NetBackend(nic, fds, vhost), deadline));
+  return {};
+}
+
+Result<void> QemuVm::AddBackend(Device& device, Attached& place, Deadline deadline) {
+  if (auto* disk = std::get_if<Disk>(&device)) return AddDisk(*disk, place, deadline);
+  if (auto* fs = std::get_if<VhostUserFs>(&device)) {
+    KATA_TRY(AddShare(*fs, place, deadline));
+  } else {
+    KATA_TRY(AddNic(std::get<Nic>(device), place, deadline));
+  }
+  place.fd_names.clear();  // the back end has them now
   return {};
 }
 
@@ -114,6 +127,44 @@ void QemuVm::RemoveBackend(const std::string& id, const Attached& place, Deadlin
       (void)Call("netdev_del", {{"id", "net-" + id}}, deadline);
       break;
   }
+  for (const std::string& name : place.fd_names) {
+    (void)Call("closefd", {{"fdname", name}}, deadline);
+  }
+}
+
+void QemuVm::Release(const std::string& id, const Attached& place) {
+  RemoveBackend(id, place, UndoDeadline());
+  process_->ForgetGone(id);
+  Forget(id);
+}
+
+void QemuVm::Abandon(const std::string& id, Attached place, Code why) {
+  if (why == Code::kDeadlineExceeded) {
+    // It may be there by now, and its place is taken for as long as the guest holds it.
+    const auto removed = Call("device_del", {{"id", id}}, UndoDeadline());
+    const bool unknown = !removed && removed.error().code() == Code::kDeadlineExceeded;
+    if ((removed || unknown) && !process_->IsGone(id)) {
+      place.busy = false;
+      place.leaving = true;
+      const std::lock_guard lock(mutex_);
+      devices_[id] = std::move(place);
+      return;
+    }
+  }
+  Release(id, place);
+}
+
+void QemuVm::CollectGone() {
+  std::vector<std::pair<std::string, Attached>> gone;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [id, device] : devices_) {
+      if (device.busy || device.cold || !process_->IsGone(id)) continue;
+      device.busy = true;
+      gone.emplace_back(id, device);
+    }
+  }
+  for (const auto& [id, device] : gone) Release(id, device);
 }
 
 Result<GuestAddress> QemuVm::Attach(Device device, Deadline deadline) {
@@ -123,27 +174,45 @@ Result<GuestAddress> QemuVm::Attach(Device device, Deadline deadline) {
   if (std::holds_alternative<VhostUserFs>(device) && !memory_.shared) {
     return Fail(Code::kFailedPrecondition, context + ": needs shared guest memory");
   }
+  CollectGone();
   Attached place = KATA_TRY_WITHIN(context, Reserve(device));
-  Rollback undo;
-  undo.Add([&] { Forget(id); });
-  undo.Add([&] { RemoveBackend(id, place, UndoDeadline()); });
-  KATA_TRY_WITHIN(context, AddBackend(device, place, deadline));
+  if (auto added = AddBackend(device, place, deadline); !added) {
+    Release(id, place);
+    return std::unexpected(std::move(added).error().Within(context));
+  }
+  process_->ForgetGone(id);  // what was said of an earlier one of this id
   const PciPlace pci = place.port ? PortPlace(*place.port) : PciPlace{};
-  KATA_TRY_WITHIN(context,
-                  Call("device_add", FrontEnd(device, pci, place.lun.value_or(0)), deadline));
-  undo.Release();
+  const json front_end = FrontEnd(device, pci, place.lun.value_or(0));
+  if (auto plugged = Call("device_add", front_end, deadline); !plugged) {
+    Abandon(id, place, plugged.error().code());
+    return std::unexpected(std::move(plugged).error().Within(context));
+  }
   if (const auto* disk = std::get_if<Disk>(&device); disk != nullptr && !disk->read_only) {
     has_disks_ = true;
   }
   place.busy = false;
-  {
-    const std::lock_guard lock(mutex_);
-    devices_[id] = place;
-  }
   GuestAddress address;
   if (place.port) address.pci_path = PortPciPath(*place.port);
   if (place.lun) address.scsi = fmt::format("0:{}", *place.lun);
+  const std::lock_guard lock(mutex_);
+  devices_[id] = std::move(place);
   return address;
+}
+
+// Returns when the guest has let go of the device.
+Result<void> QemuVm::AskToLetGo(const std::string& id, bool asked_before, Deadline deadline) {
+  if (process_->IsGone(id)) return {};
+  const auto asked = Call("device_del", {{"id", id}}, deadline);
+  const Code code = asked ? Code::kOk : asked.error().code();
+  if (code == Code::kNotFound) return {};
+  if (code == Code::kOk || code == Code::kDeadlineExceeded) {
+    const std::lock_guard lock(mutex_);
+    devices_[id].leaving = true;
+  }
+  // QEMU refuses to ask again so soon; the first time holds.
+  const bool refused_again = asked_before && code == Code::kFailedPrecondition;
+  if (code != Code::kOk && !refused_again) return std::unexpected(asked.error());
+  return process_->WaitUntilGone(id, deadline);
 }
 
 Result<void> QemuVm::Detach(const std::string& id, Deadline deadline) {
@@ -160,19 +229,12 @@ Result<void> QemuVm::Detach(const std::string& id, Deadline deadline) {
     it->second.busy = true;
     place = it->second;
   }
-  Rollback undo;
-  undo.Add([&] {
+  if (auto gone = AskToLetGo(id, place.leaving, deadline); !gone) {
     const std::lock_guard lock(mutex_);
-    if (const auto it = devices_.find(id); it != devices_.end()) it->second.busy = false;
-  });
-  process_->ExpectDeletion(id);
-  Rollback expectation;
-  expectation.Add([&] { process_->ForgetDeletion(id); });
-  KATA_TRY_WITHIN(context, Call("device_del", {{"id", id}}, deadline));
-  KATA_TRY_WITHIN(context, process_->WaitForDeletion(id, deadline));
-  undo.Release();
-  RemoveBackend(id, place, UndoDeadline());
-  Forget(id);
+    devices_[id].busy = false;
+    return std::unexpected(std::move(gone).error().Within(context));
+  }
+  Release(id, place);
   return {};
 }
 

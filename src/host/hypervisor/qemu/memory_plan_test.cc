@@ -9,9 +9,9 @@
 namespace kata::hypervisor::qemu {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 struct Growth {
   const char* what;

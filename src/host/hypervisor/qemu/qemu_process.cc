@@ -41,8 +41,8 @@ void QemuProcess::OnEvent(const QmpEvent& event) {
   } else if (event.name == "SHUTDOWN") {
     shutdown_reason_ = TextOf(event.data, "reason");
   } else if (event.name == "DEVICE_DELETED") {
-    const auto it = deletions_.find(TextOf(event.data, "device"));
-    if (it != deletions_.end()) it->second = true;
+    // Without an id it is nothing of ours, such as a device's own part.
+    if (std::string id = TextOf(event.data, "device"); !id.empty()) gone_.insert(std::move(id));
     changed_.notify_all();
   } else if (event.name == "MIGRATION") {
     migration_ = TextOf(event.data, "status");
@@ -166,21 +166,26 @@ Error QemuProcess::Explain(Error error) {
   return Error(Code::kUnavailable, exit_->message);
 }
 
-void QemuProcess::ExpectDeletion(const std::string& id) {
+bool QemuProcess::IsGone(const std::string& id) const {
   const std::lock_guard lock(mutex_);
-  deletions_[id] = false;
+  return gone_.contains(id);
 }
 
-Result<void> QemuProcess::WaitForDeletion(const std::string& id, Deadline deadline) {
+Result<void> QemuProcess::WaitUntilGone(const std::string& id, Deadline deadline) {
   std::unique_lock lock(mutex_);
-  const auto done = [&] { return exit_ || deletions_[id]; };
+  const auto done = [&] { return exit_ || gone_.contains(id); };
   if (deadline.never()) {
     changed_.wait(lock, done);
   } else if (!changed_.wait_until(lock, deadline.when(), done)) {
     return Fail(Code::kDeadlineExceeded, "the guest does not release it");
   }
-  if (exit_ && !deletions_[id]) return Fail(Code::kUnavailable, exit_->message);
+  if (!gone_.contains(id)) return Fail(Code::kUnavailable, exit_->message);
   return {};
+}
+
+void QemuProcess::ExpectMigration() {
+  const std::lock_guard lock(mutex_);
+  migration_.clear();
 }
 
 Result<void> QemuProcess::WaitForMigration(Deadline deadline) {
@@ -196,9 +201,9 @@ Result<void> QemuProcess::WaitForMigration(Deadline deadline) {
   return {};
 }
 
-void QemuProcess::ForgetDeletion(const std::string& id) {
+void QemuProcess::ForgetGone(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  deletions_.erase(id);
+  gone_.erase(id);
 }
 
 }  // namespace kata::hypervisor::qemu

@@ -115,16 +115,24 @@ Result<void> QemuVm::Launch(VmSpec& spec, Deadline deadline) {
   agent.theirs.Reset();
   errors.write.Reset();
 
-  process_->SetQmp(QmpClient::Create(loop_, std::move(qmp.ours),
-                                     [process = std::weak_ptr(process_)](const QmpEvent& event) {
-                                       if (const auto alive = process.lock()) alive->OnEvent(event);
-                                     }));
+  ConnectMonitor(std::move(qmp.ours));
   process_->Adopt(
       *std::move(child), LogReader::Watch(loop_, std::move(errors.read), process_->error_log()),
       LogReader::Watch(loop_, std::move(console.ours), process_->console_log()),
       serial.ours ? LogReader::Watch(loop_, std::move(serial.ours), process_->console_log())
                   : nullptr);
 
+  return Enter(spec, line.luns, std::move(agent.ours), deadline);
+}
+
+void QemuVm::ConnectMonitor(sys::UniqueFd qmp) {
+  process_->SetQmp(QmpClient::Create(loop_, std::move(qmp),
+                                     [process = std::weak_ptr(process_)](const QmpEvent& event) {
+                                       if (const auto alive = process.lock()) alive->OnEvent(event);
+                                     }));
+}
+
+Result<void> QemuVm::Enter(VmSpec& spec, uint32_t luns, sys::UniqueFd agent, Deadline deadline) {
   auto greeting = process_->qmp()->Handshake(deadline);
   if (!greeting) return std::unexpected(process_->Explain(std::move(greeting).error()));
   KATA_TRY(CheckVersion(kQemu, {greeting->major, greeting->minor, greeting->micro}));
@@ -137,9 +145,9 @@ Result<void> QemuVm::Launch(VmSpec& spec, Deadline deadline) {
   hotplug_ports_ = spec.hotplug_ports;
   vcpus_ = spec.cpus.boot;
   memory_mib_ = memory_.boot_mib;
-  agent_socket_ = std::move(agent.ours);
+  agent_socket_ = std::move(agent);
   if (auto* vsock = std::get_if<VsockChannel>(&spec.agent)) vsock_ = std::move(*vsock);
-  for (uint32_t lun = 0; lun < line.luns; ++lun) luns_used_.set(lun);
+  for (uint32_t lun = 0; lun < luns; ++lun) luns_used_.set(lun);
   for (const Device& device : spec.devices) {
     const auto* disk = std::get_if<Disk>(&device);
     if (disk != nullptr && !disk->read_only) has_disks_ = true;

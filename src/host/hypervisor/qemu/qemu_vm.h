@@ -24,6 +24,13 @@
 
 namespace kata::hypervisor::qemu {
 
+// What undoing a failed or finished command may take. QEMU does commands in their order: when one
+// that undoes is answered, an earlier one that was not has been done or refused.
+inline Deadline UndoDeadline() { return Deadline::After(std::chrono::seconds(5)); }
+
+// Sets of descriptors of disks that are plugged, above those of the command line.
+inline constexpr int64_t kFirstFdSet = 1000;
+
 // QEMU's process and what it says, shared by the driver and by the handlers on the event loop.
 class QemuProcess : public std::enable_shared_from_this<QemuProcess> {
  public:
@@ -46,12 +53,17 @@ class QemuProcess : public std::enable_shared_from_this<QemuProcess> {
   // `error` with what is known about QEMU's end in its place, when QEMU has died.
   Error Explain(Error error);
 
-  // Waits for DEVICE_DELETED of a device that Expect was called for before.
-  void ExpectDeletion(const std::string& id);
-  Result<void> WaitForDeletion(const std::string& id, Deadline deadline);
-  void ForgetDeletion(const std::string& id);
+  // Whether QEMU has said that the guest has let go of the device, asked to or by itself.
+  bool IsGone(const std::string& id) const;
+  // Waits for that.
+  // Errors  kDeadlineExceeded  the guest holds it
+  Result<void> WaitUntilGone(const std::string& id, Deadline deadline);
+  // Before a device of this id is plugged again.
+  void ForgetGone(const std::string& id);
 
-  // Returns when QEMU has said that a state was written or read to its end.
+  // Call ExpectMigration() before the command that begins one; what was said of earlier ones does
+  // not count. Then returns when QEMU has said that the state was written or read to its end.
+  void ExpectMigration();
   Result<void> WaitForMigration(Deadline deadline);
 
   pid_t pid() const;
@@ -80,8 +92,8 @@ class QemuProcess : public std::enable_shared_from_this<QemuProcess> {
   bool reaping_ = false;
   std::optional<VmExit> exit_;
   std::vector<Hypervisor::ExitHandler> exit_handlers_;
-  std::map<std::string, bool> deletions_;  // awaited ids, true once deleted
-  std::string migration_;                  // what QEMU said last about it
+  std::set<std::string> gone_;  // devices; each of them is in QemuVm's table until it is collected
+  std::string migration_;       // what QEMU said last about it
 };
 
 class QemuVm : public Hypervisor {
@@ -91,6 +103,11 @@ class QemuVm : public Hypervisor {
   ~QemuVm() override { process_->Stop(std::chrono::milliseconds(0)); }
 
   Result<void> Start(VmSpec spec, Deadline deadline) override;
+  // The two parts of Start that need no process of QEMU's: take over its monitor's connection, then
+  // wait for its greeting and begin with what `spec` says. `luns` of them are taken, `agent` is the
+  // virtio-serial stream where there is one.
+  void ConnectMonitor(sys::UniqueFd qmp);
+  Result<void> Enter(VmSpec& spec, uint32_t luns, sys::UniqueFd agent, Deadline deadline);
   Result<sys::UniqueFd> ConnectAgent(Deadline deadline) override;
   Result<GuestAddress> Attach(Device device, Deadline deadline) override;
   Result<void> Detach(const std::string& id, Deadline deadline) override;
@@ -115,22 +132,41 @@ class QemuVm : public Hypervisor {
     std::optional<uint32_t> port;
     std::optional<uint32_t> lun;
     std::optional<int64_t> fd_set;
-    bool busy = true;  // an attach or detach is under way
+    std::vector<std::string> fd_names;  // that were given to QEMU and not used yet
+    bool busy = true;                   // an attach or detach is under way
+    bool leaving = false;               // the guest was asked to let go of it
     bool cold = false;
   };
 
   Result<void> Launch(VmSpec& spec, Deadline deadline);
   Result<Attached> Reserve(const Device& device);
   Result<void> AddBackend(Device& device, Attached& place, Deadline deadline);
+  Result<void> AddDisk(Disk& disk, Attached& place, Deadline deadline);
+  Result<void> AddShare(const VhostUserFs& fs, Attached& place, Deadline deadline);
+  Result<void> AddNic(const Nic& nic, Attached& place, Deadline deadline);
   void RemoveBackend(const std::string& id, const Attached& place, Deadline deadline);
+  // After a device_add that failed with `why`: gives the place back, or leaves that to CollectGone.
+  void Abandon(const std::string& id, Attached place, Code why);
+  // The device has gone, or never came: nothing of it stays.
+  void Release(const std::string& id, const Attached& place);
+  Result<void> AskToLetGo(const std::string& id, bool asked_before, Deadline deadline);
+  // Releases what guests have let go of and no Detach has waited for.
+  void CollectGone();
   void Forget(const std::string& id);
+  // Gives QEMU a descriptor under a name that later commands use.
+  Result<void> PassFd(const std::string& name, int fd, Attached& place, Deadline deadline);
   Result<std::string> PassFds(const std::string& prefix, const std::vector<sys::UniqueFd>& fds,
-                              Deadline deadline);
+                              Attached& place, Deadline deadline);
   Result<void> PrepareMigration(Deadline deadline);
+  // Has QEMU begin with `command` to write a state to `stream`, or to read one from it.
+  Result<void> BeginMigration(std::string_view command, sys::UniqueFd stream, Deadline deadline);
   // Under resize_mutex_; they give the reason why they fall short, or nothing.
   Result<std::string> AddCpus(uint32_t wanted, Deadline deadline);
   Result<std::string> AddMemory(uint32_t wanted_mib, Deadline deadline);
   Result<void> AddModule(uint32_t size_mib, Deadline deadline);
+  // What was plugged so far, as QEMU counts it: a command that was not answered in time may have
+  // been done all the same.
+  Result<void> CountModules(Deadline deadline);
   // A command; QEMU's death in the middle is explained in the error.
   Result<nlohmann::json> Call(std::string_view command, const nlohmann::json& arguments,
                               Deadline deadline, int fd = -1);
@@ -149,6 +185,7 @@ class QemuVm : public Hypervisor {
   std::map<std::string, Attached> devices_;
   std::bitset<kMaxHotplugPorts> ports_used_;
   std::bitset<kMaxLun + 1> luns_used_;
+  int64_t next_fd_set_ = kFirstFdSet;
 
   std::mutex resize_mutex_;  // one Resize at a time; guards all below
   uint32_t vcpus_ = 0;

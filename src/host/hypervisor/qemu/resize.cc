@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -14,6 +15,9 @@ using nlohmann::json;
 Result<std::string> QemuVm::AddCpus(uint32_t wanted, Deadline deadline) {
   const json places = KATA_TRY(Call("query-hotpluggable-cpus", nullptr, deadline));
   if (!places.is_array()) return Fail(Code::kDataLoss, "QEMU query-hotpluggable-cpus: no list");
+  // Counted anew: one whose device_add was not answered in time may have come all the same.
+  vcpus_ = static_cast<uint32_t>(std::ranges::count_if(
+      places, [](const json& place) { return place.is_object() && place.contains("qom-path"); }));
   // QEMU lists them from the last socket to the first; guests like them in order.
   for (auto place = places.rbegin(); place != places.rend() && vcpus_ < wanted; ++place) {
     if (!place->is_object() || place->contains("qom-path") || !place->contains("props") ||
@@ -39,8 +43,7 @@ Result<void> QemuVm::AddModule(uint32_t size_mib, Deadline deadline) {
   if (memory_.huge_pages) backend["hugetlb"] = true;
   KATA_TRY(Call("object-add", backend, deadline));
   Rollback undo;
-  undo.Add(
-      [&] { (void)Call("object-del", {{"id", name}}, Deadline::After(std::chrono::seconds(5))); });
+  undo.Add([&] { (void)Call("object-del", {{"id", name}}, UndoDeadline()); });
   KATA_TRY(Call("device_add", {{"driver", "pc-dimm"}, {"id", "dimm-" + name}, {"memdev", name}},
                 deadline));
   undo.Release();
@@ -49,7 +52,23 @@ Result<void> QemuVm::AddModule(uint32_t size_mib, Deadline deadline) {
   return {};
 }
 
+Result<void> QemuVm::CountModules(Deadline deadline) {
+  const json modules = KATA_TRY(Call("query-memory-devices", nullptr, deadline));
+  if (!modules.is_array()) return Fail(Code::kDataLoss, "QEMU query-memory-devices: no list");
+  uint64_t bytes = 0;
+  for (const json& module : modules) {
+    const json* data = module.is_object() && module.contains("data") ? &module["data"] : nullptr;
+    if (data == nullptr || !data->is_object() || !data->contains("size")) continue;
+    const json& size = (*data)["size"];
+    if (size.is_number_unsigned()) bytes += size.get<uint64_t>();
+  }
+  slots_used_ = static_cast<uint32_t>(modules.size());
+  memory_mib_ = memory_.boot_mib + static_cast<uint32_t>(bytes >> 20);
+  return {};
+}
+
 Result<std::string> QemuVm::AddMemory(uint32_t wanted_mib, Deadline deadline) {
+  KATA_TRY(CountModules(deadline));
   std::string refused;
   for (uint32_t target = wanted_mib;;) {
     const MemoryPlan plan = PlanMemory({.now_mib = memory_mib_,

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/rollback.h"
 #include "host/hypervisor/qemu/qemu_vm.h"
 #include "sys/sockets.h"
 
@@ -16,6 +17,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxState = 64 << 20;
+constexpr char kStream[] = "state";
 
 Result<std::string> ReadToEnd(int fd, Deadline deadline) {
   std::string all;
@@ -41,13 +43,23 @@ Result<void> QemuVm::PrepareMigration(Deadline deadline) {
   return {};
 }
 
+Result<void> QemuVm::BeginMigration(std::string_view command, sys::UniqueFd stream,
+                                    Deadline deadline) {
+  process_->ExpectMigration();
+  Rollback undo;
+  // QEMU keeps it until a command has used it.
+  undo.Add([&] { (void)Call("closefd", {{"fdname", kStream}}, UndoDeadline()); });
+  KATA_TRY(Call("getfd", {{"fdname", kStream}}, deadline, stream.get()));
+  KATA_TRY(Call(command, {{"uri", fmt::format("fd:{}", kStream)}}, deadline));
+  undo.Release();
+  return {};
+}
+
 Result<std::string> QemuVm::Save(Deadline deadline) {
   KATA_TRY(PrepareMigration(deadline));
   KATA_TRY(Call("stop", nullptr, deadline));
   sys::SocketPair stream = KATA_TRY(sys::MakeSocketPair());
-  KATA_TRY(Call("getfd", {{"fdname", "state"}}, deadline, stream.theirs.get()));
-  stream.theirs.Reset();
-  KATA_TRY(Call("migrate", {{"uri", "fd:state"}}, deadline));
+  KATA_TRY(BeginMigration("migrate", std::move(stream.theirs), deadline));
   std::string state = KATA_TRY(ReadToEnd(stream.ours.get(), deadline));
   KATA_TRY(process_->WaitForMigration(deadline));
   return state;
@@ -55,9 +67,7 @@ Result<std::string> QemuVm::Save(Deadline deadline) {
 
 Result<void> QemuVm::Restore(std::string_view state, Deadline deadline) {
   sys::SocketPair stream = KATA_TRY(sys::MakeSocketPair());
-  KATA_TRY(Call("getfd", {{"fdname", "state"}}, deadline, stream.theirs.get()));
-  stream.theirs.Reset();
-  KATA_TRY(Call("migrate-incoming", {{"uri", "fd:state"}}, deadline));
+  KATA_TRY(BeginMigration("migrate-incoming", std::move(stream.theirs), deadline));
   if (auto sent = sys::SendAll(stream.ours.get(), state, deadline); !sent) {
     return std::unexpected(process_->Explain(std::move(sent).error()));
   }

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include "host/hypervisor/qemu/fake_monitor.h"
+
+namespace kata::hypervisor::qemu {
+namespace {
+
+class Resize : public FakeMonitorTest {
+ protected:
+  void SetUp() override {
+    VmSpec spec;
+    spec.cpus = {.boot = 1, .max = 4};
+    spec.memory = {.boot_mib = 256, .hotplug_slots = 4, .max_mib = 2048};
+    Start(std::move(spec));
+  }
+};
+
+TEST_F(Resize, AddsProcessorsAndMemory) {
+  const auto grown = vm_->Resize({.vcpus = 3, .memory_mib = 512}, Soon());
+  ASSERT_TRUE(grown) << grown.error().message();
+  EXPECT_EQ(grown->now.vcpus, 3u);
+  EXPECT_EQ(grown->now.memory_mib, 512u);
+  EXPECT_EQ(grown->shortfall, "");
+  EXPECT_THAT(monitor_->devices(), ::testing::ElementsAre("dimm-ram1", "vcpu-1", "vcpu-2"));
+}
+
+TEST_F(Resize, CountsAProcessorThatCameAfterItsDeadline) {
+  monitor_->AnswerLate("device_add");
+  EXPECT_EQ(vm_->Resize({.vcpus = 2}, AtOnce()).error().code(), Code::kDeadlineExceeded);
+  const auto grown = vm_->Resize({.vcpus = 3}, Soon());
+  ASSERT_TRUE(grown) << grown.error().message();
+  EXPECT_EQ(grown->now.vcpus, 3u);
+  EXPECT_EQ(monitor_->devices().size(), 2u);
+}
+
+TEST_F(Resize, CountsMemoryThatCameAfterItsDeadline) {
+  monitor_->AnswerLate("device_add");
+  EXPECT_EQ(vm_->Resize({.memory_mib = 512}, AtOnce()).error().code(), Code::kDeadlineExceeded);
+  const auto grown = vm_->Resize({.memory_mib = 768}, Soon());
+  ASSERT_TRUE(grown) << grown.error().message();
+  EXPECT_EQ(grown->now.memory_mib, 768u);
+  EXPECT_EQ(grown->shortfall, "");
+  EXPECT_EQ(monitor_->devices().size(), 2u);
+}
+
+TEST_F(Resize, ARefusedModuleLeavesNoMemoryBehind) {
+  monitor_->Refuse("device_add");
+  const auto grown = vm_->Resize({.memory_mib = 512}, Soon());
+  ASSERT_TRUE(grown) << grown.error().message();
+  EXPECT_EQ(grown->now.memory_mib, 384u) << "half of what was refused as a whole";
+  EXPECT_THAT(grown->shortfall, ::testing::HasSubstr("refused"));
+}
+
+}  // namespace
+}  // namespace kata::hypervisor::qemu
