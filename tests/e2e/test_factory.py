@@ -117,9 +117,9 @@ class Templates(FactoryCase):
             with open(self.file(name), "w") as file:
                 json.dump(manifest, file)
 
-        for damage, name in [(truncate, "memory"), (flip, "memory"), (flip, "state"),
-                             (truncate, "state"), (truncate, "manifest.json"),
-                             (other_version, "manifest.json"), (os.unlink, "state")]:
+        for damage, name in [(truncate, "memory"), (flip, "memory"), (flip, "state/devices"),
+                             (truncate, "state/devices"), (truncate, "manifest.json"),
+                             (other_version, "manifest.json"), (os.unlink, "state/devices")]:
             with self.subTest(damage=damage.__name__, file=name):
                 damage(self.file(name) if damage is os.unlink else name)
                 container = self.containerd.new_id()

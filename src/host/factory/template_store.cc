@@ -34,6 +34,8 @@ constexpr int kVersion = 1;
 constexpr size_t kMaxManifest = 4 << 20;
 constexpr size_t kMaxExtents = 1 << 20;
 constexpr size_t kMaxState = 64 << 20;
+constexpr size_t kMaxStateFiles = 16;
+constexpr char kStateFolder[] = "/state";
 constexpr uint32_t kMaxMemoryMib = 16 << 20;
 constexpr size_t kMostKept = 4;
 constexpr auto kFailureHolds = minutes(10);
@@ -54,6 +56,18 @@ std::vector<std::string> Names(const std::string& root) {
   while (const dirent* entry = ::readdir(dir.get())) names.emplace_back(entry->d_name);
   std::erase_if(names, [](const std::string& name) { return name == "." || name == ".."; });
   return names;
+}
+
+uint64_t BytesOf(const StateFiles& files) {
+  uint64_t bytes = 0;
+  for (const auto& [name, content] : files) bytes += content.size();
+  return bytes;
+}
+
+uint64_t ChecksumOf(const StateFiles& files) {
+  std::string all;
+  for (const auto& [name, content] : files) all.append(name).append(1, '\0').append(content);
+  return Checksum(all);
 }
 
 bool IsHidden(const std::string& name) { return name.starts_with('.'); }
@@ -83,6 +97,31 @@ Result<void> CheckSpace(const std::string& root, uint64_t needed) {
 }
 
 }  // namespace
+
+Result<StateFiles> ReadState(const std::string& folder) {
+  const std::vector<std::string> names = Names(folder);
+  if (names.empty()) {
+    return Fail(Code::kNotFound, fmt::format("no saved state in \"{}\"", folder));
+  }
+  if (names.size() > kMaxStateFiles) {
+    return Fail(Code::kOutOfRange,
+                fmt::format("{} files of a saved state in \"{}\"; {} are the most", names.size(),
+                            folder, kMaxStateFiles));
+  }
+  StateFiles files;
+  for (const std::string& name : names) {
+    files[name] = KATA_TRY(sys::ReadFile(folder + "/" + name, kMaxState));
+  }
+  return files;
+}
+
+Result<void> WriteState(const StateFiles& files, const std::string& folder) {
+  KATA_TRY(sys::MakeDirs(folder, 0700));
+  for (const auto& [name, content] : files) {
+    KATA_TRY(sys::WriteFile(folder + "/" + name, content, 0600));
+  }
+  return {};
+}
 
 std::string FormatManifest(const TemplateInfo& info) {
   json extents = json::array();
@@ -170,9 +209,10 @@ Result<Template> TemplateStore::Open(const std::string& key) const {
   if (!info) return damaged(std::move(info).error());
   if (info->key != key) return Damaged("its key is another's");
   opened.info = *std::move(info);
-  auto state = sys::ReadFile(path + "/state", kMaxState);
+  auto state = ReadState(path + kStateFolder);
   if (!state) return damaged(std::move(state).error());
-  if (state->size() != opened.info.state_bytes || Checksum(*state) != opened.info.state_checksum) {
+  if (BytesOf(*state) != opened.info.state_bytes ||
+      ChecksumOf(*state) != opened.info.state_checksum) {
     return Damaged("its state is not what was saved");
   }
   opened.state = *std::move(state);
@@ -230,11 +270,20 @@ Result<sys::UniqueFd> TemplateStore::Lock(Deadline deadline) const {
   }
 }
 
+Result<std::string> TemplateStore::MakeStateFolder() const {
+  std::string folder = Path(".new-state");
+  KATA_TRY(sys::RemoveTree(folder));
+  KATA_TRY(sys::MakeDirs(folder, 0700));
+  return folder;
+}
+
 Result<TemplateInfo> TemplateStore::Publish(const TemplateContent& content) const {
   TemplateInfo info{.name = NameOf(content.key),
                     .key = content.key,
                     .memory_mib = content.memory_mib,
                     .created = system_clock::to_time_t(system_clock::now())};
+  // Before what builders leave is removed.
+  const StateFiles state = KATA_TRY(ReadState(content.state_folder));
   Prune();
   struct stat status{};
   if (::fstat(content.memory, &status) != 0) return FailErrno("stat", "a guest's memory");
@@ -247,9 +296,9 @@ Result<TemplateInfo> TemplateStore::Publish(const TemplateContent& content) cons
   const sys::UniqueFd memory =
       KATA_TRY(sys::Open(fresh + "/memory", O_RDWR | O_CREAT | O_EXCL, 0400));
   info.memory = KATA_TRY(SaveMemory(content.memory, memory.get()));
-  info.state_bytes = content.state.size();
-  info.state_checksum = Checksum(content.state);
-  KATA_TRY(sys::WriteFile(fresh + "/state", content.state, 0400));
+  info.state_bytes = BytesOf(state);
+  info.state_checksum = ChecksumOf(state);
+  KATA_TRY(WriteState(state, fresh + kStateFolder));
   KATA_TRY(sys::WriteFile(fresh + "/manifest.json", FormatManifest(info), 0400));
   KATA_TRY(Remove(info.name));
   if (::rename(fresh.c_str(), Path(info.name).c_str()) != 0) return FailErrno("rename", fresh);

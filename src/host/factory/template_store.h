@@ -4,7 +4,7 @@
 //
 //   <root>/<name>/manifest.json  what it is: key, sizes, checksums; for programs and people
 //   <root>/<name>/memory         the guest's memory, sparse
-//   <root>/<name>/state          devices and processors, as the VMM wrote them
+//   <root>/<name>/state/         devices and processors, in the VMM's files
 //   <root>/.lock                 held by the one who builds
 //   <root>/.failed-<name>        why a build failed, at this file's time
 //
@@ -15,6 +15,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,10 +38,19 @@ struct TemplateInfo {
   uint64_t state_checksum = 0;
 };
 
+// The files of a VM's saved state, by their names.
+using StateFiles = std::map<std::string, std::string>;
+
+// Errors  kNotFound    none in `folder`
+//         kOutOfRange  more than a VMM writes
+Result<StateFiles> ReadState(const std::string& folder);
+// Makes `folder` and the files in it.
+Result<void> WriteState(const StateFiles& files, const std::string& folder);
+
 struct Template {
   TemplateInfo info;
   sys::UniqueFd memory;  // read and write, so that a VMM can map it privately
-  std::string state;
+  StateFiles state;
 };
 
 // What a build adds to the store.
@@ -48,7 +58,7 @@ struct TemplateContent {
   std::string key;
   uint32_t memory_mib = 0;
   int memory = -1;  // a file of that size
-  std::string_view state;
+  std::string state_folder;
 };
 
 class TemplateStore {
@@ -69,6 +79,9 @@ class TemplateStore {
   // The right to build, held by the descriptor; none while another process has it.
   Result<std::optional<sys::UniqueFd>> TryLock() const;
   Result<sys::UniqueFd> Lock(Deadline deadline) const;
+  // Only with the lock: an empty directory for a VM's state. Publish() removes it, and so does the
+  // next builder.
+  Result<std::string> MakeStateFolder() const;
   // Only with the lock. Replaces what has the same key, and removes all but the last used few.
   // Errors  kResourceExhausted  no space on the disk; nothing was changed
   Result<TemplateInfo> Publish(const TemplateContent& content) const;

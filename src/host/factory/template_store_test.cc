@@ -26,8 +26,12 @@ class TemplateStoreTest : public ::testing::Test {
     const sys::UniqueFd memory(::memfd_create("memory", MFD_CLOEXEC));
     EXPECT_EQ(::ftruncate(memory.get(), 1 << 20), 0);
     EXPECT_EQ(::pwrite(memory.get(), key.data(), key.size(), 300'000), ssize_t(key.size()));
+    const auto state = store_.MakeStateFolder();
+    EXPECT_TRUE(state) << state.error().message();
+    EXPECT_TRUE(sys::WriteFile(*state + "/devices", "state of " + key));
+    EXPECT_TRUE(sys::WriteFile(*state + "/config", key));
     auto info = store_.Publish(
-        {.key = key, .memory_mib = 1, .memory = memory.get(), .state = "state of " + key});
+        {.key = key, .memory_mib = 1, .memory = memory.get(), .state_folder = *state});
     EXPECT_TRUE(info) << info.error().message();
     return info ? *info : TemplateInfo{};
   }
@@ -51,7 +55,8 @@ TEST_F(TemplateStoreTest, GivesWhatWasPublished) {
   Publish("a");
   const auto opened = store_.Open("a");
   ASSERT_TRUE(opened) << opened.error().message();
-  EXPECT_EQ(opened->state, "state of a");
+  EXPECT_EQ(opened->state, (StateFiles{{"config", "a"}, {"devices", "state of a"}}));
+  EXPECT_FALSE(sys::Exists(root_ + "/.new-state"));
   EXPECT_EQ(opened->info.memory_mib, 1u);
   const sys::UniqueFd copy(::memfd_create("copy", MFD_CLOEXEC));
   ASSERT_TRUE(LoadMemory(opened->memory.get(), opened->info.memory, copy.get()));
@@ -68,10 +73,13 @@ TEST_F(TemplateStoreTest, DamageIsTold) {
   EXPECT_EQ(OpenError("a"), Code::kDataLoss);
   Publish("a");
   EXPECT_EQ(OpenError("a"), Code::kOk) << "a new one takes the place of the damaged one";
-  ASSERT_TRUE(sys::WriteFile(File("a", "state"), "state of b"));
+  ASSERT_TRUE(sys::WriteFile(File("a", "state/devices"), "state of b"));
   EXPECT_EQ(OpenError("a"), Code::kDataLoss);
   Publish("a");
-  ASSERT_TRUE(sys::RemoveFile(File("a", "state")));
+  ASSERT_TRUE(sys::RemoveFile(File("a", "state/config")));
+  EXPECT_EQ(OpenError("a"), Code::kDataLoss);
+  Publish("a");
+  ASSERT_TRUE(sys::RemoveTree(File("a", "state")));
   EXPECT_EQ(OpenError("a"), Code::kDataLoss);
   Publish("a");
   ASSERT_TRUE(sys::WriteFile(File("a", "manifest.json"), "{\"version\":1"));

@@ -76,13 +76,16 @@ class Hypervisor {
   // answer) what had been added by then stays.
   virtual Result<Resized> Resize(Resources wanted, Deadline deadline) = 0;
 
-  // Stops the guest's processors for good and gives the state of everything but its memory, which
-  // Memory::file holds then. Not while a device VhostUserFs is there.
-  virtual Result<std::string> Save(Deadline deadline) = 0;
+  // Stops the guest's processors for good and writes the state of everything but its memory, which
+  // Memory::file holds then, into the empty directory `folder`, as files. Not while a device
+  // VhostUserFs is there.
+  virtual Result<void> Save(const std::string& folder, Deadline deadline) = 0;
   // Goes on where another VM was saved: the one call that a VM with VmSpec::restored waits for. Its
-  // Memory::file has to hold that VM's memory by now. The processors run on return.
-  // Errors  kUnavailable  the VMM cannot read the state and has ended
-  virtual Result<void> Restore(std::string_view state, Deadline deadline) = 0;
+  // Memory::file has to hold that VM's memory by now. `folder` has what Save wrote, and is this
+  // VM's alone: its VMM may write there. The processors run on return. Errors  kNotFound     there
+  // is no saved state in `folder`
+  //         kUnavailable  the VMM cannot read the state and has ended
+  virtual Result<void> Restore(const std::string& folder, Deadline deadline) = 0;
 
   virtual Result<void> Pause(Deadline deadline) = 0;
   virtual Result<void> Resume(Deadline deadline) = 0;

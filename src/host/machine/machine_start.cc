@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/rollback.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/agent_channel.h"
 #include "host/hypervisor/registry.h"
@@ -84,7 +85,12 @@ Result<void> Machine::StartCopy(MemoryCopy copy, Deadline deadline, Phases& phas
   KATA_TRY(StartVmm(std::move(spec), deadline, phases));
   KATA_TRY(copy.Finish());
   phases.End("memory");
-  KATA_TRY_WITHIN("restore", vm_->Restore(copy.state(), deadline));
+  const std::string saved = VmDirectory() + "/state";
+  Rollback cleanup;
+  cleanup.Add([&] { LogIfFailed(sys::RemoveTree(saved)); });
+  KATA_TRY(copy.WriteState(saved));
+  KATA_TRY_WITHIN("restore", vm_->Restore(saved, deadline));
+  cleanup.Run();
   phases.End("restore");
   if (shares_files()) {
     KATA_TRY(vm_->Attach(Share(), deadline));

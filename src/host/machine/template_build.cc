@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
+#include "base/rollback.h"
 #include "host/agent/agent_client.h"
 #include "host/config/host_files.h"
 #include "host/hypervisor/accelerator.h"
@@ -31,10 +33,11 @@ constexpr auto kWaitForOthers = minutes(5);
 constexpr auto kSaveTime = seconds(60);
 constexpr size_t kTemplateConsoleLines = 6;
 
-// Boots the VM of `spec` until its agent answers, and gives its state.
-Result<std::string> BootAndSave(hypervisor::Hypervisor& vm, hypervisor::VmSpec spec,
-                                const config::Config& config, sys::EventLoop& loop,
-                                const std::function<void(std::string_view)>& progress) {
+// Boots the VM of `spec` until its agent answers, and writes its state to `folder`.
+Result<void> BootAndSave(hypervisor::Hypervisor& vm, hypervisor::VmSpec spec,
+                         const config::Config& config, sys::EventLoop& loop,
+                         const std::string& folder,
+                         const std::function<void(std::string_view)>& progress) {
   const Deadline deadline = Deadline::After(seconds(config.agent.dial_timeout_s));
   progress("booting the guest");
   KATA_TRY(vm.Start(std::move(spec), deadline));
@@ -46,7 +49,7 @@ Result<std::string> BootAndSave(hypervisor::Hypervisor& vm, hypervisor::VmSpec s
   // An agent that knows this call can be a copy.
   KATA_TRY_WITHIN("the guest's agent cannot be copied", agent->Renew(false, deadline));
   progress("saving it");
-  return vm.Save(Deadline::After(kSaveTime));
+  return vm.Save(folder, Deadline::After(kSaveTime));
 }
 
 }  // namespace
@@ -86,11 +89,16 @@ Result<factory::TemplateInfo> BuildTemplate(const config::Loaded& loaded, sys::E
     const sys::UniqueFd memory = KATA_TRY(MakeMemoryFile(size.memory_mib));
     spec.memory.shared = true;
     spec.memory.file = KATA_TRY(sys::Duplicate(memory.get()));
-    const std::string state = KATA_TRY(BootAndSave(*vm, std::move(spec), config, loop, progress));
+    const std::string folder = KATA_TRY(store.MakeStateFolder());
+    Rollback cleanup;
+    cleanup.Add([&] { LogIfFailed(sys::RemoveTree(folder)); });
+    KATA_TRY(BootAndSave(*vm, std::move(spec), config, loop, folder, progress));
     vm->Stop(milliseconds(0));
     progress("storing it");
-    return store.Publish(
-        {.key = key, .memory_mib = size.memory_mib, .memory = memory.get(), .state = state});
+    return store.Publish({.key = key,
+                          .memory_mib = size.memory_mib,
+                          .memory = memory.get(),
+                          .state_folder = folder});
   }();
   if (built) return built;
   std::string reason = built.error().message();

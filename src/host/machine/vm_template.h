@@ -37,7 +37,10 @@ class MemoryCopy {
 
   // The file for hypervisor::Memory. Once.
   sys::UniqueFd TakeFile() { return std::move(file_); }
-  const std::string& state() const { return state_; }
+  // Writes the saved state to `folder`, for this copy alone.
+  Result<void> WriteState(const std::string& folder) const {
+    return factory::WriteState(state_, folder);
+  }
   const std::string& template_name() const { return name_; }
   // Waits until all of it is there.
   // Errors  kDataLoss  the template is damaged
@@ -45,7 +48,7 @@ class MemoryCopy {
 
  private:
   std::string name_;
-  std::string state_;
+  factory::StateFiles state_;
   sys::UniqueFd file_;
   std::future<Result<void>> done_;
 };

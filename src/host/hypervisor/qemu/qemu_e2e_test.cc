@@ -262,10 +262,13 @@ TEST_P(QemuE2e, SavesAndRestoresAsOftenAsWanted) {
   source.memory.file = *sys::Duplicate(memory.get());
   source.devices.push_back(NicOn(*std::move(tap)));
   Boot(std::move(source));
-  auto state = vm_->Save(Soon());
-  ASSERT_TRUE(state) << state.error().message();
-  EXPECT_GT(state->size(), size_t{10} << 10);
-  fmt::print("state of {} KiB\n", state->size() >> 10);
+  const std::string folder = dir_ / "state";
+  ASSERT_TRUE(sys::MakeDirs(folder));
+  const auto saved = vm_->Save(folder, Soon());
+  ASSERT_TRUE(saved) << saved.error().message();
+  const size_t size = sys::ReadFile(folder + "/devices")->size();
+  EXPECT_GT(size, size_t{10} << 10);
+  fmt::print("state of {} KiB\n", size >> 10);
   vm_->Stop(milliseconds(0));
 
   for (const bool shared : {true, false, true}) {
@@ -282,7 +285,7 @@ TEST_P(QemuE2e, SavesAndRestoresAsOftenAsWanted) {
     const auto started = vm_->Start(std::move(clone), Soon());
     ASSERT_TRUE(started) << started.error().message();
     const auto up = since();
-    const auto restored = vm_->Restore(*state, Soon());
+    const auto restored = vm_->Restore(folder, Soon());
     ASSERT_TRUE(restored) << restored.error().message();
     const auto loaded = since();
     agent_ = *vm_->ConnectAgent(Soon());
@@ -305,7 +308,8 @@ TEST_P(QemuE2e, ARestoreFromNonsenseFailsWithQemusWords) {
   spec.memory.file = MemoryFile(spec.memory.boot_mib);
   vm_ = Make();
   ASSERT_TRUE(vm_->Start(std::move(spec), Soon()));
-  const auto restored = vm_->Restore("nonsense", Soon());
+  ASSERT_TRUE(sys::WriteFile(dir_ / "devices", "nonsense"));
+  const auto restored = vm_->Restore(dir_.path(), Soon());
   ASSERT_FALSE(restored);
   EXPECT_EQ(restored.error().code(), Code::kUnavailable);
   EXPECT_THAT(restored.error().message(), HasSubstr("migration"));

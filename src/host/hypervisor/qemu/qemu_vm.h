@@ -112,8 +112,8 @@ class QemuVm : public Hypervisor {
   Result<GuestAddress> Attach(Device device, Deadline deadline) override;
   Result<void> Detach(const std::string& id, Deadline deadline) override;
   Result<Resized> Resize(Resources wanted, Deadline deadline) override;
-  Result<std::string> Save(Deadline deadline) override;
-  Result<void> Restore(std::string_view state, Deadline deadline) override;
+  Result<void> Save(const std::string& folder, Deadline deadline) override;
+  Result<void> Restore(const std::string& folder, Deadline deadline) override;
   Result<void> Pause(Deadline deadline) override;
   Result<void> Resume(Deadline deadline) override;
   void Stop(std::chrono::milliseconds grace) override { process_->Stop(grace); }

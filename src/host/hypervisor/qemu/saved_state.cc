@@ -9,6 +9,7 @@
 
 #include "base/rollback.h"
 #include "host/hypervisor/qemu/qemu_vm.h"
+#include "sys/file.h"
 #include "sys/sockets.h"
 
 namespace kata::hypervisor::qemu {
@@ -18,6 +19,7 @@ using nlohmann::json;
 
 constexpr size_t kMaxState = 64 << 20;
 constexpr char kStream[] = "state";
+constexpr char kFile[] = "/devices";
 
 Result<std::string> ReadToEnd(int fd, Deadline deadline) {
   std::string all;
@@ -55,17 +57,18 @@ Result<void> QemuVm::BeginMigration(std::string_view command, sys::UniqueFd stre
   return {};
 }
 
-Result<std::string> QemuVm::Save(Deadline deadline) {
+Result<void> QemuVm::Save(const std::string& folder, Deadline deadline) {
   KATA_TRY(PrepareMigration(deadline));
   KATA_TRY(Call("stop", nullptr, deadline));
   sys::SocketPair stream = KATA_TRY(sys::MakeSocketPair());
   KATA_TRY(BeginMigration("migrate", std::move(stream.theirs), deadline));
-  std::string state = KATA_TRY(ReadToEnd(stream.ours.get(), deadline));
+  const std::string state = KATA_TRY(ReadToEnd(stream.ours.get(), deadline));
   KATA_TRY(process_->WaitForMigration(deadline));
-  return state;
+  return sys::WriteFile(folder + kFile, state, 0600);
 }
 
-Result<void> QemuVm::Restore(std::string_view state, Deadline deadline) {
+Result<void> QemuVm::Restore(const std::string& folder, Deadline deadline) {
+  const std::string state = KATA_TRY(sys::ReadFile(folder + kFile, kMaxState));
   sys::SocketPair stream = KATA_TRY(sys::MakeSocketPair());
   KATA_TRY(BeginMigration("migrate-incoming", std::move(stream.theirs), deadline));
   if (auto sent = sys::SendAll(stream.ours.get(), state, deadline); !sent) {
