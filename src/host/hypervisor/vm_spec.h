@@ -70,18 +70,22 @@ struct Disk {
   bool direct_io = false;
 };
 
-// A connection to a vhost-user file system daemon that is listening.
+// A vhost-user file system daemon that listens. `fd` is a connection to it, a unix stream socket;
+// or `socket` is its path, where the VMM or its driver connects.
 struct VhostUserFs {
   std::string id;
-  std::string tag;   // 1..36 bytes, what the guest mounts
-  sys::UniqueFd fd;  // connected unix stream socket
+  std::string tag;  // 1..36 bytes, what the guest mounts
+  sys::UniqueFd fd;
+  std::string socket;
   uint32_t queue_size = 1024;
 };
 
-// A NIC on tap queues that are open already, one descriptor a queue pair.
+// A NIC on tap queues that are open already, one descriptor a queue pair. `tap` is the name of
+// their interface in the VMM's network namespace, for a VMM that opens one by name.
 struct Nic {
   std::string id;
   std::array<uint8_t, 6> mac{};
+  std::string tap;
   std::vector<sys::UniqueFd> tap_fds;    // 1..16
   std::vector<sys::UniqueFd> vhost_fds;  // none, or one for each tap descriptor
 };
@@ -134,12 +138,14 @@ struct Resized {
   std::string shortfall;  // why that is less than what was wanted, for people; empty where not
 };
 
-// Where the guest finds an attached device.
+// Where the guest finds an attached device: one of these, the others are empty.
 struct GuestAddress {
-  // Slots from the root bus down, two hex digits each: "10/00". Empty for SCSI disks.
+  // Slots from the root bus down, two hex digits each: "10/00".
   std::string pci_path;
-  // "<target>:<lun>". Empty for all others.
+  // "<target>:<lun>" of a disk.
   std::string scsi;
+  // The disk's device node, "/dev/vdb", where it sits on no bus that has addresses.
+  std::string node;
 };
 
 }  // namespace kata::hypervisor

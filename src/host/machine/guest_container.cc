@@ -52,10 +52,12 @@ Result<sys::UniqueFd> OpenDisk(const std::string& source, bool read_only) {
 }
 
 std::string DriverOf(const hypervisor::GuestAddress& address) {
+  if (!address.node.empty()) return "mmioblk";
   return address.scsi.empty() ? "blk" : "scsi";
 }
 
 const std::string& AddressText(const hypervisor::GuestAddress& address) {
+  if (!address.node.empty()) return address.node;
   return address.scsi.empty() ? address.pci_path : address.scsi;
 }
 

@@ -90,6 +90,7 @@ Result<hypervisor::Nic> GuestNetwork::NicOn(Card& card) {
   hypervisor::Nic nic;
   nic.id = card.id;
   nic.mac = card.mac;
+  nic.tap = card.tap.name;
   nic.tap_fds = std::move(card.tap.fds);
   if (options_.vhost && sys::Exists(kVhostDevice)) {
     for (size_t queue = 0; queue < nic.tap_fds.size(); ++queue) {

@@ -8,6 +8,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "sys/file.h"
+#include "sys/sockets.h"
+
 namespace kata::hypervisor::qemu {
 namespace {
 
@@ -38,7 +41,7 @@ Result<void> Validate(const VhostUserFs& fs) {
     return Fail(Code::kInvalidArgument,
                 fmt::format("shared file system \"{}\": a tag has 1 to 36 printable bytes", fs.id));
   }
-  if (!fs.fd) {
+  if (!fs.fd && fs.socket.empty()) {
     return Fail(Code::kInvalidArgument,
                 fmt::format("shared file system \"{}\": not connected to a daemon", fs.id));
   }
@@ -148,6 +151,18 @@ Result<void> ValidateId(std::string_view what, std::string_view id) {
 Result<void> ValidateDevice(const Device& device) {
   KATA_TRY(ValidateId("device", DeviceId(device)));
   return std::visit([](const auto& d) { return Validate(d); }, device);
+}
+
+Result<void> OpenDevice(Device& device, Deadline deadline) {
+  if (auto* disk = std::get_if<Disk>(&device); disk != nullptr && !disk->fd) {
+    disk->fd = KATA_TRY_WITHIN(fmt::format("disk \"{}\"", disk->id),
+                               sys::Open(disk->path, disk->read_only ? O_RDONLY : O_RDWR));
+  }
+  if (auto* fs = std::get_if<VhostUserFs>(&device); fs != nullptr && !fs->fd) {
+    fs->fd = KATA_TRY_WITHIN(fmt::format("shared file system \"{}\"", fs->id),
+                             sys::ConnectUnix(fs->socket, deadline));
+  }
+  return {};
 }
 
 std::string BackendId(const Device& device) {

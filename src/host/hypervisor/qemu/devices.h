@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // qemu/devices.h - how QEMU spells the devices of a VmSpec, the same on the command line and over
-// QMP. Pure.
+// QMP. Pure, but for OpenDevice.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/deadline.h"
 #include "base/result.h"
 #include "host/hypervisor/vm_spec.h"
 
@@ -38,6 +39,11 @@ PciPlace PortPlace(uint32_t port);
 std::string PortPciPath(uint32_t port);
 
 const std::string& DeviceId(const Device& device);
+
+// Opens what a device names by path: QEMU gets descriptors, with exactly the access that is asked
+// for, and follows no name by itself.
+// Errors  kNotFound, kPermissionDenied, kUnavailable (nobody listens); the message names the device
+Result<void> OpenDevice(Device& device, Deadline deadline);
 
 // Errors  kInvalidArgument  an id, tag, serial or number of queues that QEMU would refuse or
 //                           misread; the message names it

@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include "host/hypervisor/qemu/qemu_vm.h"
-#include "sys/file.h"
 
 namespace kata::hypervisor::qemu {
 
@@ -70,10 +69,7 @@ Result<std::string> QemuVm::PassFds(const std::string& prefix,
   return fmt::format("{}", fmt::join(names, ":"));
 }
 
-Result<void> QemuVm::AddDisk(Disk& disk, Attached& place, Deadline deadline) {
-  if (!disk.fd) {
-    disk.fd = KATA_TRY(sys::Open(disk.path, disk.read_only ? O_RDONLY : O_RDWR));
-  }
+Result<void> QemuVm::AddDisk(const Disk& disk, Attached& place, Deadline deadline) {
   {
     const std::lock_guard lock(mutex_);
     place.fd_set = next_fd_set_++;
@@ -103,9 +99,9 @@ Result<void> QemuVm::AddNic(const Nic& nic, Attached& place, Deadline deadline) 
   return {};
 }
 
-Result<void> QemuVm::AddBackend(Device& device, Attached& place, Deadline deadline) {
-  if (auto* disk = std::get_if<Disk>(&device)) return AddDisk(*disk, place, deadline);
-  if (auto* fs = std::get_if<VhostUserFs>(&device)) {
+Result<void> QemuVm::AddBackend(const Device& device, Attached& place, Deadline deadline) {
+  if (const auto* disk = std::get_if<Disk>(&device)) return AddDisk(*disk, place, deadline);
+  if (const auto* fs = std::get_if<VhostUserFs>(&device)) {
     KATA_TRY(AddShare(*fs, place, deadline));
   } else {
     KATA_TRY(AddNic(std::get<Nic>(device), place, deadline));
@@ -174,6 +170,7 @@ Result<GuestAddress> QemuVm::Attach(Device device, Deadline deadline) {
   if (std::holds_alternative<VhostUserFs>(device) && !memory_.shared) {
     return Fail(Code::kFailedPrecondition, context + ": needs shared guest memory");
   }
+  KATA_TRY_WITHIN(context, OpenDevice(device, deadline));
   CollectGone();
   Attached place = KATA_TRY_WITHIN(context, Reserve(device));
   if (auto added = AddBackend(device, place, deadline); !added) {

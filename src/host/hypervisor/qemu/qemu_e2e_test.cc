@@ -207,7 +207,7 @@ TEST_P(QemuE2e, AttachesAndDetachesShares) {
   auto listener = sys::ListenUnix(dir_ / "fs.sock");
   ASSERT_TRUE(listener);
   VhostUserFs fs{.id = "share0", .tag = "test"};
-  fs.fd = *sys::ConnectUnix(dir_ / "fs.sock", Soon());
+  fs.socket = dir_ / "fs.sock";
   sys::Command command;
   command.argv = {daemon, "--fd=3", "-o", "source=" + (dir_ / "share"), "--rlimit-nofile=1024"};
   command.fds = {{listener->get(), 3}};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/hypervisor/qemu/qemu_vm.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -17,14 +16,6 @@
 namespace kata::hypervisor::qemu {
 namespace {
 
-// The disks' files, opened here: QEMU gets descriptors with exactly the access that the spec says.
-Result<void> OpenDisk(Disk& disk) {
-  if (disk.fd) return {};
-  disk.fd = KATA_TRY_WITHIN(fmt::format("disk \"{}\"", disk.id),
-                            sys::Open(disk.path, disk.read_only ? O_RDONLY : O_RDWR));
-  return {};
-}
-
 Result<void> CheckHostMemory(const VmSpec& spec) {
   const uint64_t host_mib = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                                 static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) >>
@@ -37,7 +28,7 @@ Result<void> CheckHostMemory(const VmSpec& spec) {
                   spec.memory.boot_mib, host_mib));
 }
 
-Result<void> Preflight(VmSpec& spec) {
+Result<void> Preflight(VmSpec& spec, Deadline deadline) {
   if (!spec.image.empty()) {
     Disk image;
     image.id = "image";
@@ -53,9 +44,7 @@ Result<void> Preflight(VmSpec& spec) {
   }
   if (!spec.image.empty()) KATA_TRY(CheckImage(spec.image));
   KATA_TRY(CheckHostMemory(spec));
-  for (Device& device : spec.devices) {
-    if (auto* disk = std::get_if<Disk>(&device)) KATA_TRY(OpenDisk(*disk));
-  }
+  for (Device& device : spec.devices) KATA_TRY(OpenDevice(device, deadline));
   return {};
 }
 
@@ -67,7 +56,7 @@ Result<void> QemuVm::Start(VmSpec spec, Deadline deadline) {
     if (started_) return Fail(Code::kFailedPrecondition, "the VM was started before");
     started_ = true;
   }
-  KATA_TRY(Preflight(spec));
+  KATA_TRY(Preflight(spec, deadline));
   auto launched = Launch(spec, deadline);
   if (!launched) process_->Stop(std::chrono::milliseconds(0));
   return launched;

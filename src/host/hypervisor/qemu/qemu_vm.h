@@ -140,8 +140,8 @@ class QemuVm : public Hypervisor {
 
   Result<void> Launch(VmSpec& spec, Deadline deadline);
   Result<Attached> Reserve(const Device& device);
-  Result<void> AddBackend(Device& device, Attached& place, Deadline deadline);
-  Result<void> AddDisk(Disk& disk, Attached& place, Deadline deadline);
+  Result<void> AddBackend(const Device& device, Attached& place, Deadline deadline);
+  Result<void> AddDisk(const Disk& disk, Attached& place, Deadline deadline);
   Result<void> AddShare(const VhostUserFs& fs, Attached& place, Deadline deadline);
   Result<void> AddNic(const Nic& nic, Attached& place, Deadline deadline);
   void RemoveBackend(const std::string& id, const Attached& place, Deadline deadline);
