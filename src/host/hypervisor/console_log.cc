@@ -38,7 +38,7 @@ std::string Sanitise(std::string_view line) {
 }  // namespace
 
 void ConsoleLog::Append(std::string_view bytes) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   total_ += bytes.size();
   if (bytes.size() > capacity_) bytes.remove_prefix(bytes.size() - capacity_);
   while (!bytes.empty()) {
@@ -56,7 +56,7 @@ void ConsoleLog::Append(std::string_view bytes) {
 }
 
 std::string ConsoleLog::Snapshot() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::string text = ring_.substr(next_) + ring_.substr(0, next_);
   if (total_ > capacity_) text.erase(0, std::min(text.find('\n'), text.size() - 1) + 1);
   return text;
@@ -100,7 +100,7 @@ std::string ConsoleLog::FindLast(std::string_view text) const {
 }
 
 size_t ConsoleLog::total_bytes() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return total_;
 }
 
@@ -109,7 +109,7 @@ std::shared_ptr<LogReader> LogReader::Watch(sys::EventLoop& loop, sys::UniqueFd 
   (void)sys::SetNonBlocking(fd.get());
   std::shared_ptr<LogReader> reader(new LogReader(loop, std::move(fd), std::move(log)));
   loop.Post([reader] {
-    const std::lock_guard lock(reader->mutex_);
+    const MutexLock lock(reader->mutex_);
     if (!reader->fd_) return;
     (void)reader->loop_.Add(reader->fd_.get(), EPOLLIN, [reader](uint32_t) {
       bool more = false;
@@ -120,11 +120,12 @@ std::shared_ptr<LogReader> LogReader::Watch(sys::EventLoop& loop, sys::UniqueFd 
 }
 
 bool LogReader::ReadOnce(bool* more) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   *more = false;
   if (!fd_) return false;
   char buffer[16384];
-  const ssize_t n = sys::RetryOnEintr([&] { return ::read(fd_.get(), buffer, sizeof buffer); });
+  const int fd = fd_.get();
+  const ssize_t n = sys::RetryOnEintr([&] { return ::read(fd, buffer, sizeof buffer); });
   if (n < 0) return errno == EAGAIN;
   if (n == 0) return false;
   log_->Append({buffer, static_cast<size_t>(n)});
@@ -142,7 +143,7 @@ void LogReader::Drain() {
 void LogReader::Close() {
   // The descriptor must leave the loop before its number can be used again.
   loop_.Post([self = shared_from_this()] {
-    const std::lock_guard lock(self->mutex_);
+    const MutexLock lock(self->mutex_);
     if (!self->fd_) return;
     self->loop_.Remove(self->fd_.get());
     self->fd_.Reset();

@@ -5,10 +5,10 @@
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
+#include "base/mutex.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
 
@@ -36,10 +36,10 @@ class ConsoleLog {
   std::string Snapshot() const;
 
   const size_t capacity_;
-  mutable std::mutex mutex_;  // guards all below
-  std::string ring_;          // grows up to capacity_, then wraps at next_
-  size_t next_ = 0;
-  size_t total_ = 0;
+  mutable Mutex mutex_;
+  std::string ring_ KATA_GUARDED_BY(mutex_);  // grows up to capacity_, then wraps at next_
+  size_t next_ KATA_GUARDED_BY(mutex_) = 0;
+  size_t total_ KATA_GUARDED_BY(mutex_) = 0;
 };
 
 // Reads a descriptor into a log for as long as it yields data. Made on any thread; the reading
@@ -57,14 +57,14 @@ class LogReader : public std::enable_shared_from_this<LogReader> {
 
  private:
   LogReader(sys::EventLoop& loop, sys::UniqueFd fd, std::shared_ptr<ConsoleLog> log)
-      : loop_(loop), fd_(std::move(fd)), log_(std::move(log)) {}
+      : loop_(loop), log_(std::move(log)), fd_(std::move(fd)) {}
   // False when the stream has ended.
   bool ReadOnce(bool* more);
 
   sys::EventLoop& loop_;
-  std::mutex mutex_;  // guards fd_
-  sys::UniqueFd fd_;
   const std::shared_ptr<ConsoleLog> log_;
+  Mutex mutex_;
+  sys::UniqueFd fd_ KATA_GUARDED_BY(mutex_);
 };
 
 }  // namespace kata::hypervisor

@@ -21,17 +21,6 @@ Error FromQemu(const QmpError& error) {
   return Error(code, error.description.substr(0, 1024));
 }
 
-// Condition variables of this libstdc++ overflow on the far end of the clock.
-template <class Predicate>
-bool WaitUntil(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
-               Deadline deadline, Predicate done) {
-  if (deadline.never()) {
-    changed.wait(lock, done);
-    return true;
-  }
-  return changed.wait_until(lock, deadline.when(), done);
-}
-
 }  // namespace
 
 std::shared_ptr<QmpClient> QmpClient::Create(sys::EventLoop& loop, sys::UniqueFd socket,
@@ -40,7 +29,7 @@ std::shared_ptr<QmpClient> QmpClient::Create(sys::EventLoop& loop, sys::UniqueFd
   std::shared_ptr<QmpClient> client(new QmpClient(loop, std::move(socket), std::move(on_event)));
   loop.Post([client] {
     {
-      const std::lock_guard lock(client->mutex_);
+      const MutexLock lock(client->mutex_);
       if (client->broken_) return;
     }
     (void)client->loop_.Add(client->socket_.get(), EPOLLIN, [client](uint32_t) { client->Pump(); });
@@ -50,14 +39,15 @@ std::shared_ptr<QmpClient> QmpClient::Create(sys::EventLoop& loop, sys::UniqueFd
 
 Result<QmpGreeting> QmpClient::Handshake(Deadline deadline) {
   {
-    std::unique_lock lock(mutex_);
-    if (!WaitUntil(changed_, lock, deadline, [this] { return greeting_ || broken_; })) {
+    const MutexLock lock(mutex_);
+    if (!changed_.WaitUntil(mutex_, deadline,
+                            [this]() KATA_REQUIRES(mutex_) { return greeting_ || broken_; })) {
       return Fail(Code::kDeadlineExceeded, "QEMU did not greet on its monitor in time");
     }
     if (!greeting_) return Fail(Code::kUnavailable, *broken_);
   }
   KATA_TRY(Call("qmp_capabilities", nullptr, deadline));
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return *greeting_;
 }
 
@@ -65,7 +55,7 @@ Result<json> QmpClient::Call(std::string_view command, const json& arguments, De
                              int fd) {
   uint64_t id = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (broken_) return Fail(Code::kUnavailable, fmt::format("QEMU {}: {}", command, *broken_));
     id = next_id_++;
     calls_.emplace(id, PendingCall{});
@@ -73,20 +63,21 @@ Result<json> QmpClient::Call(std::string_view command, const json& arguments, De
   const std::string line = QmpCodec::Encode(id, command, arguments);
   Result<void> sent;
   {
-    const std::lock_guard lock(write_mutex_);
+    const MutexLock lock(write_mutex_);
     sent = fd >= 0 ? sys::SendWithFd(socket_.get(), line, fd, deadline)
                    : sys::SendAll(socket_.get(), line, deadline);
   }
-  std::unique_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!sent) {
     calls_.erase(id);
     // Half a command may have gone out; nothing after it would be understood.
     broken_ = broken_.value_or(sent.error().message());
-    changed_.notify_all();
+    changed_.NotifyAll();
     return Fail(Code::kUnavailable, fmt::format("QEMU {}: {}", command, *broken_));
   }
-  const bool answered = WaitUntil(changed_, lock, deadline,
-                                  [&] { return broken_ || calls_.at(id).answer.has_value(); });
+  const bool answered = changed_.WaitUntil(mutex_, deadline, [&]() KATA_REQUIRES(mutex_) {
+    return broken_ || calls_.at(id).answer.has_value();
+  });
   auto node = calls_.extract(id);
   if (node.mapped().answer) {
     if (!*node.mapped().answer) {
@@ -102,7 +93,7 @@ Result<json> QmpClient::Call(std::string_view command, const json& arguments, De
 }
 
 void QmpClient::Pump() {
-  const std::lock_guard read_lock(read_mutex_);
+  const MutexLock read_lock(read_mutex_);
   char buffer[16384];
   // Bounded, so that a monitor that never falls silent does not keep the loop for itself.
   for (int rounds = 0; rounds < 16; ++rounds) {
@@ -121,7 +112,7 @@ void QmpClient::Handle(QmpMessage message) {
     if (on_event_) on_event_(*event);
     return;
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (const auto* greeting = std::get_if<QmpGreeting>(&message)) {
     greeting_ = *greeting;
   } else if (auto* answer = std::get_if<QmpReturn>(&message)) {
@@ -131,14 +122,14 @@ void QmpClient::Handle(QmpMessage message) {
     const auto call = calls_.find(error->id);
     if (call != calls_.end()) call->second.answer = std::unexpected(FromQemu(*error));
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void QmpClient::Break(std::string reason) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!broken_) broken_ = std::move(reason);
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   loop_.Post([self = shared_from_this()] { self->loop_.Remove(self->socket_.get()); });
 }

@@ -6,11 +6,9 @@
 // die at any moment: every call then fails with kUnavailable, at once.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/deadline.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "host/hypervisor/qemu/qmp_codec.h"
 #include "sys/event_loop.h"
@@ -59,24 +58,25 @@ class QmpClient : public std::enable_shared_from_this<QmpClient> {
 
   QmpClient(sys::EventLoop& loop, sys::UniqueFd socket, EventHandler on_event)
       : loop_(loop), socket_(std::move(socket)), on_event_(std::move(on_event)) {}
-  void Handle(QmpMessage message);
+  void Handle(QmpMessage message) KATA_REQUIRES(read_mutex_);
   void Break(std::string reason);
 
   sys::EventLoop& loop_;
   sys::UniqueFd socket_;  // closed on the loop only, or with the object
 
-  std::mutex read_mutex_;  // guards codec_, on_event_ and the order of reading; taken before mutex_
-  QmpCodec codec_;
-  EventHandler on_event_;
+  Mutex read_mutex_ KATA_ACQUIRED_BEFORE(mutex_);  // the order of reading, too
+  QmpCodec codec_ KATA_GUARDED_BY(read_mutex_);
+  EventHandler on_event_ KATA_GUARDED_BY(read_mutex_);
 
-  std::mutex write_mutex_;  // one whole command at a time
+  Mutex write_mutex_;  // one whole command at a time
 
-  std::mutex mutex_;  // guards all below
-  std::condition_variable changed_;
-  std::optional<QmpGreeting> greeting_;
-  std::map<uint64_t, PendingCall> calls_;
-  uint64_t next_id_ = 1;
-  std::optional<std::string> broken_;  // why no more answers will come
+  Mutex mutex_;
+  CondVar changed_;
+  std::optional<QmpGreeting> greeting_ KATA_GUARDED_BY(mutex_);
+  std::map<uint64_t, PendingCall> calls_ KATA_GUARDED_BY(mutex_);
+  uint64_t next_id_ KATA_GUARDED_BY(mutex_) = 1;
+  // Why no more answers will come.
+  std::optional<std::string> broken_ KATA_GUARDED_BY(mutex_);
 };
 
 }  // namespace kata::hypervisor::qemu
