@@ -29,7 +29,8 @@ constexpr char kHasEnded[] = "the machine has ended";
 
 }  // namespace
 
-Machine::Machine(std::string name, sys::EventLoop& loop) : name_(std::move(name)), loop_(loop) {
+Machine::Machine(std::string name, sys::EventLoop& loop, MachineHost host)
+    : host_(std::move(host)), name_(std::move(name)), loop_(loop) {
   identity_.sandbox_id = name_;
   identity_.owner = name_;
 }
@@ -87,7 +88,7 @@ Result<void> Machine::Boot(const MachineSize& containers,
       UndoStart();
       CloseNetwork();
     }
-    std::unique_ptr<GuestNetwork> opened = KATA_TRY(GuestNetwork::Open(network));
+    std::unique_ptr<GuestNetwork> opened = KATA_TRY(host_.open_network(network));
     {
       const std::lock_guard lock(mutex_);
       network_ = std::move(opened);
@@ -115,7 +116,7 @@ Result<void> Machine::Boot(const MachineSize& containers,
 
 Result<void> Machine::CheckRecord() {
   const std::string& id = identity_.sandbox_id;
-  const auto other = LoadRecord(id);
+  const auto other = LoadRecord(id, records());
   if (!other || other->owner == identity_.owner) return {};
   if (std::ranges::any_of(other->processes, IsAlive)) {
     return Fail(Code::kAlreadyExists,
@@ -123,12 +124,12 @@ Result<void> Machine::CheckRecord() {
                             "another --root; choose another id",
                             id));
   }
-  LogIfFailed(Cleanup(*other, Deadline::After(seconds(5))));
+  LogIfFailed(Cleanup(*other, Deadline::After(seconds(5)), host_.roots));
   return {};
 }
 
 Result<void> Machine::BeginRecord() {
-  const sys::UniqueFd records = KATA_TRY(LockRecords());
+  const sys::UniqueFd records = KATA_TRY(LockRecords(records()));
   KATA_TRY(CheckRecord());
   {
     const std::lock_guard lock(mutex_);
@@ -144,7 +145,7 @@ Result<void> Machine::BeginRecord() {
 }
 
 Result<void> Machine::TakeRecord() {
-  const sys::UniqueFd records = KATA_TRY(LockRecords());
+  const sys::UniqueFd records = KATA_TRY(LockRecords(records()));
   KATA_TRY(CheckRecord());
   std::string before;
   {
@@ -153,7 +154,7 @@ Result<void> Machine::TakeRecord() {
     record_.owner = identity_.owner;
   }
   KATA_TRY(Save());
-  return sys::RemoveTree(RecordDir(before));
+  return sys::RemoveTree(RecordDir(before, records()));
 }
 
 Result<void> Machine::EnterCgroup() {
@@ -270,7 +271,7 @@ void Machine::ForgetContainer(const std::string& container_id) {
 
 Result<void> Machine::Save() {
   const std::lock_guard lock(mutex_);
-  return SaveRecord(record_);
+  return SaveRecord(record_, records());
 }
 
 bool Machine::HoldsWrites() const {
@@ -371,7 +372,7 @@ void Machine::Stop() {
   leaving.wait();
   cgroup_.reset();
   // What is still recorded has ended by now; this removes the files, the record last.
-  if (!record.paths.empty()) LogIfFailed(Cleanup(record, Deadline::After(seconds(5))));
+  if (!record.paths.empty()) LogIfFailed(Cleanup(record, Deadline::After(seconds(5)), host_.roots));
 }
 
 }  // namespace kata::sandbox

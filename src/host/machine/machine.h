@@ -25,6 +25,7 @@
 #include "host/hypervisor/hypervisor.h"
 #include "host/machine/guest_network.h"
 #include "host/machine/host_cgroup.h"
+#include "host/machine/machine_host.h"
 #include "host/machine/vm_template.h"
 #include "host/machine/volume_copy.h"
 #include "host/plan/vm_plan.h"
@@ -50,7 +51,7 @@ class Machine {
   };
 
   // `name` is that of the machine's directories, unique on the host.
-  Machine(std::string name, sys::EventLoop& loop);
+  Machine(std::string name, sys::EventLoop& loop, MachineHost host = ThisHost());
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
   ~Machine();
@@ -112,6 +113,8 @@ class Machine {
   // Sends `copy` to the guest unless it has one of this path, which is waited for. Only while
   // booted().
   Result<void> CopyOnce(const VolumeCopy& copy);
+  // The directory of the sandboxes' records.
+  const std::string& records() const { return host_.roots.records; }
   // Of the VMM; 0 before it was started.
   int pid() const { return pid_; }
 
@@ -184,7 +187,7 @@ class Machine {
   void WatchVirtiofsd();
   void StopVirtiofsd();
   void CloseNetwork();
-  std::string VmDirectory() const { return "/run/vc/vm/" + name_; }
+  std::string VmDirectory() const { return host_.vm_root + "/" + name_; }
   // On the loop's thread: what serves the VMM has gone, perhaps because the VMM has. It gets a
   // moment to say why before it is killed.
   void KillSoon();
@@ -199,6 +202,7 @@ class Machine {
   void FinishMove();
   Result<void> Save();
 
+  const MachineHost host_;
   std::string name_;
   Identity identity_;
   sys::EventLoop& loop_;

@@ -80,7 +80,7 @@ void Machine::ReportSize(const MachineSize& containers, std::string reason) {
     log::Info("the machine has fewer processors than the limits add up to",
               {{"reason", report.reason}});
   }
-  LogIfFailed(SaveSizeReport(identity_.sandbox_id, report));
+  LogIfFailed(SaveSizeReport(identity_.sandbox_id, report, records()));
 }
 
 }  // namespace kata::sandbox

@@ -60,7 +60,7 @@ Result<void> Machine::EnterSandbox(const MachineSize& containers,
                                    const agent::CreateSandboxRequest& sandbox, Phases& phases) {
   KATA_TRY(agent_->CreateSandbox(sandbox));
   phases.End("create_sandbox");
-  network_->Follow(loop_, identity_.on_network);
+  if (network_) network_->Follow(loop_, identity_.on_network);
   KATA_TRY(SyncNetwork());
   phases.End("network");
   Grow(containers);
@@ -108,7 +108,7 @@ Result<void> Machine::StartVmm(hypervisor::VmSpec spec, Deadline deadline, Phase
     phases.End("virtiofsd");
   }
   const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config().runtime.hypervisor_name));
-  vm_ = vmm.make(loop_);
+  vm_ = host_.make_vmm ? host_.make_vmm(loop_) : vmm.make(loop_);
   spec.agent =
       KATA_TRY(hypervisor::ChooseAgentChannel(config().hypervisor.agent_channel, vmm.capabilities));
   KATA_TRY(AddNics(&spec));
@@ -213,6 +213,7 @@ GuestNetwork::Save Machine::NetworkSaver() {
 }
 
 Result<void> Machine::AddNics(hypervisor::VmSpec* spec) {
+  if (!network_) return {};
   spec->network_namespace = KATA_TRY(network_->DuplicateNamespace());
   const GuestNetwork::Options options =
       KATA_TRY(NetworkOptions(config(), spec->restored || preparing_));

@@ -22,7 +22,7 @@ Result<void> Machine::Prepare(const config::Loaded& config, std::function<void()
   preparing_ = true;
   KATA_TRY(Open(config));
   auto prepared = [&]() -> Result<void> {
-    network_ = KATA_TRY(GuestNetwork::Open(""));
+    network_ = KATA_TRY(host_.open_network(""));
     Phases phases;
     KATA_TRY(StartGuest(TotalSize(config_.config.hypervisor, {}), phases));
     KATA_TRY_WITHIN("rehearsal", Rehearse(*this, VmDirectory() + "/rehearsal"));
@@ -89,7 +89,7 @@ Result<void> Machine::TakePrepared(const MachineSize& containers,
   origin_ = "warm";
   Phases phases;
   if (!network.empty()) {
-    std::shared_ptr<GuestNetwork> wanted = KATA_TRY(GuestNetwork::Open(network));
+    std::shared_ptr<GuestNetwork> wanted = KATA_TRY(host_.open_network(network));
     const GuestNetwork::Options options = KATA_TRY(NetworkOptions(config(), true));
     KATA_TRY(wanted->TakeNic(*network_, options, NetworkSaver()));
     const std::lock_guard lock(mutex_);

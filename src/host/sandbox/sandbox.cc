@@ -106,7 +106,7 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
     WaitForExit(container_id, process);
   } else if (const auto container = FindContainer(container_id)) {
     (*container)->timing.started = phases.list();
-    LogIfFailed(SaveTiming(id_, container_id, (*container)->timing));
+    LogIfFailed(SaveTiming(id_, container_id, (*container)->timing, machine_.records()));
     (*container)->hooks().RunPoststart(machine_.pid());
   }
   return {};
