@@ -185,6 +185,22 @@ class Lifecycle(OciCase):
                    "the stand-in clears away")
         self.assert_output(self.cli("run", "--bundle", bundle, self.name), "fine\n")
 
+    @only("kata", "runc has no pods")
+    def test_a_create_of_a_member_that_fails_late_leaves_nothing_in_the_pod(self):
+        def of_pod(kind):
+            return lambda spec: spec.setdefault("annotations", {}).update({
+                "io.kubernetes.cri.container-type": kind,
+                "io.kubernetes.cri.sandbox-id": self.name})
+        self.run_detached("sleep", "1000", change=of_pod("sandbox"))
+        member = f"{self.name}-m"
+        done = self.cli("create", "--bundle", self.bundle("sleep", "1000", change=of_pod("container")),
+                        "--pid-file", "/no-such-folder/pid", member)
+        self.assert_refused(done, "pid file")
+        self.assertEqual(self.ids(), [self.name])
+        self.assert_code(self.cli("delete", "--force", self.name), 0)
+        wait_until(lambda: not os.path.exists(f"/run/vc/sbs/{self.name}"), 20,
+                   "the machine ends with the pod's last container")
+
 
 class InsideOneContainer(OciCase):
     """All tests use one container, which the first one starts."""

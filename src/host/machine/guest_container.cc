@@ -183,7 +183,7 @@ Result<hypervisor::GuestAddress> GuestContainer::Attach(Machine& machine, const 
   const std::string id = disk.id;
   auto address =
       KATA_TRY_WITHIN(fmt::format("disk \"{}\"", source),
-                      machine.vm().Attach(std::move(disk), Deadline::After(kDeviceTimeout)));
+                      machine.vm()->Attach(std::move(disk), Deadline::After(kDeviceTimeout)));
   disk_ids_.push_back(id);
   return address;
 }
@@ -212,10 +212,10 @@ Result<void> GuestContainer::Deliver(Machine& machine) {
   return {};
 }
 
-void GuestContainer::Remove(Machine& machine, bool machine_ends) {
+void GuestContainer::Remove(Machine& machine, bool keep_disks) {
   for (const std::string& id : std::exchange(disk_ids_, {})) {
-    if (machine_ends || !machine.alive()) break;
-    if (auto detached = machine.vm().Detach(id, Deadline::After(kDeviceTimeout)); !detached) {
+    if (keep_disks || !machine.alive()) break;
+    if (auto detached = machine.vm()->Detach(id, Deadline::After(kDeviceTimeout)); !detached) {
       log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
     }
   }

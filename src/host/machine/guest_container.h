@@ -41,9 +41,9 @@ class GuestContainer {
   const agent::CreateContainerRequest& request() const { return request_; }
 
   // Undoes Prepare, after the guest has let go of the container or the machine has ended. Logs what
-  // it cannot undo; the shim's mount namespace takes the rest with it. A machine that is about to
-  // end keeps its disks until then.
-  void Remove(Machine& machine, bool machine_ends = false);
+  // it cannot undo; the shim's mount namespace takes the rest with it. Disks that the guest has not
+  // let go of, or of a machine that is about to end, stay until its end (`keep_disks`).
+  void Remove(Machine& machine, bool keep_disks = false);
 
  private:
   GuestContainer(const std::string& container_id, oci::Spec spec);

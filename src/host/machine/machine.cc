@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <future>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -23,9 +23,13 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr size_t kConsoleLines = 12;
+// For an earlier shim of the same sandbox to remove its own things, which have the same names.
+constexpr auto kPredecessorPatience = seconds(10);
+constexpr auto kPredecessorPause = milliseconds(10);
 // What a VMM that is about to end gets to do so and to say why.
 constexpr auto kLastWords = milliseconds(1000);
 constexpr char kHasEnded[] = "the machine has ended";
+constexpr char kUnwanted[] = "the machine is no longer wanted";
 
 }  // namespace
 
@@ -39,39 +43,97 @@ Machine::~Machine() = default;
 
 void Machine::Identify(Identity identity) { identity_ = std::move(identity); }
 
+MachineState Machine::state() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+void Machine::SetState(MachineState state) {
+  const std::lock_guard lock(mutex_);
+  state_ = state;
+}
+
+bool Machine::is_open() const {
+  const std::lock_guard lock(mutex_);
+  return state_ == MachineState::kOpen || state_ == MachineState::kBooting ||
+         state_ == MachineState::kRunning || state_ == MachineState::kLost;
+}
+
+bool Machine::booted() const {
+  const std::lock_guard lock(mutex_);
+  return state_ == MachineState::kRunning || state_ == MachineState::kLost;
+}
+
+bool Machine::alive() const {
+  const std::lock_guard lock(mutex_);
+  return end_reason_.empty() && state_ != MachineState::kNone && state_ != MachineState::kLost &&
+         state_ != MachineState::kEnding;
+}
+
+Result<void> Machine::Advance(MachineState from, MachineState to) {
+  const std::lock_guard lock(mutex_);
+  if (state_ == MachineState::kNone) {
+    return Fail(Code::kUnavailable,
+                "the machine has ended before this container was in it; create it again");
+  }
+  if (state_ != from) return Fail(Code::kCancelled, kUnwanted);
+  if (to != MachineState::kBooting && !end_reason_.empty()) {
+    return Fail(Code::kUnavailable, end_reason_);
+  }
+  state_ = to;
+  return {};
+}
+
+Result<void> Machine::CheckStarting() const {
+  const std::lock_guard lock(mutex_);
+  if (state_ == MachineState::kBooting || state_ == MachineState::kPreparing) return {};
+  return Fail(Code::kCancelled, kUnwanted);
+}
+
+std::shared_ptr<agent::AgentClient> Machine::agent() const {
+  const std::lock_guard lock(mutex_);
+  return agent_;
+}
+
+std::shared_ptr<hypervisor::Hypervisor> Machine::vm() const {
+  const std::lock_guard lock(mutex_);
+  return vm_;
+}
+
 Result<void> Machine::Open(const config::Loaded& config) {
-  if (open_) return {};
-  waiting_ = false;
+  if (is_open()) return {};
   if (!prepared_.empty()) {
     const auto key = PreparedKey(config.config);
-    if (alive_ && key && *key == prepared_) {
+    const bool lives = alive();
+    if (lives && key && *key == prepared_) {
       KATA_TRY(TakeRecord());
       config_ = config;
-      open_ = true;
+      SetState(MachineState::kOpen);
       return {};
     }
     log::Warn("the warm machine is not used",
-              {{"reason", alive_ ? "it has another configuration" : "it has ended"}});
+              {{"reason", lives ? "it has another configuration" : "it has ended"}});
     DropPrepared();
   }
   KATA_TRY(config::RequireFiles(config));
-  KATA_TRY(BeginRecord());
   config_ = config;
-  stopping_ = false;
-  open_ = true;
-  if (!shares_files()) return {};
-  auto share = storage::SharedDirectory::Create(name_);
-  if (!share) {
-    Stop();
-    return std::unexpected(std::move(share).error());
-  }
+  SetState(MachineState::kOpen);
+  auto opened = BeginRecord();
+  if (opened && shares_files()) opened = MakeShare();
+  if (!opened) Stop();
+  return opened;
+}
+
+Result<void> Machine::MakeShare() {
+  auto share = KATA_TRY(storage::SharedDirectory::Create(name_));
   const std::lock_guard lock(share_mutex_);
-  share_ = *std::move(share);
+  share_ = std::move(share);
   return {};
 }
 
 Result<void> Machine::Boot(const MachineSize& containers,
                            const agent::CreateSandboxRequest& sandbox, const std::string& network) {
+  KATA_TRY(Advance(MachineState::kOpen, MachineState::kBooting));
   if (auto entered = EnterCgroup(); !entered) {
     if (entered.error().code() == Code::kFailedPrecondition) {
       Stop();
@@ -84,6 +146,7 @@ Result<void> Machine::Boot(const MachineSize& containers,
       auto taken = TakePrepared(containers, sandbox, network);
       prepared_.clear();
       if (taken) return taken;
+      KATA_TRY(CheckStarting());
       log::Warn("the warm machine cannot be used", {{"error", taken.error().message()}});
       UndoStart();
       CloseNetwork();
@@ -100,6 +163,7 @@ Result<void> Machine::Boot(const MachineSize& containers,
     boot_phases_ = phases.list();
     return {};
   }();
+  if (started) started = Advance(MachineState::kBooting, MachineState::kRunning);
   if (!started) {
     Error error = Explain(std::move(started).error());
     // The VMM only sees that its peer has gone.
@@ -109,9 +173,30 @@ Result<void> Machine::Boot(const MachineSize& containers,
     Stop();
     return std::unexpected(std::move(error));
   }
-  booted_ = true;
   if (template_wanted_) BuildTemplate();
   return {};
+}
+
+Result<sys::UniqueFd> Machine::LockOwnRecord() {
+  const std::string& id = identity_.sandbox_id;
+  const Deadline deadline = Deadline::After(kPredecessorPatience);
+  for (;;) {
+    sys::UniqueFd records_lock = KATA_TRY(LockRecords(records()));
+    const auto earlier = LoadRecord(id, records());
+    if (!earlier || earlier->owner != identity_.owner) return records_lock;
+    const auto shim = std::ranges::find_if(earlier->processes, [](const ProcessEntry& process) {
+      return process.role == ProcessRole::kShim && process.pid != ::getpid() && IsAlive(process);
+    });
+    if (shim == earlier->processes.end()) return records_lock;
+    if (deadline.Passed()) {
+      return Fail(Code::kUnavailable,
+                  fmt::format("an earlier shim of sandbox \"{}\", process {}, is still ending; "
+                              "try again, or kill it",
+                              id, shim->pid));
+    }
+    records_lock.Reset();
+    std::this_thread::sleep_for(kPredecessorPause);
+  }
 }
 
 Result<void> Machine::CheckRecord() {
@@ -129,7 +214,7 @@ Result<void> Machine::CheckRecord() {
 }
 
 Result<void> Machine::BeginRecord() {
-  const sys::UniqueFd records = KATA_TRY(LockRecords(records()));
+  const sys::UniqueFd lock_of_records = KATA_TRY(LockOwnRecord());
   KATA_TRY(CheckRecord());
   {
     const std::lock_guard lock(mutex_);
@@ -145,7 +230,7 @@ Result<void> Machine::BeginRecord() {
 }
 
 Result<void> Machine::TakeRecord() {
-  const sys::UniqueFd records = KATA_TRY(LockRecords(records()));
+  const sys::UniqueFd lock_of_records = KATA_TRY(LockOwnRecord());
   KATA_TRY(CheckRecord());
   std::string before;
   {
@@ -196,32 +281,39 @@ void Machine::FinishMove() {
 
 Result<void> Machine::SyncNetwork() {
   std::shared_ptr<GuestNetwork> network;
+  std::shared_ptr<hypervisor::Hypervisor> vm;
+  std::shared_ptr<agent::AgentClient> agent;
   {
     const std::lock_guard lock(mutex_);
     network = network_;
+    vm = vm_;
+    agent = agent_;
   }
-  if (!network || !alive_) return {};
-  return network->Sync(*vm_, *agent_);
+  if (!network || !agent || !alive()) return {};
+  return network->Sync(*vm, *agent);
 }
 
 void Machine::OnVmExit(const hypervisor::VmExit& exit) {
-  alive_ = false;
+  std::shared_ptr<hypervisor::Hypervisor> vm;
   {
     const std::lock_guard lock(mutex_);
     end_reason_ = virtiofsd_obituary_.empty() ? exit.message : virtiofsd_obituary_;
     ended_.notify_all();
     if (agent_) agent_->Close(Error(Code::kUnavailable, exit.message));
+    // While it starts, who starts it gets the error; while it ends, nobody need be told.
+    if (state_ != MachineState::kRunning && state_ != MachineState::kWaiting) return;
+    if (state_ == MachineState::kRunning) state_ = MachineState::kLost;
+    vm = vm_;
   }
-  // Before the boot has ended, its caller gets the error.
-  if (stopping_ || (!booted_ && !waiting_)) return;
   log::Error("the machine has ended",
-             {{"reason", exit.message}, {"console", vm_->ConsoleTail(kConsoleLines)}});
+             {{"reason", exit.message}, {"console", vm->ConsoleTail(kConsoleLines)}});
   if (identity_.on_end) identity_.on_end();
 }
 
 Error Machine::Explain(Error error) const {
   const Code code = error.code();
-  if ((code != Code::kUnavailable && code != Code::kDeadlineExceeded) || !vm_) return error;
+  const auto vm = this->vm();
+  if ((code != Code::kUnavailable && code != Code::kDeadlineExceeded) || !vm) return error;
   std::string message = error.message();
   if (message.find(kHasEnded) != std::string::npos) return error;
   std::string reason;
@@ -235,7 +327,7 @@ Error Machine::Explain(Error error) const {
   if (!reason.empty() && message.find(reason) == std::string::npos) {
     message += fmt::format("; {}: {}", kHasEnded, reason);
   }
-  const std::string console = vm_->ConsoleTail(kConsoleLines);
+  const std::string console = vm->ConsoleTail(kConsoleLines);
   if (message.find("console") == std::string::npos) {
     message += console.empty() ? "; the guest's console is empty"
                                : fmt::format("; the guest's console ended with:\n{}", console);
@@ -266,7 +358,7 @@ void Machine::ForgetContainer(const std::string& container_id) {
     const std::lock_guard lock(mutex_);
     std::erase(record_.containers, container_id);
   }
-  if (booted_) LogIfFailed(Save());
+  if (booted()) LogIfFailed(Save());
 }
 
 Result<void> Machine::Save() {
@@ -275,7 +367,7 @@ Result<void> Machine::Save() {
 }
 
 bool Machine::HoldsWrites() const {
-  if (vm_->has_disks()) return true;
+  if (const auto vm = this->vm(); vm && vm->has_disks()) return true;
   const config::StringList& arguments = config().hypervisor.virtio_fs_extra_args;
   return std::ranges::any_of(arguments, [](const std::string& argument) {
     return argument.find("writeback") != std::string::npos;
@@ -297,7 +389,7 @@ Result<void> Machine::CopyOnce(const VolumeCopy& copy) {
     }
   }
   if (of_other.valid()) return of_other.get();
-  const Result<void> result = SendVolume(copy, *agent_);
+  const Result<void> result = SendVolume(copy, *agent());
   if (!result) {
     const std::lock_guard lock(copies_mutex_);
     copies_.erase(copy.path);
@@ -307,8 +399,19 @@ Result<void> Machine::CopyOnce(const VolumeCopy& copy) {
 }
 
 void Machine::Kill() {
-  const int pid = pid_;
-  if (alive_ && pid > 0) ::kill(pid, SIGKILL);
+  if (const auto vm = this->vm(); vm && alive()) vm->Kill();
+}
+
+void Machine::Abort() {
+  std::shared_ptr<hypervisor::Hypervisor> vm;
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ == MachineState::kNone || state_ == MachineState::kEnding) return;
+    state_ = MachineState::kEnding;
+    if (end_reason_.empty()) vm = vm_;
+  }
+  // Where the VMM has no process yet, StartVmm finds the state when it has one.
+  if (vm) vm->Kill();
 }
 
 void Machine::KillSoon() {
@@ -340,15 +443,18 @@ void Machine::CloseNetwork() {
 
 void Machine::Stop() {
   const std::lock_guard stop_lock(stop_mutex_);
-  stopping_ = true;
-  alive_ = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ == MachineState::kNone) return;
+    state_ = MachineState::kEnding;
+  }
   FinishMove();
   // That takes as long as the end of a VMM.
   auto leaving = std::async(std::launch::async, [this] {
     if (cgroup_) cgroup_->Leave();
   });
   // No grace: disks are raw, and what the guest has written to them is the host's already.
-  if (vm_) vm_->Stop(milliseconds(0));
+  if (const auto vm = this->vm()) vm->Stop(milliseconds(0));
   StopVirtiofsd();
   CloseNetwork();
   {
@@ -367,12 +473,12 @@ void Machine::Stop() {
     const std::lock_guard lock(mutex_);
     record = std::exchange(record_, SandboxRecord{});
   }
-  booted_ = false;
-  open_ = false;
   leaving.wait();
   cgroup_.reset();
   // What is still recorded has ended by now; this removes the files, the record last.
   if (!record.paths.empty()) LogIfFailed(Cleanup(record, Deadline::After(seconds(5)), host_.roots));
+  // Not before: another beginning would find its own things removed.
+  SetState(MachineState::kNone);
 }
 
 }  // namespace kata::sandbox

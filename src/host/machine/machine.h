@@ -37,6 +37,25 @@
 
 namespace kata::sandbox {
 
+// What there is of a machine.
+//
+//              Open              Boot                          the VM ends
+//   kNone ─────────────> kOpen ─────────> kBooting ──> kRunning ─────────> kLost
+//     │ Prepare            │ Open
+//     └─> kPreparing ──> kWaiting   with the guest that has waited
+//
+//   Stop: from all of them over kEnding to kNone. Abort: to kEnding, for Stop to follow.
+enum class MachineState {
+  kNone,       // nothing on the host
+  kPreparing,  // is being started for nobody yet
+  kWaiting,    // is there for nobody yet
+  kOpen,       // record and shared directory; where it has waited, a guest
+  kBooting,
+  kRunning,
+  kLost,    // the VM has ended by itself; the rest is there
+  kEnding,  // no longer wanted; what there is goes
+};
+
 class Machine {
  public:
   // Whose the machine is. Its calls come on the loop's thread.
@@ -84,18 +103,20 @@ class Machine {
   // the VMM lives there, or, if the machine was prepared, in one of its own. `containers`: as Grow.
   Result<void> Boot(const MachineSize& containers, const agent::CreateSandboxRequest& sandbox,
                     const std::string& network);
-  bool is_open() const { return open_; }
-  bool booted() const { return booted_; }
-  // False once the machine has ended or is being stopped.
-  bool alive() const { return alive_; }
+  bool is_open() const;
+  // Boot has succeeded; the VM may have ended since then.
+  bool booted() const;
+  // Whether a VM is there, or is being started. False once it has ended or is being stopped.
+  bool alive() const;
 
   // Returns when all that Boot has begun has happened: the move to the host's cgroup takes its
   // time.
   void AwaitBoot() { FinishMove(); }
 
-  // Only while booted().
-  agent::AgentClient& agent() { return *agent_; }
-  hypervisor::Hypervisor& vm() { return *vm_; }
+  // Null before the first Boot. They can be used as long as they are held: once the machine has
+  // ended, every call fails.
+  std::shared_ptr<agent::AgentClient> agent() const;
+  std::shared_ptr<hypervisor::Hypervisor> vm() const;
   // Runs `work` on the shared directory, one at a time. kUnavailable once the machine was stopped.
   template <class Work>
   auto WithShare(Work work) -> decltype(work(std::declval<storage::SharedDirectory&>())) {
@@ -149,6 +170,9 @@ class Machine {
 
   // Kills the VMM and no more: `on_end` follows. From any thread, does not block.
   void Kill();
+  // Nobody wants the machine any more: kills the VMM, and has a Boot that is under way fail soon.
+  // Stop() is to follow; `on_end` is not called. From any thread, does not block.
+  void Abort();
   // Ends the machine and removes all that it made. Blocks; not on the loop's thread. Idempotent.
   void Stop();
 
@@ -192,6 +216,19 @@ class Machine {
   // moment to say why before it is killed.
   void KillSoon();
   void OnVmExit(const hypervisor::VmExit& exit);
+  // From the first state to the second one.
+  // Errors  kUnavailable  the VM has ended meanwhile, or all of the machine
+  //         kCancelled    the machine is in another state: it is no longer wanted
+  Result<void> Advance(MachineState from, MachineState to);
+  // Whether a start may go on. Errors  kCancelled  the machine is no longer wanted
+  Result<void> CheckStarting() const;
+  MachineState state() const;
+  void SetState(MachineState state);
+  Result<void> MakeShare();
+  // Keeps others from beginning or looking at a record, once an earlier shim of this very sandbox
+  // has gone: what it removes late would be ours.
+  // Errors  kUnavailable  it does not go
+  Result<sys::UniqueFd> LockOwnRecord();
   // Refuses an id that lives elsewhere, removes what a dead sandbox of this id left.
   Result<void> CheckRecord();
   Result<void> BeginRecord();
@@ -207,9 +244,7 @@ class Machine {
   Identity identity_;
   sys::EventLoop& loop_;
 
-  std::string prepared_;               // the key of what was prepared and is not taken yet
-  bool preparing_ = false;             // it is nobody's yet
-  std::atomic<bool> waiting_ = false;  // prepared, and nobody has opened it
+  std::string prepared_;  // the key of what was prepared and is not taken yet
   std::string cgroup_path_;
   std::vector<std::string> home_;
   std::optional<HostCgroup> cgroup_;
@@ -222,8 +257,8 @@ class Machine {
   std::mutex copies_mutex_;                                         // guards copies_
   std::map<std::string, std::shared_future<Result<void>>> copies_;  // by their paths in the guest
   std::unique_ptr<storage::Virtiofsd> virtiofsd_;
-  std::unique_ptr<hypervisor::Hypervisor> vm_;
-  std::atomic<int> vm_number_ = 0;  // counts those that were started
+  std::shared_ptr<hypervisor::Hypervisor> vm_;  // set under mutex_
+  std::atomic<int> vm_number_ = 0;              // counts those that were started
   hypervisor::AcceleratorKind accelerator_ = hypervisor::AcceleratorKind::kTcg;
   std::vector<Phase> boot_phases_;
   std::mutex grow_mutex_;  // one growth at a time, or sums would overtake each other; guards:
@@ -233,20 +268,17 @@ class Machine {
   size_t nics_ = 0;                            // that the machine was started with
   std::string origin_;                         // of the guest: boot, template or warm
   bool template_wanted_ = false;               // it is to be built once this machine has booted
-  std::unique_ptr<agent::AgentClient> agent_;  // set under mutex_
+  std::shared_ptr<agent::AgentClient> agent_;  // set under mutex_
   std::shared_ptr<GuestNetwork> network_;      // set under mutex_
-  std::atomic<bool> open_ = false;
-  std::atomic<bool> booted_ = false;
-  std::atomic<bool> alive_ = false;
-  std::atomic<bool> stopping_ = false;
   std::atomic<int> pid_ = 0;
 
   std::mutex stop_mutex_;  // one Stop at a time
 
   mutable std::mutex mutex_;               // guards what follows
   mutable std::condition_variable ended_;  // end_reason_ is set
+  MachineState state_ = MachineState::kNone;
   SandboxRecord record_;
-  std::string end_reason_;
+  std::string end_reason_;  // of the VM that is or was there last; empty before its end
   std::string virtiofsd_obituary_;
 };
 

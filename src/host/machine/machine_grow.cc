@@ -48,6 +48,7 @@ void Machine::Grow(const MachineSize& containers) {
 }
 
 void Machine::Ask(const MachineSize& containers) {
+  if (!booted()) return;
   const std::lock_guard lock(grow_mutex_);
   if (size_report_) ReportSize(containers, size_report_->reason);
 }

@@ -30,7 +30,6 @@ Result<void> Machine::StartGuest(const MachineSize& size, Phases& phases) {
       KATA_TRY(hypervisor::ChooseAccelerator(config().hypervisor.accelerator));
   log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
   accelerator_ = accelerator.kind;
-  alive_ = true;
   origin_ = "boot";
   const uint32_t of_template = TotalSize(config().hypervisor, {}).vcpus;
   if (const auto grows = CheckCpuHotplug(of_template, size.vcpus); !grows) {
@@ -43,6 +42,8 @@ Result<void> Machine::StartGuest(const MachineSize& size, Phases& phases) {
       origin_ = "template";
       return {};
     }
+    // Killed meanwhile, it says nothing about the template either.
+    KATA_TRY(CheckStarting());
     log::Warn("a copy of the template does not start; the guest boots",
               {{"error", Explain(started.error()).message()}});
     UndoStart();
@@ -108,9 +109,15 @@ Result<void> Machine::StartVmm(hypervisor::VmSpec spec, Deadline deadline, Phase
     phases.End("virtiofsd");
   }
   const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config().runtime.hypervisor_name));
-  vm_ = host_.make_vmm ? host_.make_vmm(loop_) : vmm.make(loop_);
   spec.agent =
       KATA_TRY(hypervisor::ChooseAgentChannel(config().hypervisor.agent_channel, vmm.capabilities));
+  KATA_TRY(CheckStarting());
+  {
+    std::shared_ptr<hypervisor::Hypervisor> vm =
+        host_.make_vmm ? host_.make_vmm(loop_) : vmm.make(loop_);
+    const std::lock_guard lock(mutex_);
+    vm_.swap(vm);
+  }
   KATA_TRY(AddNics(&spec));
   nics_ = spec.devices.size();
   // A copy gets it when it runs: no VM is saved with one.
@@ -129,6 +136,8 @@ Result<void> Machine::StartVmm(hypervisor::VmSpec spec, Deadline deadline, Phase
   KATA_TRY_WITHIN(fmt::format("start \"{}\"", config().hypervisor.path),
                   vm_->Start(std::move(spec), deadline));
   pid_ = vm_->pid();
+  // Given up before there was a process to kill.
+  KATA_TRY(CheckStarting());
   {
     // It may have ended before there was a VMM to kill.
     const std::lock_guard lock(mutex_);
@@ -152,18 +161,14 @@ void Machine::UndoStart() {
   ++vm_number_;
   if (vm_) vm_->Stop(milliseconds(0));
   StopVirtiofsd();
-  std::unique_ptr<agent::AgentClient> agent;
   {
     const std::lock_guard lock(mutex_);
-    agent = std::exchange(agent_, nullptr);
+    if (agent_) agent_->Close(Error(Code::kUnavailable, "the machine begins anew"));
     end_reason_.clear();
     virtiofsd_obituary_.clear();
   }
-  agent.reset();
-  vm_.reset();
   if (network_) network_->ForgetNics();
   pid_ = 0;
-  alive_ = true;
 }
 
 std::optional<MemoryCopy> Machine::FindTemplate() {
@@ -216,7 +221,7 @@ Result<void> Machine::AddNics(hypervisor::VmSpec* spec) {
   if (!network_) return {};
   spec->network_namespace = KATA_TRY(network_->DuplicateNamespace());
   const GuestNetwork::Options options =
-      KATA_TRY(NetworkOptions(config(), spec->restored || preparing_));
+      KATA_TRY(NetworkOptions(config(), spec->restored || state() == MachineState::kPreparing));
   auto nics = KATA_TRY_WITHIN("network", network_->MakeNics(options, NetworkSaver()));
   for (hypervisor::Nic& nic : nics) spec->devices.push_back(std::move(nic));
   return {};
@@ -243,7 +248,10 @@ void Machine::WatchVirtiofsd() {
   loop_.Post([this, pidfd] {
     const auto added = loop_.Add(pidfd, EPOLLIN, [this, pidfd](uint32_t) {
       loop_.Remove(pidfd);
-      if (stopping_) return;
+      if (const MachineState now = state();
+          now == MachineState::kEnding || now == MachineState::kNone) {
+        return;
+      }
       {
         const std::lock_guard lock(mutex_);
         virtiofsd_obituary_ = virtiofsd_->Obituary();
@@ -259,7 +267,7 @@ Result<void> Machine::ConnectAgent(Deadline deadline, uint32_t first_stream) {
   auto agent = KATA_TRY(agent::AgentClient::Create(
       loop_, std::move(channel), milliseconds(config().agent.request_timeout_ms),
       [this, number = vm_number_.load()](Error reason) {
-        if (stopping_ || !alive_ || number != vm_number_) return;
+        if (!alive() || number != vm_number_) return;
         log::Error("the guest's agent has gone", {{"reason", reason.message()}});
         KillSoon();
       },

@@ -19,8 +19,8 @@ namespace kata::sandbox {
 
 Result<void> Machine::Prepare(const config::Loaded& config, std::function<void()> on_end) {
   identity_.on_end = std::move(on_end);
-  preparing_ = true;
   KATA_TRY(Open(config));
+  KATA_TRY(Advance(MachineState::kOpen, MachineState::kPreparing));
   auto prepared = [&]() -> Result<void> {
     network_ = KATA_TRY(host_.open_network(""));
     Phases phases;
@@ -29,18 +29,14 @@ Result<void> Machine::Prepare(const config::Loaded& config, std::function<void()
     phases.End("rehearsal");
     phases.Log("machine prepared", origin_);
     prepared_ = KATA_TRY(PreparedKey(config_.config));
-    return {};
+    return Advance(MachineState::kPreparing, MachineState::kWaiting);
   }();
-  preparing_ = false;
   if (!prepared) {
     Error error = Explain(std::move(prepared).error());
     Stop();
     return std::unexpected(std::move(error));
   }
   if (template_wanted_) BuildTemplate();
-  // Until somebody opens it again.
-  open_ = false;
-  waiting_ = true;
   return {};
 }
 
@@ -60,7 +56,6 @@ void Machine::DropPrepared() {
   prepared_.clear();
   Stop();
   UndoStart();
-  alive_ = false;
   name_ = identity_.sandbox_id;
 }
 
@@ -84,7 +79,7 @@ void Machine::SetOomScore(int score) const {
 Result<void> Machine::TakePrepared(const MachineSize& containers,
                                    const agent::CreateSandboxRequest& sandbox,
                                    const std::string& network) {
-  if (!alive_) return Fail(Code::kUnavailable, "it has ended");
+  if (!alive()) return Fail(Code::kUnavailable, "it has ended");
   KATA_TRY(CheckCpuHotplug(size_.vcpus, TotalSize(config().hypervisor, containers).vcpus));
   origin_ = "warm";
   Phases phases;

@@ -105,7 +105,7 @@ Result<GuestContainer> MakeContainer(Machine& machine, GuestPlan plan,
     KATA_TRY(sys::WriteFile(directory + "/rootfs/true", program, 0755));
     return GuestContainer::Prepare(machine, kName, std::move(plan), {}, directory);
   }
-  KATA_TRY(machine.agent().CopyFile(
+  KATA_TRY(machine.agent()->CopyFile(
       {.path = RootInGuest() + "/true", .content = std::move(program), .mode = S_IFREG | 0755}));
   return GuestContainer::InGuest(kName, std::move(plan), RootInGuest());
 }
@@ -153,7 +153,8 @@ Result<void> Rehearse(Machine& machine, const std::string& directory) {
                                                    .guest_seccomp = true}));
   GuestContainer container = KATA_TRY(MakeContainer(machine, std::move(plan), directory));
   undo.Add([&] { container.Remove(machine); });
-  agent::AgentClient& agent = machine.agent();
+  const auto client = machine.agent();
+  agent::AgentClient& agent = *client;
   KATA_TRY(agent.CreateSandbox(SandboxRequest(kName, kName, machine.shares_files())));
   const auto used = UseInterface(agent);
   if (!used && used.error().code() != Code::kNotFound) return used;

@@ -7,9 +7,13 @@
 
 namespace kata::sandbox {
 
-void Container::SetInit(std::shared_ptr<Process> init, std::unique_ptr<GuestContainer> guest) {
+void Container::SetInit(std::shared_ptr<Process> init) {
   const std::lock_guard lock(mutex_);
   init_ = std::move(init);
+}
+
+void Container::SetGuest(std::unique_ptr<GuestContainer> guest) {
+  const std::lock_guard lock(mutex_);
   guest_ = std::move(guest);
 }
 
@@ -20,9 +24,6 @@ std::unique_ptr<GuestContainer> Container::TakeGuest() {
 
 Result<std::shared_ptr<Process>> Container::Find(const std::string& exec_id) const {
   const std::lock_guard lock(mutex_);
-  if (!init_) {
-    return Fail(Code::kFailedPrecondition, fmt::format("container \"{}\" is being created", id_));
-  }
   if (exec_id.empty()) return init_;
   const auto it = execs_.find(exec_id);
   if (it == execs_.end()) {
@@ -34,6 +35,9 @@ Result<std::shared_ptr<Process>> Container::Find(const std::string& exec_id) con
 Result<void> Container::AddExec(std::shared_ptr<Process> exec) {
   const std::lock_guard lock(mutex_);
   const std::string& exec_id = exec->exec_id();
+  if (closed_) {
+    return Fail(Code::kFailedPrecondition, fmt::format("container \"{}\" is being deleted", id_));
+  }
   if (!execs_.emplace(exec_id, exec).second) {
     return Fail(Code::kAlreadyExists,
                 fmt::format("exec \"{}\" already exists in container \"{}\"", exec_id, id_));
@@ -64,17 +68,12 @@ void Container::SetPaused(bool paused) {
   paused_ = paused;
 }
 
-Result<void> Container::ClaimDelete() {
-  const std::lock_guard lock(mutex_);
-  if (std::exchange(deleting_, true)) {
-    return Fail(Code::kNotFound, fmt::format("container \"{}\" is being deleted", id_));
+std::vector<std::shared_ptr<Process>> Container::Close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
   }
-  return {};
-}
-
-void Container::ReturnDelete() {
-  const std::lock_guard lock(mutex_);
-  deleting_ = false;
+  return Processes();
 }
 
 }  // namespace kata::sandbox

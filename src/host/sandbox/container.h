@@ -28,18 +28,20 @@ class Container {
   const std::string& id() const { return id_; }
   const std::string& bundle() const { return bundle_; }
 
-  // Before the container exists in the guest there is no first process: kFailedPrecondition.
-  void SetInit(std::shared_ptr<Process> init, std::unique_ptr<GuestContainer> guest);
+  // Before others can find the container.
+  void SetInit(std::shared_ptr<Process> init);
   // `exec_id` empty: the first process.
-  // Errors  kNotFound            no such exec
-  //         kFailedPrecondition  the container is still being created
+  // Errors  kNotFound  no such exec
   Result<std::shared_ptr<Process>> Find(const std::string& exec_id) const;
 
   // Errors  kAlreadyExists
+  //         kFailedPrecondition  the container is being deleted
   Result<void> AddExec(std::shared_ptr<Process> exec);
   void RemoveExec(const std::string& exec_id);
-  // The first process, once there is one, and all execs.
+  // The first process and all execs.
   std::vector<std::shared_ptr<Process>> Processes() const;
+  // The same, the last time: no exec is added from here on.
+  std::vector<std::shared_ptr<Process>> Close();
 
   bool paused() const;
   void SetPaused(bool paused);
@@ -54,12 +56,12 @@ class Container {
   // The /proc that the host shows of the container, until the container goes.
   void SetProc(std::shared_ptr<sys::FuseServer> server) { proc_ = std::move(server); }
 
-  // What the host did for the container; null before SetInit and after it was taken.
+  // What the host does for the container, from its creation to its removal; null after it was
+  // taken.
+  void SetGuest(std::unique_ptr<GuestContainer> guest);
   std::unique_ptr<GuestContainer> TakeGuest();
-
-  // Takes the right to delete the container; a second caller gets kNotFound, as if it had gone.
-  Result<void> ClaimDelete();
-  void ReturnDelete();
+  // For who creates the container.
+  GuestContainer& guest() { return *guest_; }
 
  private:
   const std::string id_;
@@ -72,7 +74,7 @@ class Container {
   std::unique_ptr<GuestContainer> guest_;
   std::map<std::string, std::shared_ptr<Process>> execs_;
   bool paused_ = false;
-  bool deleting_ = false;
+  bool closed_ = false;
 };
 
 }  // namespace kata::sandbox

@@ -6,85 +6,156 @@
 namespace kata::sandbox {
 
 ProcessState Process::state() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return state_;
 }
 
+bool Process::ended() const {
+  const MutexLock lock(mutex_);
+  return state_ == ProcessState::kStopped || state_ == ProcessState::kDeleted;
+}
+
 oci::Process Process::spec() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return spec_;
 }
 
 void Process::SetConsoleSize(uint32_t rows, uint32_t columns) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   spec_.mutable_console_size()->set_height(rows);
   spec_.mutable_console_size()->set_width(columns);
 }
 
+void Process::SetReport(std::function<void(const ExitInfo&)> report) {
+  const MutexLock lock(mutex_);
+  report_ = std::move(report);
+}
+
 ExitInfo Process::exit() const {
-  const std::lock_guard lock(mutex_);
-  return exit_;
+  const MutexLock lock(mutex_);
+  return exit_.value_or(ExitInfo{});
 }
 
-Result<void> Process::ClaimStart() {
-  const std::lock_guard lock(mutex_);
-  if (state_ == ProcessState::kStopped) {
-    return Fail(Code::kFailedPrecondition, "process has ended");
-  }
-  if (state_ == ProcessState::kRunning || starting_) {
-    return Fail(Code::kFailedPrecondition, "process has been started already");
-  }
-  starting_ = true;
-  return {};
+std::vector<Process::ExitCallback> Process::Tell(ExitInfo exit) {
+  if (exit_) return {};
+  exit_ = known_exit_.value_or(exit);
+  if (state_ != ProcessState::kDeleted) state_ = ProcessState::kStopped;
+  if (report_) report_(*exit_);
+  return std::exchange(callbacks_, {});
 }
 
-void Process::ReturnStart() { EndStart(); }
+std::vector<Process::ExitCallback> Process::Enter(ProcessState state) {
+  state_ = state;
+  idle_.NotifyAll();
+  const auto held = std::exchange(held_exit_, std::nullopt);
+  return held ? Tell(*held) : std::vector<ExitCallback>();
+}
 
-void Process::Started(const std::function<void()>& announce) {
+void Process::Call(std::vector<ExitCallback> callbacks) {
+  if (callbacks.empty()) return;
+  const ExitInfo told = exit();
+  for (ExitCallback& callback : callbacks) callback(told);
+}
+
+void Process::Created(const Announce& announce) {
+  std::vector<ExitCallback> callbacks;
   {
-    const std::lock_guard lock(mutex_);
-    state_ = ProcessState::kRunning;
+    const MutexLock lock(mutex_);
+    announce();
+    callbacks = Enter(ProcessState::kCreated);
   }
-  announce();
-  EndStart();
+  Call(std::move(callbacks));
 }
 
-void Process::EndStart() {
-  std::optional<ExitInfo> early;
-  {
-    const std::lock_guard lock(mutex_);
-    starting_ = false;
-    early.swap(early_exit_);
+Result<void> Process::BeginStart() {
+  const MutexLock lock(mutex_);
+  switch (state_) {
+    case ProcessState::kCreated:
+      state_ = ProcessState::kStarting;
+      return {};
+    case ProcessState::kCreating:
+      return Fail(Code::kFailedPrecondition, "process is being created");
+    case ProcessState::kStarting:
+    case ProcessState::kRunning:
+      return Fail(Code::kFailedPrecondition, "process has been started already");
+    case ProcessState::kStopped:
+    case ProcessState::kDeleted:
+      break;
   }
-  if (early) Exited(*early);
+  return Fail(Code::kFailedPrecondition, "process has ended");
+}
+
+void Process::FailStart() {
+  std::vector<ExitCallback> callbacks;
+  {
+    const MutexLock lock(mutex_);
+    if (state_ == ProcessState::kStarting) callbacks = Enter(ProcessState::kCreated);
+  }
+  Call(std::move(callbacks));
+}
+
+bool Process::Started(const Announce& announce) {
+  std::vector<ExitCallback> callbacks;
+  {
+    const MutexLock lock(mutex_);
+    if (state_ != ProcessState::kStarting) return false;
+    announce();
+    callbacks = Enter(ProcessState::kRunning);
+  }
+  Call(std::move(callbacks));
+  return true;
+}
+
+void Process::AwaitStart() {
+  const MutexLock lock(mutex_);
+  idle_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return !busy(); });
 }
 
 void Process::KnowExit(ExitInfo exit) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   known_exit_ = exit;
 }
 
 void Process::Exited(ExitInfo exit) {
   std::vector<ExitCallback> callbacks;
   {
-    const std::lock_guard lock(mutex_);
-    if (state_ == ProcessState::kStopped) return;
-    if (known_exit_) exit = *known_exit_;
-    if (starting_) {
-      if (!early_exit_) early_exit_ = exit;
+    const MutexLock lock(mutex_);
+    if (busy()) {
+      if (!held_exit_) held_exit_ = exit;
       return;
     }
-    state_ = ProcessState::kStopped;
-    exit_ = exit;
-    callbacks.swap(callbacks_);
+    callbacks = Tell(exit);
   }
-  for (ExitCallback& callback : callbacks) callback(exit);
+  Call(std::move(callbacks));
+}
+
+Result<void> Process::BeginDelete() {
+  const MutexLock lock(mutex_);
+  idle_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return !busy(); });
+  if (state_ == ProcessState::kRunning)
+    return Fail(Code::kFailedPrecondition, "it still runs; kill it first");
+  if (state_ == ProcessState::kDeleted) return Fail(Code::kNotFound, "it is being deleted");
+  state_ = ProcessState::kDeleted;
+  return {};
+}
+
+void Process::DeleteWithContainer(ExitInfo exit) {
+  std::vector<ExitCallback> callbacks;
+  {
+    const MutexLock lock(mutex_);
+    // Who creates it announces it in a moment.
+    idle_.Wait(mutex_,
+               [this]() KATA_REQUIRES(mutex_) { return state_ != ProcessState::kCreating; });
+    callbacks = Enter(ProcessState::kDeleted);
+    if (callbacks.empty()) callbacks = Tell(exit);
+  }
+  Call(std::move(callbacks));
 }
 
 void Process::OnExit(ExitCallback callback) {
   {
-    const std::lock_guard lock(mutex_);
-    if (state_ != ProcessState::kStopped) {
+    const MutexLock lock(mutex_);
+    if (!exit_) {
       callbacks_.push_back(std::move(callback));
       return;
     }

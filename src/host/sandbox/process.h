@@ -2,14 +2,17 @@
 //
 // host/sandbox/process.h - one process of a container, as its callers see it.
 //
-//   kCreated ──ClaimStart, Started──> kRunning ──Exited──> kStopped
-//       └──────────────────────Exited────────────────────────┘
+//   kCreating ─Created─> kCreated ─BeginStart─> kStarting ─Started─> kRunning ─Exited─> kStopped
+//                            │  └──────FailStart────┘                                      │
+//                            └───────────────BeginDelete───────────> kDeleted <────────────┘
 //
-// An exit that comes while a start is under way waits until the start has been announced, so that
-// nobody hears of the end before the beginning.
+// A process may end in kCreated as well (its machine has ended). An exit that comes in kCreating or
+// kStarting waits for the end of that state, so that nobody hears of the end before the beginning.
 //
-// Safe from every thread. Callbacks given to OnExit run once, in their order, on the thread that
-// calls Exited or Started, or at once when the process has ended already.
+// Safe from every thread. What is announced (Created, Started, SetReport) is called under the
+// process's lock, so that announcements come in the order of the states: it must not block, nor
+// call back. Callbacks given to OnExit run once, in their order, without a lock, on the thread that
+// tells the exit, or at once when it has been told already.
 #pragma once
 
 #include <signal.h>
@@ -18,12 +21,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/deadline.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "host/sandbox/process_io.h"
 #include "proto/oci.pb.h"
@@ -39,11 +42,12 @@ struct ExitInfo {
 // The status of who was ended with its container or machine.
 inline constexpr uint32_t kKilled = 128 + SIGKILL;
 
-enum class ProcessState { kCreated, kRunning, kStopped };
+enum class ProcessState { kCreating, kCreated, kStarting, kRunning, kStopped, kDeleted };
 
 class Process {
  public:
   using ExitCallback = std::move_only_function<void(const ExitInfo&)>;
+  using Announce = std::function<void()>;
 
   // `exec_id` is empty for a container's first process.
   // `spec` is needed for execs only.
@@ -57,44 +61,68 @@ class Process {
   const std::string& exec_id() const { return exec_id_; }
   const StdioRequest& stdio() const { return stdio_; }
   ProcessIo& io() { return *io_; }
-  oci::Process spec() const;
+  oci::Process spec() const KATA_EXCLUDES(mutex_);
   // The terminal's size at the start of an exec, in characters.
-  void SetConsoleSize(uint32_t rows, uint32_t columns);
+  void SetConsoleSize(uint32_t rows, uint32_t columns) KATA_EXCLUDES(mutex_);
 
-  ProcessState state() const;
-  // The exit, once the state is kStopped.
-  ExitInfo exit() const;
+  // Hears of the exit first of all. Before Created.
+  void SetReport(std::function<void(const ExitInfo&)> report) KATA_EXCLUDES(mutex_);
 
+  ProcessState state() const KATA_EXCLUDES(mutex_);
+  // Whether the exit has been told, or never will be asked for.
+  bool ended() const KATA_EXCLUDES(mutex_);
+  // The exit; a default one before it was told.
+  ExitInfo exit() const KATA_EXCLUDES(mutex_);
+
+  // It is there, and may be started.
+  void Created(const Announce& announce) KATA_EXCLUDES(mutex_);
   // Takes the right to start the process; a second caller is refused.
   // Errors  kFailedPrecondition  it was started, or has ended
-  Result<void> ClaimStart();
+  Result<void> BeginStart() KATA_EXCLUDES(mutex_);
   // The start failed: it may be tried again.
-  void ReturnStart();
-  // The start succeeded; `announce` is called before anybody can hear of the exit.
-  void Started(const std::function<void()>& announce);
+  void FailStart() KATA_EXCLUDES(mutex_);
+  // The start succeeded. False where the process has been deleted with its container meanwhile:
+  // nothing was announced.
+  [[nodiscard]] bool Started(const Announce& announce) KATA_EXCLUDES(mutex_);
+  // Returns when no creation or start is under way.
+  void AwaitStart() KATA_EXCLUDES(mutex_);
   // How the process has ended, which nobody is to hear of yet: its output is still on its way.
-  void KnowExit(ExitInfo exit);
+  void KnowExit(ExitInfo exit) KATA_EXCLUDES(mutex_);
   // Tells the exit: the one that was known before, else this one. Changes nothing when that has
   // been told already.
-  void Exited(ExitInfo exit);
+  void Exited(ExitInfo exit) KATA_EXCLUDES(mutex_);
 
-  void OnExit(ExitCallback callback);
+  // Takes the right to delete the process, when a start that is under way has come to its end.
+  // Errors  kFailedPrecondition  it runs
+  //         kNotFound            another caller deletes it
+  Result<void> BeginDelete() KATA_EXCLUDES(mutex_);
+  // Its container is deleted, and it with that, whatever it does. Tells `exit` if none was told.
+  void DeleteWithContainer(ExitInfo exit) KATA_EXCLUDES(mutex_);
+
+  void OnExit(ExitCallback callback) KATA_EXCLUDES(mutex_);
 
  private:
   const std::string exec_id_;
   const StdioRequest stdio_;
   const std::shared_ptr<ProcessIo> io_;
 
-  void EndStart();
+  bool busy() const KATA_REQUIRES(mutex_) {
+    return state_ == ProcessState::kCreating || state_ == ProcessState::kStarting;
+  }
+  // Leaves a busy state; the callbacks to call of an exit that waited for that.
+  std::vector<ExitCallback> Enter(ProcessState state) KATA_REQUIRES(mutex_);
+  std::vector<ExitCallback> Tell(ExitInfo exit) KATA_REQUIRES(mutex_);
+  void Call(std::vector<ExitCallback> callbacks) KATA_EXCLUDES(mutex_);
 
-  mutable std::mutex mutex_;  // guards what follows
-  oci::Process spec_;
-  ProcessState state_ = ProcessState::kCreated;
-  bool starting_ = false;
-  std::optional<ExitInfo> known_exit_;
-  std::optional<ExitInfo> early_exit_;  // came while starting_
-  ExitInfo exit_;
-  std::vector<ExitCallback> callbacks_;
+  mutable Mutex mutex_;
+  CondVar idle_;  // no longer busy()
+  ProcessState state_ KATA_GUARDED_BY(mutex_) = ProcessState::kCreating;
+  oci::Process spec_ KATA_GUARDED_BY(mutex_);
+  std::function<void(const ExitInfo&)> report_ KATA_GUARDED_BY(mutex_);
+  std::optional<ExitInfo> known_exit_ KATA_GUARDED_BY(mutex_);
+  std::optional<ExitInfo> held_exit_ KATA_GUARDED_BY(mutex_);  // came while busy()
+  std::optional<ExitInfo> exit_ KATA_GUARDED_BY(mutex_);       // that was told
+  std::vector<ExitCallback> callbacks_ KATA_GUARDED_BY(mutex_);
 };
 
 }  // namespace kata::sandbox

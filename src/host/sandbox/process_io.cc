@@ -70,13 +70,14 @@ Result<void> ProcessIo::OpenInput() {
   return {};
 }
 
-void ProcessIo::Start(agent::AgentClient& agent, const agent::ProcessName& process) {
+void ProcessIo::Start(const std::shared_ptr<agent::AgentClient>& agent,
+                      const agent::ProcessName& process) {
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return;
     open_outputs_ = terminal_ ? 1 : 2;
   }
-  loop_.Post([self = shared_from_this(), &agent, process] {
+  loop_.Post([self = shared_from_this(), agent, process] {
     {
       const std::lock_guard lock(self->mutex_);
       if (self->closed_) return;
@@ -88,18 +89,18 @@ void ProcessIo::Start(agent::AgentClient& agent, const agent::ProcessName& proce
     // containerd's clients come and go, and their fifos are not the program's.
     const auto refuse = [&](void (agent::AgentClient::*close)(const agent::ProcessName&)) {
       return self->has_line_
-                 ? std::function<void()>([&agent, process, close] { (agent.*close)(process); })
+                 ? std::function<void()>([agent, process, close] { ((*agent).*close)(process); })
                  : nullptr;
     };
     auto out = std::make_shared<stdio::OutputPump>(
         self->loop_, std::move(self->out_),
-        [&agent, process](auto done) { agent.ReadStdout(process, std::move(done)); }, ended,
+        [agent, process](auto done) { agent->ReadStdout(process, std::move(done)); }, ended,
         refuse(&agent::AgentClient::CloseStdoutAsync));
     std::shared_ptr<stdio::OutputPump> err;
     if (!self->terminal_) {
       err = std::make_shared<stdio::OutputPump>(
           self->loop_, std::move(self->err_),
-          [&agent, process](auto done) { agent.ReadStderr(process, std::move(done)); }, ended,
+          [agent, process](auto done) { agent->ReadStderr(process, std::move(done)); }, ended,
           refuse(&agent::AgentClient::CloseStderrAsync));
     }
     {
@@ -111,16 +112,16 @@ void ProcessIo::Start(agent::AgentClient& agent, const agent::ProcessName& proce
     if (err) err->Start();
     if (!self->input_.reader) {
       // Our own agent knows (oci::Process::no_stdin); another one waits for this.
-      if (!self->terminal_) agent.CloseStdinAsync(process);
+      if (!self->terminal_) agent->CloseStdinAsync(process);
       return;
     }
     if (self->keeper_released_) self->input_.keeper.Reset();
     self->stdin_pump_ = std::make_shared<stdio::InputPump>(
         self->loop_, std::move(self->input_.reader), std::move(self->input_.keeper),
-        [&agent, process](std::string data, auto taken) {
-          agent.WriteStdin(process, std::move(data), std::move(taken));
+        [agent, process](std::string data, auto taken) {
+          agent->WriteStdin(process, std::move(data), std::move(taken));
         },
-        [&agent, process] { agent.CloseStdinAsync(process); });
+        [agent, process] { agent->CloseStdinAsync(process); });
     self->stdin_pump_->Start();
   });
 }

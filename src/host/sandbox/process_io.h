@@ -50,8 +50,8 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   // end of its input earlier than the answer to its create call never tells of it (ctr).
   Result<void> OpenInput();
 
-  // Begins to move bytes. `agent` must outlive this object or its Close().
-  void Start(agent::AgentClient& agent, const agent::ProcessName& process);
+  // Begins to move bytes.
+  void Start(const std::shared_ptr<agent::AgentClient>& agent, const agent::ProcessName& process);
 
   // No client will write to stdin any more; what it wrote before still arrives.
   void CloseStdin();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/sandbox/process.h"
 
+#include <future>
+
 #include <gtest/gtest.h>
 
 namespace kata::sandbox {
@@ -8,58 +10,111 @@ namespace {
 
 ExitInfo Exit(uint32_t status) { return {.status = status, .at = {}}; }
 
-TEST(Process, TellsItsExitOnceToEveryoneAndToLatecomers) {
-  Process process("", {}, nullptr);
-  std::string heard;
-  process.OnExit([&](const ExitInfo& exit) { heard += "a" + std::to_string(exit.status); });
-  ASSERT_TRUE(process.ClaimStart());
-  process.Started([] {});
-  EXPECT_EQ(process.state(), ProcessState::kRunning);
-  process.Exited(Exit(3));
-  process.Exited(Exit(4));
-  process.OnExit([&](const ExitInfo& exit) { heard += "b" + std::to_string(exit.status); });
-  EXPECT_EQ(heard, "a3b3");
-  EXPECT_EQ(process.state(), ProcessState::kStopped);
+class ProcessTest : public testing::Test {
+ protected:
+  ProcessTest() {
+    process_.SetReport([this](const ExitInfo& exit) { Add("exit" + std::to_string(exit.status)); });
+  }
+  void Add(const std::string& word) { order_ += order_.empty() ? word : " " + word; }
+  void Create() {
+    process_.Created([this] { Add("create"); });
+  }
+  bool Start() {
+    return process_.Started([this] { Add("start"); });
+  }
+
+  Process process_{"", {}, nullptr};
+  std::string order_;
+};
+
+TEST_F(ProcessTest, TellsItsExitOnceToEveryoneAndToLatecomers) {
+  process_.OnExit([&](const ExitInfo& exit) { Add("a" + std::to_string(exit.status)); });
+  Create();
+  ASSERT_TRUE(process_.BeginStart());
+  ASSERT_TRUE(Start());
+  EXPECT_EQ(process_.state(), ProcessState::kRunning);
+  process_.Exited(Exit(3));
+  process_.Exited(Exit(4));
+  process_.OnExit([&](const ExitInfo& exit) { Add("b" + std::to_string(exit.status)); });
+  EXPECT_EQ(order_, "create start exit3 a3 b3");
+  EXPECT_EQ(process_.state(), ProcessState::kStopped);
 }
 
-TEST(Process, NobodyHearsOfTheEndBeforeTheBeginning) {
-  Process process("", {}, nullptr);
-  std::string order;
-  process.OnExit([&](const ExitInfo&) { order += " exit"; });
-  ASSERT_TRUE(process.ClaimStart());
-  process.Exited(Exit(0));
-  EXPECT_EQ(order, "");
-  process.Started([&] { order += "start"; });
-  EXPECT_EQ(order, "start exit");
+TEST_F(ProcessTest, NobodyHearsOfTheEndBeforeTheBeginning) {
+  process_.Exited(Exit(137));
+  EXPECT_EQ(order_, "");
+  Create();
+  EXPECT_EQ(order_, "create exit137");
 }
 
-TEST(Process, WhatIsKnownCountsWhateverComesInBetween) {
-  Process process("", {}, nullptr);
-  ASSERT_TRUE(process.ClaimStart());
-  process.Started([] {});
-  process.KnowExit(Exit(3));
-  EXPECT_EQ(process.state(), ProcessState::kRunning);
-  process.Exited(Exit(137));  // its machine ended meanwhile
-  EXPECT_EQ(process.exit().status, 3u);
+TEST_F(ProcessTest, NobodyHearsOfTheEndBeforeTheStart) {
+  Create();
+  ASSERT_TRUE(process_.BeginStart());
+  process_.Exited(Exit(0));
+  EXPECT_EQ(order_, "create");
+  ASSERT_TRUE(Start());
+  EXPECT_EQ(order_, "create start exit0");
 }
 
-TEST(Process, StartsOnce) {
-  Process process("", {}, nullptr);
-  ASSERT_TRUE(process.ClaimStart());
-  EXPECT_EQ(process.ClaimStart().error().code(), Code::kFailedPrecondition);
-  process.ReturnStart();
-  ASSERT_TRUE(process.ClaimStart());
-  process.Started([] {});
-  EXPECT_EQ(process.ClaimStart().error().code(), Code::kFailedPrecondition);
-  process.Exited(Exit(0));
-  EXPECT_EQ(process.ClaimStart().error().message(), "process has ended");
+TEST_F(ProcessTest, WhatIsKnownCountsWhateverComesInBetween) {
+  Create();
+  ASSERT_TRUE(process_.BeginStart());
+  ASSERT_TRUE(Start());
+  process_.KnowExit(Exit(3));
+  EXPECT_EQ(process_.state(), ProcessState::kRunning);
+  process_.Exited(Exit(137));  // its machine ended meanwhile
+  EXPECT_EQ(process_.exit().status, 3u);
 }
 
-TEST(Process, MayEndWithoutAStart) {
-  Process process("", {}, nullptr);
-  process.Exited(Exit(137));
-  EXPECT_EQ(process.exit().status, 137u);
-  EXPECT_FALSE(process.ClaimStart());
+TEST_F(ProcessTest, StartsOnce) {
+  EXPECT_EQ(process_.BeginStart().error().message(), "process is being created");
+  Create();
+  ASSERT_TRUE(process_.BeginStart());
+  EXPECT_EQ(process_.BeginStart().error().code(), Code::kFailedPrecondition);
+  process_.FailStart();
+  ASSERT_TRUE(process_.BeginStart());
+  ASSERT_TRUE(Start());
+  EXPECT_EQ(process_.BeginStart().error().code(), Code::kFailedPrecondition);
+  process_.Exited(Exit(0));
+  EXPECT_EQ(process_.BeginStart().error().message(), "process has ended");
+}
+
+TEST_F(ProcessTest, MayEndWithoutAStart) {
+  Create();
+  process_.Exited(Exit(137));
+  EXPECT_EQ(process_.exit().status, 137u);
+  EXPECT_FALSE(process_.BeginStart());
+}
+
+TEST_F(ProcessTest, IsDeletedOnceAndNotWhileItRuns) {
+  Create();
+  ASSERT_TRUE(process_.BeginStart());
+  ASSERT_TRUE(Start());
+  EXPECT_EQ(process_.BeginDelete().error().code(), Code::kFailedPrecondition);
+  process_.Exited(Exit(0));
+  ASSERT_TRUE(process_.BeginDelete());
+  EXPECT_EQ(process_.BeginDelete().error().code(), Code::kNotFound);
+  EXPECT_TRUE(process_.ended());
+}
+
+TEST_F(ProcessTest, ADeletionWaitsForTheStartThatIsUnderWay) {
+  Create();
+  ASSERT_TRUE(process_.BeginStart());
+  auto deleted = std::async(std::launch::async, [this] { return process_.BeginDelete(); });
+  process_.FailStart();
+  EXPECT_TRUE(deleted.get());
+  EXPECT_FALSE(process_.BeginStart());
+}
+
+TEST_F(ProcessTest, AStartThatEndsAfterItsContainerIsNotAnnounced) {
+  Create();
+  ASSERT_TRUE(process_.BeginStart());
+  process_.DeleteWithContainer(Exit(137));
+  EXPECT_EQ(order_, "create exit137");
+  EXPECT_FALSE(Start());
+  process_.FailStart();
+  EXPECT_EQ(order_, "create exit137");
+  EXPECT_EQ(process_.state(), ProcessState::kDeleted);
 }
 
 }  // namespace

@@ -43,12 +43,7 @@ Sandbox::Sandbox(std::string id, std::string owner, std::string container_namesp
 Sandbox::~Sandbox() = default;
 
 Result<std::shared_ptr<Container>> Sandbox::FindContainer(const std::string& container_id) const {
-  const std::lock_guard lock(mutex_);
-  const auto it = containers_.find(container_id);
-  if (it == containers_.end()) {
-    return Fail(Code::kNotFound, fmt::format("no container \"{}\"", container_id));
-  }
-  return it->second;
+  return members_.Find(container_id);
 }
 
 Result<std::shared_ptr<Process>> Sandbox::FindProcess(const std::string& container_id,
@@ -58,7 +53,7 @@ Result<std::shared_ptr<Process>> Sandbox::FindProcess(const std::string& contain
 
 Result<void> Sandbox::FindAlive(const std::string& container_id) const {
   const auto process = KATA_TRY(FindProcess(container_id, ""));
-  if (process->state() != ProcessState::kStopped) return {};
+  if (!process->ended()) return {};
   return Fail(Code::kFailedPrecondition, "process already finished");
 }
 
@@ -69,7 +64,7 @@ Result<std::string> Sandbox::IpTables(bool ipv6) {
     return Fail(Code::kFailedPrecondition, "the sandbox has ended");
   }
   const std::lock_guard lock(filter_mutex_);
-  return Explained(ReadFilter(machine_.agent(), FilterFolder(machine_.config()), ipv6));
+  return Explained(ReadFilter(*machine_.agent(), FilterFolder(machine_.config()), ipv6));
 }
 
 Result<void> Sandbox::SetIpTables(bool ipv6, const std::string& rules) {
@@ -77,22 +72,20 @@ Result<void> Sandbox::SetIpTables(bool ipv6, const std::string& rules) {
     return Fail(Code::kFailedPrecondition, "the sandbox has ended");
   }
   const std::lock_guard lock(filter_mutex_);
-  return Explained(WriteFilter(machine_.agent(), FilterFolder(machine_.config()), ipv6, rules));
+  return Explained(WriteFilter(*machine_.agent(), FilterFolder(machine_.config()), ipv6, rules));
 }
 
-bool Sandbox::HasContainers() const {
-  const std::lock_guard lock(mutex_);
-  return !containers_.empty();
-}
+bool Sandbox::HasContainers() const { return !members_.empty(); }
 
 Result<void> Sandbox::Start(const std::string& container_id, const std::string& exec_id) {
-  const auto process = KATA_TRY(FindProcess(container_id, exec_id));
-  KATA_TRY(process->ClaimStart());
+  const auto container = KATA_TRY(FindContainer(container_id));
+  const auto process = KATA_TRY(container->Find(exec_id));
+  KATA_TRY(process->BeginStart());
   Phases phases;
   auto started = process->io().OpenInput();
   if (started) started = Explained(StartInGuest(container_id, *process));
   if (!started) {
-    process->ReturnStart();
+    process->FailStart();
     // Clients wait for the end of an exec's streams before they tell their user of the error.
     if (!exec_id.empty()) process->io().Close();
     return std::unexpected(oci::AsShimError(exec_id.empty() ? oci::Step::kStart : oci::Step::kExec,
@@ -101,40 +94,53 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
   phases.End(exec_id.empty() ? "start_container" : "exec");
   phases.Log(exec_id.empty() ? "container started" : "exec started");
   process->io().Start(machine_.agent(), {container_id, exec_id});
-  process->Started([&] { observer_.on_started(container_id, exec_id); });
+  if (!process->Started([&] { observer_.on_started(container_id, exec_id); })) {
+    return Fail(Code::kNotFound,
+                fmt::format("exec \"{}\" was deleted with its container", exec_id));
+  }
   if (!exec_id.empty()) {
     WaitForExit(container_id, process);
-  } else if (const auto container = FindContainer(container_id)) {
-    (*container)->timing.started = phases.list();
-    LogIfFailed(SaveTiming(id_, container_id, (*container)->timing, machine_.records()));
-    (*container)->hooks().RunPoststart(machine_.pid());
+  } else {
+    container->timing.started = phases.list();
+    LogIfFailed(SaveTiming(id_, container_id, container->timing, machine_.records()));
+    container->hooks().RunPoststart(machine_.pid());
   }
   return {};
 }
 
 Result<void> Sandbox::StartInGuest(const std::string& container_id, Process& process) {
   if (!machine_.alive()) return Fail(Code::kUnavailable, "the sandbox has ended");
+  const auto agent = machine_.agent();
   if (process.exec_id().empty()) {
     // Docker connects a container's network when it was created, before it is started.
     KATA_TRY(machine_.SyncNetwork());
-    return machine_.agent().StartContainer(container_id);
+    return agent->StartContainer(container_id);
   }
   agent::ExecProcessRequest request;
   request.set_container_id(container_id);
   request.set_exec_id(process.exec_id());
   *request.mutable_process() = process.spec();
-  return machine_.agent().ExecProcess(request);
+  auto started = agent->ExecProcess(request);
+  // The guest may start it later, and nobody would read or end it.
+  if (!started && started.error().code() == Code::kDeadlineExceeded) {
+    (void)agent->SignalProcess({container_id, process.exec_id()}, SIGKILL);
+  }
+  return started;
 }
 
 void Sandbox::Report(const std::string& container_id, Process& process) {
-  process.OnExit([this, container_id, exec_id = process.exec_id()](const ExitInfo& exit) {
+  process.SetReport([this, container_id, exec_id = process.exec_id()](const ExitInfo& exit) {
     observer_.on_exit(container_id, exec_id, exit);
   });
 }
 
+void Sandbox::EndWithMachine(Process& process) {
+  if (!machine_.alive()) process.Exited(ExitNow(kKilled));
+}
+
 void Sandbox::WaitForExit(const std::string& container_id,
                           const std::shared_ptr<Process>& process) {
-  machine_.agent().WaitProcess({container_id, process->exec_id()}, [process](Result<int> status) {
+  machine_.agent()->WaitProcess({container_id, process->exec_id()}, [process](Result<int> status) {
     if (status) {
       const ExitInfo exit = ExitNow(static_cast<uint32_t>(*status));
       process->KnowExit(exit);
@@ -154,12 +160,11 @@ Result<void> Sandbox::Kill(const std::string& container_id, const std::string& e
   if (signal == 0 || signal > static_cast<uint32_t>(SIGRTMAX)) {
     return Fail(Code::kInvalidArgument, fmt::format("no signal has the number {}", signal));
   }
-  if (process->state() == ProcessState::kStopped && !all) {
-    return Fail(Code::kNotFound, "process already finished");
-  }
+  if (process->ended() && !all) return Fail(Code::kNotFound, "process already finished");
   if (!machine_.alive()) return Fail(Code::kNotFound, "process already finished");
-  auto killed = all ? machine_.agent().SignalAll(container_id, signal)
-                    : machine_.agent().SignalProcess({container_id, exec_id}, signal);
+  const auto agent = machine_.agent();
+  auto killed = all ? agent->SignalAll(container_id, signal)
+                    : agent->SignalProcess({container_id, exec_id}, signal);
   if (killed || signal != SIGKILL || !exec_id.empty()) return Explained(std::move(killed));
   // A guest that does not obey loses its machine: SIGKILL must work.
   const Code code = killed.error().code();
@@ -173,7 +178,7 @@ Result<void> Sandbox::Kill(const std::string& container_id, const std::string& e
 Result<void> Sandbox::Pause(const std::string& container_id) {
   const auto container = KATA_TRY(FindContainer(container_id));
   KATA_TRY(FindAlive(container_id));
-  KATA_TRY(Explained(machine_.agent().PauseContainer(container_id)));
+  KATA_TRY(Explained(machine_.agent()->PauseContainer(container_id)));
   container->SetPaused(true);
   return {};
 }
@@ -184,7 +189,7 @@ Result<void> Sandbox::Resume(const std::string& container_id) {
     return Fail(Code::kFailedPrecondition,
                 fmt::format("container \"{}\" is not paused", container_id));
   }
-  KATA_TRY(Explained(machine_.agent().ResumeContainer(container_id)));
+  KATA_TRY(Explained(machine_.agent()->ResumeContainer(container_id)));
   container->SetPaused(false);
   return {};
 }
@@ -194,12 +199,12 @@ Result<void> Sandbox::ResizeTerminal(const std::string& container_id, const std:
   const auto process = KATA_TRY(FindProcess(container_id, exec_id));
   if (!process->stdio().terminal) return {};
   // Clients resize as soon as they attach, which may be before the start.
-  if (process->state() == ProcessState::kStopped) return {};
+  if (process->ended()) return {};
   if (process->state() == ProcessState::kCreated && !exec_id.empty()) {
     process->SetConsoleSize(rows, columns);
     return {};
   }
-  return Explained(machine_.agent().ResizeTerminal({container_id, exec_id}, rows, columns));
+  return Explained(machine_.agent()->ResizeTerminal({container_id, exec_id}, rows, columns));
 }
 
 Result<void> Sandbox::CloseStdin(const std::string& container_id, const std::string& exec_id) {
@@ -218,7 +223,7 @@ Result<void> Sandbox::Update(const std::string& container_id,
   std::vector<std::string> notes;
   RemoveHostResources(request.mutable_resources(), {}, DeviceNumber, &notes);
   for (const std::string& note : notes) log::Warn(note, {{"container", container_id}});
-  return Explained(machine_.agent().UpdateContainer(request));
+  return Explained(machine_.agent()->UpdateContainer(request));
 }
 
 void Sandbox::Grow(const std::string& container_id, const oci::LinuxResources& resources) {
@@ -242,17 +247,17 @@ MachineSize Sandbox::SumOfSizes() const {
 
 Result<agent::StatsContainerResponse> Sandbox::Stats(const std::string& container_id) {
   KATA_TRY(FindAlive(container_id));
-  return Explained(machine_.agent().StatsContainer(container_id));
+  return Explained(machine_.agent()->StatsContainer(container_id));
 }
 
 Result<std::vector<guest::GuestProcess>> Sandbox::Pids(const std::string& container_id) {
   const auto init = KATA_TRY(FindProcess(container_id, ""));
   std::vector<guest::GuestProcess> processes;
-  if (init->state() != ProcessState::kStopped && machine_.alive()) {
-    if (auto listed = machine_.agent().ListProcesses(container_id)) processes = *std::move(listed);
+  if (!init->ended() && machine_.alive()) {
+    if (auto listed = machine_.agent()->ListProcesses(container_id)) processes = *std::move(listed);
   }
   // containerd takes an empty list for a container that is gone and kills it.
-  if (processes.empty() && init->state() != ProcessState::kStopped) {
+  if (processes.empty() && !init->ended()) {
     processes.emplace_back().set_pid(static_cast<uint32_t>(machine_.pid()));
   }
   return processes;
@@ -277,7 +282,7 @@ Result<void> Sandbox::Wait(const std::string& container_id, const std::string& e
 }
 
 void Sandbox::WatchOom() {
-  machine_.agent().WaitOom([this](Result<std::string> container_id) {
+  machine_.agent()->WaitOom([this](Result<std::string> container_id) {
     if (!container_id) return;
     // A name that the guest made up is nobody's.
     if (FindContainer(*container_id)) observer_.on_oom(*container_id);
@@ -286,27 +291,23 @@ void Sandbox::WatchOom() {
 }
 
 void Sandbox::OnMachineEnd() {
-  std::vector<std::shared_ptr<Container>> containers;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [id, container] : containers_) containers.push_back(container);
-  }
-  for (const auto& container : containers) {
+  for (const auto& container : members_.All()) {
     for (const auto& process : container->Processes()) process->Exited(ExitNow(kKilled));
   }
 }
 
 void Sandbox::Shutdown() {
+  // What waits for the guest or for its boot ends at once.
+  machine_.Abort();
+  members_.AwaitQuiet();
   machine_.Stop();
-  OnMachineEnd();
-  std::map<std::string, std::shared_ptr<Container>> containers;
-  {
-    const std::lock_guard lock(mutex_);
-    containers.swap(containers_);
+  for (const auto& container : members_.TakeAll()) {
+    for (const auto& process : container->Close()) {
+      process->Exited(ExitNow(kKilled));
+      process->io().Close();
+    }
   }
-  for (const auto& [id, container] : containers) {
-    for (const auto& process : container->Processes()) process->io().Close();
-  }
+  members_.ShutdownDone();
 }
 
 }  // namespace kata::sandbox

@@ -2,12 +2,13 @@
 //
 // host/sandbox/sandbox.h - the engine: one virtual machine and the containers in it.
 //
-// The first container that is created boots the machine, the last that is deleted ends it. All
-// calls block, are for pool threads, and may come at the same time; no lock is held while the guest
-// is asked. Errors carry the codes that containerd acts on (kNotFound, kAlreadyExists,
+// The first container that is created boots the machine, the last that is deleted ends it
+// (members.h says what happens when). All calls block, are for pool threads, and may come at the
+// same time. Errors carry the codes that containerd acts on (kNotFound, kAlreadyExists,
 // kFailedPrecondition); when the guest does not answer, they carry the end of its console.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "host/machine/machine.h"
 #include "host/plan/guest_plan.h"
 #include "host/sandbox/container.h"
+#include "host/sandbox/members.h"
 #include "host/sandbox/process.h"
 #include "host/storage/rootfs.h"
 #include "proto/agent.pb.h"
@@ -37,6 +39,11 @@ struct Observer {
   std::function<void(const std::string& container_id, const std::string& exec_id,
                      const ExitInfo& exit)>
       on_exit;
+  // After that, once a process that was deleted, whoever asked for it, and before another one can
+  // have its name.
+  std::function<void(const std::string& container_id, const std::string& exec_id,
+                     const ExitInfo& exit)>
+      on_deleted;
   std::function<void(const std::string& container_id)> on_oom;
   // A process's stand-in on the host said something, to be given to Sandbox::HandleLine() on
   // another thread; `handled` is called after that. May be empty.
@@ -48,6 +55,14 @@ struct Observer {
   std::function<void(const std::string& container_id, const std::string& exec_id)> on_line_end;
   // The network namespace has changed: Sandbox::FollowNetwork() is to be called on another thread.
   std::function<void()> on_network;
+};
+
+// Who asks for a container.
+struct Caller {
+  // Whether he still waits for the answer. What he no longer wants is undone.
+  std::function<bool()> wanted = [] { return true; };
+  // Called before anybody can hear anything else of the container; must not block.
+  std::function<void()> created = [] {};
 };
 
 struct ContainerRequest {
@@ -84,15 +99,22 @@ class Sandbox {
 
   // Of these three, a process that could not be made or started is told of in the words of
   // oci/runtime_error.h. `config` matters for the container that boots the machine.
-  Result<void> Create(const ContainerRequest& request, const config::Loaded& config);
+  // A creation that is deleted, whose caller has gone, or whose sandbox is shut down is undone:
+  // kCancelled. After kUnavailable the sandbox has been shut down.
+  Result<void> Create(const ContainerRequest& request, const config::Loaded& config,
+                      const Caller& caller);
   Result<void> Start(const std::string& container_id, const std::string& exec_id);
+  // `added` is called before anybody can hear anything else of the exec; must not block.
   Result<void> Exec(const std::string& container_id, const std::string& exec_id,
-                    const oci::Process& process, const StdioRequest& stdio);
+                    const oci::Process& process, const StdioRequest& stdio,
+                    const std::function<void()>& added);
   // `all`: every process of the container.
   Result<void> Kill(const std::string& container_id, const std::string& exec_id, uint32_t signal,
                     bool all);
-  // Removes a process that has ended or was never started; with an empty `exec_id` the container.
+  // Removes a process that has ended or was never started, when a start that is under way has come
+  // to its end; with an empty `exec_id` the container. One that is being created is undone.
   // Errors  kFailedPrecondition  it still runs
+  //         kNotFound            also: it was being created, and is undone now
   Result<ExitInfo> Delete(const std::string& container_id, const std::string& exec_id);
 
   Result<void> Pause(const std::string& container_id);
@@ -124,6 +146,8 @@ class Sandbox {
   Result<void> SetIpTables(bool ipv6, const std::string& rules);
 
   bool HasContainers() const;
+  // Decides about the sandbox's end, see members.h. After kBegun the caller calls Shutdown().
+  Members::Shutdown BeginShutdown(bool now) { return members_.BeginShutdown(now); }
   // Ends everything, whatever state it is in. Blocks until nothing is left.
   void Shutdown();
 
@@ -134,14 +158,21 @@ class Sandbox {
   // Whether the container's first process has not ended; it may not have been started.
   Result<void> FindAlive(const std::string& container_id) const;
   Result<void> CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
-                             Container& container);
+                             const Caller& caller, Container& container);
+  // The container is no longer there, whichever way; the machine ends with the last one.
+  void Forget(const std::string& container_id);
+  // Ends the creation of this name, if there is one, and waits until it has been undone.
+  bool UndoCreation(const std::string& container_id);
   // Opens the machine for the first container, configured as that one's annotations say.
-  Result<void> OpenFor(const oci::Spec& spec, const config::Loaded& config);
+  Result<void> OpenFor(const std::string& container_id, const oci::Spec& spec,
+                       const config::Loaded& config);
   // Boots the machine, or makes the running one big enough for one container more.
   Result<void> BootFor(const std::string& container_id, const oci::Spec& spec,
                        bool share_pid_namespace);
   // Observer::on_exit shall hear of the process's end.
   void Report(const std::string& container_id, Process& process);
+  // Of a process that others can find by now: its machine may have ended before that.
+  void EndWithMachine(Process& process);
   void WaitForExit(const std::string& container_id, const std::shared_ptr<Process>& process);
   // Connects the process with its stand-in, if it has one.
   void FollowLine(const std::string& container_id, const std::shared_ptr<Process>& process);
@@ -150,9 +181,10 @@ class Sandbox {
   Result<void> StartInGuest(const std::string& container_id, Process& process);
   Result<ExitInfo> DeleteContainer(Container& container);
   Result<ExitInfo> DeleteExec(Container& container, const std::string& exec_id);
-  // `drained`: its output has come to its end.
-  void RemoveFromGuest(Container& container, bool drained);
-  bool OthersThan(const std::string& container_id) const;
+  // `drained`: its output has come to its end. `last`: the machine ends as well.
+  void RemoveFromGuest(Container& container, bool drained, bool last);
+  // Whether the guest has let go of the container.
+  bool AskToRemove(const std::string& container_id, std::chrono::milliseconds timeout);
   void Grow(const std::string& container_id, const oci::LinuxResources& resources);
   // Of all containers; under mutex_.
   MachineSize SumOfSizes() const;
@@ -175,8 +207,9 @@ class Sandbox {
   std::mutex boot_mutex_;    // one container at a time boots the machine
   std::mutex filter_mutex_;  // one call about the packet filter at a time
 
-  mutable std::mutex mutex_;  // guards what follows
-  std::map<std::string, std::shared_ptr<Container>> containers_;
+  Members members_;
+
+  mutable std::mutex mutex_;                  // guards what follows
   std::map<std::string, MachineSize> sizes_;  // what each container asks for
 };
 

@@ -28,6 +28,9 @@ namespace {
 
 using std::chrono::seconds;
 
+// For a guest to let go of a container that it was still making: longer than it gives itself.
+constexpr auto kUndoTimeout = seconds(15);
+
 // Each of `modules` is a name and its parameters, separated by spaces.
 void AddKernelModules(const config::StringList& modules, agent::CreateSandboxRequest& request) {
   for (const std::string& module : modules) {
@@ -92,30 +95,32 @@ Result<oci::Spec> LoadSpec(const std::string& bundle) {
 
 }  // namespace
 
-Result<void> Sandbox::Create(const ContainerRequest& request, const config::Loaded& config) {
+Result<void> Sandbox::Create(const ContainerRequest& request, const config::Loaded& config,
+                             const Caller& caller) {
   KATA_TRY(oci::ValidateId("container id", request.id));
   const auto container = std::make_shared<Container>(request.id, request.bundle);
-  {
-    const std::lock_guard lock(mutex_);
-    if (!containers_.emplace(request.id, container).second) {
-      return Fail(Code::kAlreadyExists, fmt::format("container \"{}\" already exists", request.id));
-    }
-  }
-  auto created = Explained(CreateInGuest(request, config, *container));
+  KATA_TRY(members_.BeginCreate(container, caller.wanted));
+  auto created = Explained(CreateInGuest(request, config, caller, *container));
   if (created) return {};
-  bool last;
-  {
-    const std::lock_guard lock(mutex_);
-    containers_.erase(request.id);
-    sizes_.erase(request.id);
-    last = containers_.empty();
-  }
-  if (last) machine_.Stop();
+  Forget(request.id);
   return std::unexpected(oci::AsShimError(oci::Step::kCreate, std::move(created).error()));
 }
 
+void Sandbox::Forget(const std::string& container_id) {
+  MachineSize left;
+  {
+    const std::lock_guard lock(mutex_);
+    sizes_.erase(container_id);
+    left = SumOfSizes();
+  }
+  machine_.Ask(left);
+  if (!members_.Remove(container_id)) return;
+  machine_.Stop();
+  members_.MachineEnded();
+}
+
 Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
-                                    Container& container) {
+                                    const Caller& caller, Container& container) {
   Phases phases;
   const oci::Spec spec = KATA_TRY(LoadSpec(request.bundle));
   oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(spec));
@@ -123,7 +128,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   const bool was_booted = machine_.booted();
   const bool by_namespaces = was_booted && JoinsNamespaces(spec);
   if (machine_.booted()) role.kind = oci::ContainerKind::kMember;
-  std::unique_ptr<GuestContainer> guest;  // before `undo`, which uses it
+  bool in_guest = false;  // it could not be removed from there; before `undo`, which uses it
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
   undo.Add([io] { io->Close(); });
@@ -141,29 +146,35 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
   phases.End("plan");
   const bool share_pid_namespace = plan.share_pid_namespace;
-  KATA_TRY(OpenFor(spec, config));
+  KATA_TRY(OpenFor(request.id, spec, config));
   machine_.RecordContainer(request.id);
   undo.Add([this, &request] { machine_.ForgetContainer(request.id); });
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
 
-  guest = std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
-      machine_, request.id, std::move(plan), request.rootfs, request.bundle, look_in.get())));
-  undo.Add([this, &guest] { guest->Remove(machine_); });
+  container.SetGuest(std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
+      machine_, request.id, std::move(plan), request.rootfs, request.bundle, look_in.get()))));
+  GuestContainer& guest = container.guest();
+  undo.Add([&] { container.TakeGuest()->Remove(machine_, in_guest); });
   phases.End("mounts");
+  KATA_TRY(members_.CheckWanted(request.id));
   KATA_TRY(BootFor(request.id, spec, share_pid_namespace));
   phases.End("boot");
-  KATA_TRY(guest->Deliver(machine_));
+  KATA_TRY(members_.CheckWanted(request.id));
+  KATA_TRY(guest.Deliver(machine_));
   phases.End("disks");
   container.SetHooks(HookRunner(request.id, request.bundle, spec));
   // As at every end of a container, whether it has lived or not.
   undo.Add([&container] { container.hooks().RunPoststop(); });
   KATA_TRY(container.hooks().RunCreate(machine_.pid()));
   phases.End("hooks");
+  KATA_TRY(members_.CheckWanted(request.id));
   // A hook may have made it, as Docker's does.
   KATA_TRY(machine_.SyncNetwork());
   phases.End("hook_network");
-  KATA_TRY(machine_.agent().CreateContainer(
-      guest->request(), seconds(machine_.config().runtime.create_container_timeout_s)));
+  // A guest that has not answered in time may have it all the same, or make it later.
+  undo.Add([&] { in_guest = !AskToRemove(request.id, kUndoTimeout); });
+  KATA_TRY(machine_.agent()->CreateContainer(
+      guest.request(), seconds(machine_.config().runtime.create_container_timeout_s)));
   machine_.AwaitBoot();
   phases.End("create_container");
   phases.Log("container created");
@@ -173,18 +184,23 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   }
   container.timing.created = phases.list();
 
-  undo.Release();
   const auto process = std::make_shared<Process>("", request.stdio, io);
   Report(request.id, *process);
-  container.SetInit(process, std::move(guest));
+  container.SetInit(process);
+  KATA_TRY(members_.Keep(request.id));
+  undo.Release();
+  process->Created(caller.created);
   ShowProcesses(request.id, *io, container);
   FollowLine(request.id, process);
   WaitForExit(request.id, process);
+  EndWithMachine(*process);
   return {};
 }
 
-Result<void> Sandbox::OpenFor(const oci::Spec& spec, const config::Loaded& config) {
+Result<void> Sandbox::OpenFor(const std::string& container_id, const oci::Spec& spec,
+                              const config::Loaded& config) {
   const std::lock_guard lock(boot_mutex_);
+  KATA_TRY(members_.CheckWanted(container_id));
   if (machine_.is_open()) return {};
   config::Loaded effective = config;
   KATA_TRY(
@@ -213,16 +229,20 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
   request.set_sandbox_pidns(share_pid_namespace);
   AddKernelModules(config.agent.kernel_modules, request);
   machine_.UseCgroup(KATA_TRY(HostCgroupPath(spec.linux().cgroups_path())));
-  KATA_TRY(machine_.Boot(size, request, NetworkOf(spec)));
+  if (auto booted = machine_.Boot(size, request, NetworkOf(spec)); !booted) {
+    members_.LoseMachine();
+    return booted;
+  }
   WatchOom();
   return {};
 }
 
 Result<void> Sandbox::Exec(const std::string& container_id, const std::string& exec_id,
-                           const oci::Process& process, const StdioRequest& stdio) {
+                           const oci::Process& process, const StdioRequest& stdio,
+                           const std::function<void()>& added) {
   const auto container = KATA_TRY(FindContainer(container_id));
   // Worded as containerd's runc shim does.
-  if (KATA_TRY(container->Find(""))->state() == ProcessState::kStopped) {
+  if (KATA_TRY(container->Find(""))->ended()) {
     return Fail(Code::kUnknown, "cannot exec in a stopped state");
   }
   if (container->paused()) return Fail(Code::kUnknown, "cannot exec in a paused state");
@@ -240,10 +260,12 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   RemoveVainCapabilities(&guest_process, &notes);
   for (const std::string& note : notes) log::Warn(note, {{"exec", exec_id}});
   const auto exec = std::make_shared<Process>(exec_id, stdio, io, guest_process);
-  KATA_TRY(container->AddExec(exec));
   Report(container_id, *exec);
-  FollowLine(container_id, exec);
+  KATA_TRY(container->AddExec(exec));
   undo.Release();
+  exec->Created(added);
+  FollowLine(container_id, exec);
+  EndWithMachine(*exec);
   return {};
 }
 

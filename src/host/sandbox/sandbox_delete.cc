@@ -22,72 +22,74 @@ constexpr auto kRemoveTimeout = seconds(5);
 
 }  // namespace
 
+bool Sandbox::UndoCreation(const std::string& container_id) {
+  switch (members_.Abandon(container_id)) {
+    case Members::Abandoned::kNothing:
+      return false;
+    case Members::Abandoned::kWithMachine:
+      // What waits for its boot or its guest ends at once.
+      machine_.Abort();
+      break;
+    case Members::Abandoned::kWithoutMachine:
+      break;
+  }
+  members_.AwaitUndone(container_id);
+  return true;
+}
+
 Result<ExitInfo> Sandbox::Delete(const std::string& container_id, const std::string& exec_id) {
+  if (exec_id.empty() && UndoCreation(container_id)) {
+    return Fail(Code::kNotFound, fmt::format("no container \"{}\"", container_id));
+  }
   const auto container = KATA_TRY(FindContainer(container_id));
   return exec_id.empty() ? DeleteContainer(*container) : DeleteExec(*container, exec_id);
 }
 
 Result<ExitInfo> Sandbox::DeleteExec(Container& container, const std::string& exec_id) {
   const auto process = KATA_TRY(container.Find(exec_id));
-  if (process->state() == ProcessState::kRunning) {
-    return Fail(Code::kFailedPrecondition,
-                fmt::format("exec \"{}\" still runs; kill it first", exec_id));
-  }
-  if (process->state() == ProcessState::kStopped) (void)process->io().Drain(kDrainPatience);
+  KATA_TRY_WITHIN(fmt::format("delete exec \"{}\"", exec_id), process->BeginDelete());
+  (void)process->io().Drain(kDrainPatience);
+  process->Exited({.status = kKilled, .at = std::chrono::system_clock::now()});
   process->io().Close();
+  observer_.on_deleted(container.id(), exec_id, process->exit());
   container.RemoveExec(exec_id);
   return process->exit();
 }
 
 Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
   const auto init = KATA_TRY(container.Find(""));
-  if (init->state() == ProcessState::kRunning) {
-    return Fail(Code::kFailedPrecondition,
-                fmt::format("container \"{}\" still runs; kill it first", container.id()));
-  }
-  KATA_TRY(container.ClaimDelete());
-  const bool drained = init->state() != ProcessState::kStopped || init->io().Drain(kDrainPatience);
+  KATA_TRY_WITHIN(fmt::format("delete container \"{}\"", container.id()), init->BeginDelete());
+  const bool last = members_.BeginDelete(container.id());
+  const bool drained = init->io().Drain(kDrainPatience);
   if (!drained) log::Warn("output of a container that has ended does not come");
-  RemoveFromGuest(container, drained);
+  RemoveFromGuest(container, drained, last);
   container.hooks().RunPoststop();
-  for (const auto& process : container.Processes()) {
-    process->Exited({.status = kKilled, .at = std::chrono::system_clock::now()});
+  for (const auto& process : container.Close()) {
+    process->DeleteWithContainer({.status = kKilled, .at = std::chrono::system_clock::now()});
     process->io().Close();
   }
   machine_.ForgetContainer(container.id());
-  bool last;
-  MachineSize left;
-  {
-    const std::lock_guard lock(mutex_);
-    containers_.erase(container.id());
-    sizes_.erase(container.id());
-    left = SumOfSizes();
-    last = containers_.empty();
-  }
-  if (last) {
-    machine_.Stop();
-  } else {
-    machine_.Ask(left);
-  }
+  observer_.on_deleted(container.id(), "", init->exit());
+  Forget(container.id());
   return init->exit();
 }
 
-bool Sandbox::OthersThan(const std::string& container_id) const {
-  const std::lock_guard lock(mutex_);
-  return containers_.size() > 1 || !containers_.contains(container_id);
+bool Sandbox::AskToRemove(const std::string& container_id, std::chrono::milliseconds timeout) {
+  if (!machine_.alive()) return true;
+  const auto removed = machine_.agent()->RemoveContainer(container_id, timeout);
+  if (removed || removed.error().code() == Code::kNotFound || !machine_.alive()) return true;
+  log::Warn("the guest does not remove a container",
+            {{"container", container_id}, {"error", machine_.Explain(removed.error()).message()}});
+  return false;
 }
 
-void Sandbox::RemoveFromGuest(Container& container, bool drained) {
-  const bool others = OthersThan(container.id());
+void Sandbox::RemoveFromGuest(Container& container, bool drained, bool last) {
+  bool removed = true;
   // The last one ends with its machine, unless something has to come out of it first.
-  if (machine_.alive() && (!drained || others || machine_.HoldsWrites())) {
-    if (auto removed = machine_.agent().RemoveContainer(container.id(), kRemoveTimeout); !removed) {
-      log::Warn(
-          "the guest does not remove a container",
-          {{"container", container.id()}, {"error", machine_.Explain(removed.error()).message()}});
-    }
+  if (machine_.alive() && (!drained || !last || machine_.HoldsWrites())) {
+    removed = AskToRemove(container.id(), kRemoveTimeout);
   }
-  if (const auto guest = container.TakeGuest()) guest->Remove(machine_, !others);
+  if (const auto guest = container.TakeGuest()) guest->Remove(machine_, last || !removed);
 }
 
 }  // namespace kata::sandbox

@@ -31,7 +31,7 @@ void Sandbox::ShowProcesses(const std::string& container_id, ProcessIo& io, Cont
   const auto server =
       std::make_shared<sys::FuseServer>(loop_, std::move(device), [this, container_id](auto done) {
         if (!machine_.alive()) return done(nullptr);
-        machine_.agent().ListProcessFiles(
+        machine_.agent()->ListProcessFiles(
             container_id,
             [done = std::move(done)](Result<std::vector<guest::GuestProcess>> processes) mutable {
               done(processes ? MakeProcTree(*processes) : nullptr);
@@ -48,7 +48,10 @@ void Sandbox::HandleLine(const std::string& container_id, const std::string& exe
                          const stdio::LineEvent& event) {
   using Kind = stdio::LineEvent::Kind;
   const auto process = FindProcess(container_id, exec_id);
-  if (!process || (*process)->state() == ProcessState::kStopped) return;
+  if (!process) return;
+  // Until then the guest does not know whom a signal is for.
+  (*process)->AwaitStart();
+  if ((*process)->ended()) return;
   if (event.kind == Kind::kResize) {
     return LogIfFailed(ResizeTerminal(container_id, exec_id, event.rows, event.columns));
   }

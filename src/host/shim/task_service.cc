@@ -25,11 +25,14 @@ constexpr const char* kServices[] = {"containerd.task.v2.Task", "containerd.task
 
 task::Status StatusOf(const sandbox::ProcessView& view) {
   switch (view.state) {
+    case sandbox::ProcessState::kCreating:
     case sandbox::ProcessState::kCreated:
+    case sandbox::ProcessState::kStarting:
       return view.paused ? task::PAUSED : task::CREATED;
     case sandbox::ProcessState::kRunning:
       return view.paused ? task::PAUSED : task::RUNNING;
     case sandbox::ProcessState::kStopped:
+    case sandbox::ProcessState::kDeleted:
       return task::STOPPED;
   }
   return task::UNKNOWN;
@@ -80,9 +83,9 @@ TaskService::TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::Work
       idle_(
           loop, IdleEnd::kPatience, [this] { return !sandbox_.HasContainers(); },
           [this] {
-            log::Warn("no container and no caller for two minutes: the shim ends");
             pool_.Run([this] {
-              ShutDown();
+              if (!ShutDown(false)) return;
+              log::Warn("no container and no caller for two minutes: the shim ends");
               end_();
             });
           }) {}
@@ -101,6 +104,11 @@ sandbox::Observer TaskService::MakeObserver() {
                      const sandbox::ExitInfo& exit) {
                 events_.TaskExit(container_id, exec_id.empty() ? container_id : exec_id, pid(),
                                  exit.status, exit.at);
+              },
+          .on_deleted =
+              [this](const std::string& container_id, const std::string& exec_id,
+                     const sandbox::ExitInfo& exit) {
+                events_.TaskDelete(container_id, exec_id, pid(), exit.status, exit.at);
               },
           .on_oom = [this](const std::string& container_id) { events_.TaskOOM(container_id); },
           .on_line =
@@ -136,21 +144,37 @@ void TaskService::HandleIn(ttrpc::Server& server, const std::string& service,
   server.Handle<Request>(
       service, method,
       [this, call, method](ttrpc::CallContext, Request request, ttrpc::Responder responder) {
-        pool_.Run([this, call, method, request = std::move(request),
-                   responder = std::move(responder)]() mutable {
-          Result<Response> response = (this->*call)(request);
-          if (response) return responder.Reply(*response);
-          log::Info("call refused", {{"method", method},
-                                     {"code", CodeName(response.error().code())},
-                                     {"error", response.error().message()}});
-          responder.Fail(std::move(response).error());
-        });
+        RunCall<Response>(method, std::move(responder),
+                          [this, call, request = std::move(request)](const ttrpc::Responder&) {
+                            return (this->*call)(request);
+                          });
+      });
+}
+
+template <class Response>
+void TaskService::RunCall(const std::string& method, ttrpc::Responder responder,
+                          std::move_only_function<Result<Response>(const ttrpc::Responder&)> call) {
+  pool_.Run([method, responder = std::move(responder), call = std::move(call)]() mutable {
+    Result<Response> response = call(responder);
+    if (response) return responder.Reply(*response);
+    log::Info("call refused", {{"method", method},
+                               {"code", CodeName(response.error().code())},
+                               {"error", response.error().message()}});
+    responder.Fail(std::move(response).error());
+  });
+}
+
+void TaskService::HandleCreate(ttrpc::CallContext, task::CreateTaskRequest request,
+                               ttrpc::Responder responder) {
+  RunCall<task::CreateTaskResponse>(
+      "Create", std::move(responder),
+      [this, request = std::move(request)](const ttrpc::Responder& answer) {
+        return Create(request, answer);
       });
 }
 
 void TaskService::Register(ttrpc::Server& server) {
   Handle(server, "State", &TaskService::State);
-  Handle(server, "Create", &TaskService::Create);
   Handle(server, "Start", &TaskService::Start);
   Handle(server, "Delete", &TaskService::Delete);
   Handle(server, "Pids", &TaskService::Pids);
@@ -167,6 +191,8 @@ void TaskService::Register(ttrpc::Server& server) {
   HandleIn(server, kSandboxService, "GetIPTables", &TaskService::GetIpTables);
   HandleIn(server, kSandboxService, "SetIPTables", &TaskService::SetIpTables);
   for (const char* service : kServices) {
+    server.Handle<task::CreateTaskRequest>(
+        service, "Create", [this](auto... arguments) { HandleCreate(std::move(arguments)...); });
     server.Handle<task::WaitRequest>(
         service, "Wait", [this](auto... arguments) { HandleWait(std::move(arguments)...); });
     server.Handle<task::ShutdownRequest>(service, "Shutdown", [this](auto... arguments) {
@@ -187,7 +213,7 @@ Result<task::StateResponse> TaskService::State(const task::StateRequest& request
   response.set_stdout(view.stdio.out);
   response.set_stderr(view.stdio.err);
   response.set_terminal(view.stdio.terminal);
-  if (view.state == sandbox::ProcessState::kStopped) {
+  if (response.status() == task::STOPPED) {
     response.set_exit_status(view.exit.status);
     *response.mutable_exited_at() = ToTimestamp(view.exit.at);
   }
@@ -222,7 +248,8 @@ Result<config::Loaded> TaskService::LoadConfig(const task::CreateTaskRequest& re
   return loaded;
 }
 
-Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskRequest& request) {
+Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskRequest& request,
+                                                     const ttrpc::Responder& responder) {
   if (!request.checkpoint().empty()) {
     return Fail(Code::kUnimplemented, "restore from a checkpoint is not supported");
   }
@@ -231,10 +258,11 @@ Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskReque
                                             .bundle = request.bundle(),
                                             .rootfs = RootfsOf(request),
                                             .stdio = StdioOf(request)};
-  auto created = sandbox_.Create(container, config);
+  const sandbox::Caller caller{.wanted = [&responder] { return responder.wanted(); },
+                               .created = [&] { events_.TaskCreate(request, pid()); }};
+  auto created = sandbox_.Create(container, config, caller);
   idle_.Watch();
   KATA_TRY(std::move(created));
-  events_.TaskCreate(request, pid());
   task::CreateTaskResponse response;
   response.set_pid(pid());
   return response;
@@ -250,7 +278,6 @@ Result<task::StartResponse> TaskService::Start(const task::StartRequest& request
 Result<task::DeleteResponse> TaskService::Delete(const task::DeleteRequest& request) {
   const uint32_t vmm = pid();
   const sandbox::ExitInfo exit = KATA_TRY(sandbox_.Delete(request.id(), request.exec_id()));
-  events_.TaskDelete(request.id(), request.exec_id(), vmm, exit.status, exit.at);
   if (request.exec_id().empty()) idle_.Watch();
   task::DeleteResponse response;
   response.set_pid(vmm);
@@ -310,8 +337,8 @@ Result<wellknown::Empty> TaskService::Exec(const task::ExecProcessRequest& reque
   auto process = KATA_TRY(oci::ParseProcess(request.spec().value()));
   LogUnsupported(process.unsupported);
   process.value.set_cgroup(request.cgroup());
-  KATA_TRY(sandbox_.Exec(request.id(), request.exec_id(), process.value, StdioOf(request)));
-  events_.TaskExecAdded(request.id(), request.exec_id());
+  KATA_TRY(sandbox_.Exec(request.id(), request.exec_id(), process.value, StdioOf(request),
+                         [&] { events_.TaskExecAdded(request.id(), request.exec_id()); }));
   return wellknown::Empty();
 }
 
@@ -362,19 +389,20 @@ void TaskService::HandleWait(ttrpc::CallContext, task::WaitRequest request,
 
 void TaskService::HandleShutdown(ttrpc::CallContext, task::ShutdownRequest request,
                                  ttrpc::Responder responder) {
-  // A pod's shim serves its other containers on.
-  if (sandbox_.HasContainers() && !request.now()) return responder.ReplyEmpty();
-  pool_.Run([this, responder = std::move(responder)]() mutable {
-    ShutDown();
+  pool_.Run([this, now = request.now(), responder = std::move(responder)]() mutable {
+    const bool ends = ShutDown(now);
     responder.ReplyEmpty();
-    end_();
+    if (ends) end_();
   });
 }
 
-void TaskService::ShutDown() {
+bool TaskService::ShutDown(bool now) {
+  // A pod's shim serves its other containers on.
+  if (sandbox_.BeginShutdown(now) != sandbox::Members::Shutdown::kBegun) return false;
   // First of all, so that a successor of the same id binds a socket of its own.
   LogIfFailed(sys::RemoveFile(socket_path_));
   sandbox_.Shutdown();
+  return true;
 }
 
 }  // namespace kata::shim

@@ -49,13 +49,20 @@ class TaskService {
   template <class Request, class Response>
   void HandleIn(ttrpc::Server& server, const std::string& service, const std::string& method,
                 Result<Response> (TaskService::*call)(const Request&));
+  // Runs `call` on the pool, with the duty to answer.
+  template <class Response>
+  void RunCall(const std::string& method, ttrpc::Responder responder,
+               std::move_only_function<Result<Response>(const ttrpc::Responder&)> call);
+  void HandleCreate(ttrpc::CallContext context, task::CreateTaskRequest request,
+                    ttrpc::Responder responder);
   void HandleWait(ttrpc::CallContext context, task::WaitRequest request,
                   ttrpc::Responder responder);
   void HandleShutdown(ttrpc::CallContext context, task::ShutdownRequest request,
                       ttrpc::Responder responder);
 
   Result<task::StateResponse> State(const task::StateRequest& request);
-  Result<task::CreateTaskResponse> Create(const task::CreateTaskRequest& request);
+  Result<task::CreateTaskResponse> Create(const task::CreateTaskRequest& request,
+                                          const ttrpc::Responder& responder);
   Result<task::StartResponse> Start(const task::StartRequest& request);
   Result<task::DeleteResponse> Delete(const task::DeleteRequest& request);
   Result<task::PidsResponse> Pids(const task::PidsRequest& request);
@@ -72,8 +79,9 @@ class TaskService {
   Result<agent::GetIPTablesResponse> GetIpTables(const agent::GetIPTablesRequest& request);
   Result<agent::SetIPTablesResponse> SetIpTables(const agent::SetIPTablesRequest& request);
 
-  // Ends what there is. On a pool thread.
-  void ShutDown();
+  // Ends what there is. True for the one call that has: the service's own end follows. False where
+  // containers keep it. On a pool thread.
+  bool ShutDown(bool now);
   Result<config::Loaded> LoadConfig(const task::CreateTaskRequest& request);
   sandbox::Observer MakeObserver();
   uint32_t pid() const { return static_cast<uint32_t>(sandbox_.pid()); }

@@ -1,21 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The Task API on a fake host.
+// Calls that overlap, callers that give up, machines that die: the Task API on a fake host.
 #include "host/shim/task_service.h"
 
+#include <atomic>
+#include <future>
 #include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
 #include "host/shim/testing/task_bed.h"
+#include "sys/file.h"
 
 namespace kata::shim {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
+
+// Holds the guest's calls of one method about one container or exec until they are let go.
+class Held {
+ public:
+  // A later call of `released_by` about the same container lets go of what waits.
+  Held(TaskBed& bed, std::string method, std::string container_id, std::string released_by = "")
+      : bed_(bed), state_(new State{.host = bed.host(), .released_by = std::move(released_by)}) {
+    bed_.host().SetAgentScript(
+        [state = state_, method = std::move(method), container_id = std::move(container_id)](
+            const sandbox::AgentCall& call, std::function<void(Result<void>)> go) {
+          {
+            const MutexLock lock(state->mutex);
+            if (call.method == method && call.container_id == container_id && !state->open) {
+              state->held.push_back(std::move(go));
+              return;
+            }
+          }
+          if (call.method == state->released_by && call.container_id == container_id) {
+            state->Release();
+          }
+          go({});
+        });
+  }
+
+  bool Any() const {
+    const MutexLock lock(state_->mutex);
+    return !state_->held.empty();
+  }
+  // How many disks the machine had then.
+  size_t disks_at_release() const { return state_->disks; }
+  // What waits happens now, on the loop's thread, and nothing is held any more.
+  void LetGo() const {
+    bed_.host().agent()->RunOnLoop([this] { state_->Release(); });
+  }
+
+ private:
+  struct State {
+    sandbox::FakeHost& host;
+    const std::string released_by;
+    Mutex mutex;
+    bool open KATA_GUARDED_BY(mutex) = false;
+    std::vector<std::function<void(Result<void>)>> held KATA_GUARDED_BY(mutex);
+    std::atomic<size_t> disks = 0;
+
+    void Release() {
+      std::vector<std::function<void(Result<void>)>> released;
+      {
+        const MutexLock lock(mutex);
+        if (std::exchange(open, true)) return;
+        released.swap(held);
+      }
+      disks = host.disks().size();
+      for (auto& go : released) go({});
+    }
+  };
+  TaskBed& bed_;
+  const std::shared_ptr<State> state_;
+};
+
+Deadline Soon() { return Deadline::After(std::chrono::milliseconds(50)); }
+
+template <class Message>
+std::string TextOf(const Result<Message>& result) {
+  return result ? "" : result.error().message();
+}
 
 TEST(TaskService, APodLivesFromItsFirstCreateToItsLastDelete) {
   TaskBed bed;
@@ -50,6 +120,171 @@ TEST(TaskService, APodLivesFromItsFirstCreateToItsLastDelete) {
   EXPECT_THAT(bed.events().all(), ElementsAre("create pod", "start pod", "create m", "start m",
                                               "add m/x", "start m/x", "exit m/x", "delete m/x",
                                               "exit m", "delete m", "exit pod", "delete pod"));
+}
+
+TEST(TaskService, WhatACallerOfCreateNoLongerWantsIsUndone) {
+  TaskBed bed;
+  const Held held(bed, "CreateContainer", "m");
+  bed.StartPod();
+  EXPECT_EQ(bed.Create("m", Soon()).get().error().code(), Code::kDeadlineExceeded);
+  // As containerd does then.
+  auto deleted = bed.Delete("m");
+  ASSERT_TRUE(bed.Shutdown().get());
+  ASSERT_TRUE(WaitUntil([&] { return held.Any(); }));
+  held.LetGo();
+  EXPECT_EQ(deleted.get().error().code(), Code::kNotFound);
+  EXPECT_TRUE(WaitUntil([&] { return bed.host().agent()->Containers().size() == 1; }));
+  EXPECT_EQ(bed.host().disks().size(), 1u);
+  EXPECT_FALSE(bed.events().Has("create m"));
+  EXPECT_FALSE(bed.ended());
+  ASSERT_TRUE(bed.Kill("pod").get());
+  ASSERT_TRUE(bed.Wait("pod").get());
+  ASSERT_TRUE(bed.Delete("pod").get());
+  EXPECT_EQ(bed.host().vms(), 0u) << "the pod's last container has gone, and its machine runs on";
+}
+
+TEST(TaskService, ACreateWhoseCallerHasGoneAwayIsUndone) {
+  TaskBed bed;
+  const Held held(bed, "CreateContainer", "m");
+  bed.StartPod();
+  auto created = bed.Create("m");
+  ASSERT_TRUE(WaitUntil([&] { return held.Any(); }));
+  bed.Disconnect();
+  held.LetGo();
+  bed.Connect();
+  EXPECT_TRUE(WaitUntil(
+      [&] { return TextOf(bed.State("m").get()).find("no container") != std::string::npos; }));
+  EXPECT_THAT(bed.host().agent()->Containers(), ElementsAre("pod"));
+}
+
+TEST(TaskService, DeletingTheOnlyContainerEndsItsBoot) {
+  TaskBed bed;
+  const Held held(bed, "Check", "");
+  auto created = bed.Create("pod");
+  ASSERT_TRUE(WaitUntil([&] { return held.Any(); }));
+  // The guest never answers.
+  EXPECT_EQ(bed.Delete("pod").get().error().code(), Code::kNotFound);
+  EXPECT_FALSE(created.get());
+  EXPECT_EQ(bed.host().vms(), 0u);
+}
+
+TEST(TaskService, AnExecIsNotDeletedWhileItStarts) {
+  TaskBed bed;
+  const Held held(bed, "ExecProcess", "pod");
+  bed.StartPod();
+  ASSERT_TRUE(bed.Exec("pod", "x").get());
+  auto started = bed.Start("pod", "x");
+  ASSERT_TRUE(WaitUntil([&] { return held.Any(); }));
+  auto deleted = bed.Delete("pod", "x");
+  // Answered after Delete has been taken up.
+  ASSERT_TRUE(bed.State("pod").get());
+  held.LetGo();
+  ASSERT_TRUE(started.get());
+  EXPECT_EQ(deleted.get().error().code(), Code::kFailedPrecondition)
+      << "the guest runs a program that nobody can reach";
+  EXPECT_THAT(bed.host().agent()->Running(), UnorderedElementsAre("pod", "pod/x"));
+  auto ended = bed.Wait("pod", "x");
+  ASSERT_TRUE(bed.Kill("pod", "x").get());
+  ASSERT_TRUE(ended.get());
+  ASSERT_TRUE(bed.Delete("pod", "x").get());
+  EXPECT_TRUE(WaitUntil([&] { return bed.events().Has("delete pod/x"); }));
+  EXPECT_THAT(bed.events().all(), ElementsAre("create pod", "start pod", "add pod/x", "start pod/x",
+                                              "exit pod/x", "delete pod/x"));
+}
+
+TEST(TaskService, ACreateThatTookTooLongLeavesTheGuestBeforeItsDiskDoes) {
+  TaskBed bed;
+  constexpr char kOneSecond[] =
+      R"(, "io.katacontainers.config.runtime.create_container_timeout": "1")";
+  const Held held(bed, "CreateContainer", "m", "RemoveContainer");
+  bed.StartPod(kOneSecond);
+  ASSERT_FALSE(bed.Create("m").get());
+  // Where the guest was never asked to, it goes on with what it has.
+  held.LetGo();
+  EXPECT_EQ(held.disks_at_release(), 2u) << "the guest's disk has been taken away";
+  EXPECT_THAT(bed.host().agent()->Containers(), ElementsAre("pod"));
+  EXPECT_EQ(bed.host().disks().size(), 1u);
+}
+
+TEST(TaskService, TheEndOfAMachineIsToldHoweverSoonItComesAfterACreate) {
+  constexpr int kRounds = 30;
+  int created_rounds = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    TaskBed bed;
+    bed.host().SetAgentScript(
+        [&bed](const sandbox::AgentCall& call, const std::function<void(Result<void>)>& go) {
+          go({});
+          if (call.method != "CreateContainer") return;
+          // The answer and the end are there at once.
+          bed.host().KillVms();
+          bed.host().AwaitDeaths();
+        });
+    const auto created = bed.Create("pod").get();
+    if (!created) continue;
+    ++created_rounds;
+    auto waiting = bed.Wait("pod");
+    ASSERT_EQ(waiting.wait_for(std::chrono::seconds(10)), std::future_status::ready)
+        << "round " << round;
+    EXPECT_EQ(waiting.get().value().exit_status(), 137u);
+    ASSERT_TRUE(bed.Delete("pod").get());
+    ASSERT_TRUE(WaitUntil([&] { return bed.events().Has("delete pod"); }));
+    ASSERT_THAT(bed.events().all(), ElementsAre("create pod", "exit pod", "delete pod"));
+  }
+  EXPECT_GT(created_rounds, 0);
+}
+
+TEST(TaskService, ACreateThatComesAsTheMachineEndsGetsOneOfItsOwn) {
+  TaskBed bed;
+  bed.StartPod();
+  ASSERT_TRUE(bed.Kill("pod").get());
+  ASSERT_TRUE(bed.Wait("pod").get());
+  std::promise<void> stopping;
+  std::promise<void> go_on;
+  bed.host().SetStopScript([&, go_on = go_on.get_future().share()] {
+    stopping.set_value();
+    go_on.wait();
+  });
+  auto deleted = bed.Delete("pod");
+  stopping.get_future().wait();
+  bed.host().SetStopScript({});
+  auto created = bed.Create("pod");
+  ASSERT_TRUE(WaitUntil([&] {
+    const auto state = bed.State("pod").get();
+    return state || state.error().code() == Code::kFailedPrecondition;
+  }));
+  go_on.set_value();
+  ASSERT_TRUE(deleted.get());
+  const auto answer = created.get();
+  ASSERT_TRUE(answer) << TextOf(answer);
+  const auto started = bed.Start("pod").get();
+  ASSERT_TRUE(started) << TextOf(started);
+  EXPECT_EQ(bed.host().vms(), 1u);
+  EXPECT_EQ(bed.host().Leftovers().size(), 2u) << "the new machine's directory and record";
+}
+
+TEST(TaskService, AShutdownThatComesWhileAMachineStartsLeavesNothing) {
+  TaskBed bed;
+  std::promise<void> starting;
+  std::promise<void> go_on;
+  bed.host().SetStartScript([&, go_on = go_on.get_future().share()]() -> Result<void> {
+    starting.set_value();
+    go_on.wait();
+    return {};
+  });
+  auto created = bed.Create("pod");
+  starting.get_future().wait();
+  auto shut_down = bed.Shutdown(true);
+  // A second one ends when the first has.
+  auto again = bed.Shutdown(true);
+  ASSERT_TRUE(WaitUntil([&] { return !sys::Exists(bed.socket()); }));
+  go_on.set_value();
+  EXPECT_FALSE(created.get());
+  ASSERT_TRUE(shut_down.get());
+  ASSERT_TRUE(again.get());
+  EXPECT_EQ(bed.host().vms(), 0u);
+  EXPECT_THAT(bed.host().Leftovers(), IsEmpty());
+  EXPECT_FALSE(bed.Create("pod").get());
+  EXPECT_TRUE(WaitUntil([&] { return bed.ended(); }));
 }
 
 }  // namespace

@@ -38,6 +38,9 @@ namespace {
 
 using std::chrono::seconds;
 
+// For a machine or guest to let go of what it was asked for.
+constexpr auto kUndoTime = seconds(20);
+
 struct Bundle {
   std::string path;  // without symbolic links
   std::string text;  // of config.json
@@ -128,6 +131,16 @@ Result<pid_t> CreateTask(const State& state, bool terminal, const std::string& l
   return static_cast<pid_t>(created->pid());
 }
 
+// Whatever has come of it: one that is still being created is undone.
+void DeleteTask(const State& state) {
+  if (state.shim.empty()) return;
+  const auto shim = Shim::Connect(state.shim);
+  if (!shim) return;
+  task::DeleteRequest request;
+  request.set_id(state.id);
+  (void)(*shim)->Call<task::DeleteResponse>("Delete", request, Deadline::After(kUndoTime));
+}
+
 bool JoinsAProcess(const ::kata::oci::Spec& spec) {
   return std::ranges::any_of(spec.linux().namespaces(),
                              [](const auto& wanted) { return NamespaceOwner(wanted.path()) != 0; });
@@ -190,11 +203,12 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   StateDir dir = KATA_TRY(StateDir::Claim(globals.root, request.id, [&](const std::string& path) {
     (void)CleanUpAfterShim(globals, request.id, path);
   }));
-  Rollback undo;
-  undo.Add([&dir] { (void)dir.Remove(); });
+  // Before `undo`, which uses it.
   Launched launched{
       .state = MakeState(request, bundle), .stand_in = {}, .terminal = process.terminal()};
   State& state = launched.state;
+  Rollback undo;
+  undo.Add([&dir] { (void)dir.Remove(); });
   const std::string config = KATA_TRY(PlaceInSandbox(globals, bundle, state));
   KATA_TRY(sys::WriteFile(dir.path() + "/config.json", config, 0600));
   KATA_TRY(sys::WriteFile(dir.path() + "/log", "", 0600));
@@ -207,7 +221,11 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   if (proc) proc->device.Reset();
   state.pid = launched.stand_in.pid();
 
-  undo.Add([&] { (void)EndShim(globals, request.id, dir.path(), state.shim); });
+  undo.Add([&] {
+    // A member's sandbox lives on, and would keep what was created for this call.
+    DeleteTask(state);
+    (void)EndShim(globals, request.id, dir.path(), state.shim);
+  });
   state.shim = KATA_TRY(StartShim(globals, request.id, dir.path()));
   Debug(globals, "nsexec container setup in the guest");
   const pid_t vmm = KATA_TRY(

@@ -241,6 +241,8 @@ void FakeHost::SetStopScript(std::function<void()> script) {
   shared_->stop_script = std::move(script);
 }
 
+sys::EventLoop& FakeHost::loop() { return shared_->loop; }
+
 size_t FakeHost::vms() const {
   const std::lock_guard lock(shared_->mutex);
   return static_cast<size_t>(std::ranges::count_if(shared_->vms, [](const auto& weak) {

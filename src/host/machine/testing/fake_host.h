@@ -39,6 +39,8 @@ class FakeHost {
   // Called as a VMM is stopped, before it is killed; may block.
   void SetStopScript(std::function<void()> script);
 
+  sys::EventLoop& loop();
+
   // How many VMMs run.
   size_t vms() const;
   // Kills those that run, as the kernel would.

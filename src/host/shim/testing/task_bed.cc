@@ -76,17 +76,17 @@ bool WaitUntil(const std::function<bool()>& met) {
 }
 
 void EventLog::Add(std::string event) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   events_.push_back(std::move(event));
 }
 
 std::vector<std::string> EventLog::all() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return events_;
 }
 
 bool EventLog::Has(const std::string& event) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return std::ranges::find(events_, event) != events_.end();
 }
 
@@ -101,7 +101,8 @@ TaskBed::TaskBed() : loop_(sys::EventLoop::Create().value()) {
   DaemonArgs args;
   args.id = kPod;
   args.namespace_name = "test";
-  args.socket_path = directory_.path() + "/socket";
+  args.socket_path = socket();
+  EXPECT_TRUE(sys::WriteFile(socket(), ""));
   RunOnLoop([&] {
     service_ = std::make_unique<TaskService>(
         args, *loop_, *pool_, *publisher_, [this] { ended_ = true; },
@@ -128,6 +129,11 @@ TaskBed::~TaskBed() {
   service_.reset();
   publisher_.reset();
   host_.reset();
+}
+
+std::vector<std::string> TaskBed::FlushedEvents() {
+  EXPECT_TRUE(publisher_->Flush(Patience()));
+  return events_->all();
 }
 
 void TaskBed::RunOnLoop(const std::function<void()>& work) {

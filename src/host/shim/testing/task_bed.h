@@ -8,11 +8,9 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -21,6 +19,7 @@
 #include <gtest/gtest.h>
 
 #include "base/deadline.h"
+#include "base/mutex.h"
 #include "host/machine/testing/fake_host.h"
 #include "host/shim/events.h"
 #include "host/shim/task_service.h"
@@ -41,8 +40,8 @@ class EventLog {
   bool Has(const std::string& event) const;
 
  private:
-  mutable std::mutex mutex_;
-  std::vector<std::string> events_;
+  mutable Mutex mutex_;
+  std::vector<std::string> events_ KATA_GUARDED_BY(mutex_);
 };
 
 class TaskBed {
@@ -57,11 +56,16 @@ class TaskBed {
 
   sandbox::FakeHost& host() { return *host_; }
   const EventLog& events() const { return *events_; }
+  // All of them, when those that were published until now have arrived.
+  std::vector<std::string> FlushedEvents();
   // Whether the service has asked for the end of its process.
   bool ended() const { return ended_; }
 
   template <class Response>
   using Answer = std::future<Result<Response>>;
+
+  // The file that stands for the service's socket.
+  std::string socket() const { return directory_.path() + "/socket"; }
 
   // Any call, by the current connection.
   template <class Response>
