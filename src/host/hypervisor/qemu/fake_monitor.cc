@@ -31,46 +31,46 @@ FakeMonitor::~FakeMonitor() {
 }
 
 void FakeMonitor::Refuse(const std::string& command) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   refused_.insert(command);
 }
 
 void FakeMonitor::AnswerLate(const std::string& command) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   late_.insert(command);
 }
 
 void FakeMonitor::GuestHoldsDevices(bool holds) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   holds_ = holds;
 }
 
 void FakeMonitor::MigrationsHang() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   migrations_hang_ = true;
 }
 
 void FakeMonitor::LetGo(const std::string& id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   devices_.erase(id);
   leaving_.erase(id);
   Event("DEVICE_DELETED", {{"device", id}, {"path", "/machine/peripheral/" + id}});
 }
 
 std::set<std::string> FakeMonitor::devices() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::set<std::string> ids;
   for (const auto& [id, device] : devices_) ids.insert(id);
   return ids;
 }
 
 std::set<std::string> FakeMonitor::back_ends() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return back_ends_;
 }
 
 std::set<std::string> FakeMonitor::descriptors() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::set<std::string> names;
   for (const auto& [name, fd] : descriptors_) names.insert(name);
   for (const auto& [name, fd] : sets_) names.insert("set " + name);
@@ -79,7 +79,7 @@ std::set<std::string> FakeMonitor::descriptors() {
 
 void FakeMonitor::Run() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     (void)sys::WriteAll(socket_.get(), kFakeGreeting);
   }
   std::string pending;
@@ -98,7 +98,7 @@ void FakeMonitor::Run() {
 }
 
 void FakeMonitor::Handle(const Json& message, sys::UniqueFd fd) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!late_answer_.is_null()) Send(std::exchange(late_answer_, nullptr));
   const std::string command = Text(message, "execute");
   const Json arguments = message.value("arguments", Json::object());

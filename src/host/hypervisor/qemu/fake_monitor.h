@@ -6,7 +6,6 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -15,6 +14,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "base/mutex.h"
 #include "host/hypervisor/qemu/qemu_vm.h"
 #include "host/hypervisor/testing/test_guest.h"
 #include "sys/fd.h"
@@ -50,32 +50,34 @@ class FakeMonitor {
   void Run();
   void Handle(const Json& message, sys::UniqueFd fd);
   // The value of the answer; an error's description in `refusal`.
-  Json Do(const std::string& command, const Json& arguments, sys::UniqueFd fd,
-          std::string* refusal);
-  Json Plug(const Json& arguments, std::string* refusal);
-  void Unplug(const std::string& id, std::string* refusal);
-  Json Processors() const;
-  Json MemoryModules() const;
+  Json Do(const std::string& command, const Json& arguments, sys::UniqueFd fd, std::string* refusal)
+      KATA_REQUIRES(mutex_);
+  Json Plug(const Json& arguments, std::string* refusal) KATA_REQUIRES(mutex_);
+  void Unplug(const std::string& id, std::string* refusal) KATA_REQUIRES(mutex_);
+  Json Processors() const KATA_REQUIRES(mutex_);
+  Json MemoryModules() const KATA_REQUIRES(mutex_);
   // Takes the named descriptors out, as a command does that uses them.
-  std::vector<sys::UniqueFd> Take(const std::string& names, std::string* refusal);
-  void Migrate(const Json& arguments, bool out, std::string* refusal);
+  std::vector<sys::UniqueFd> Take(const std::string& names, std::string* refusal)
+      KATA_REQUIRES(mutex_);
+  void Migrate(const Json& arguments, bool out, std::string* refusal) KATA_REQUIRES(mutex_);
   void Event(const std::string& name, const Json& data);
   void Send(const Json& message);
 
   const sys::UniqueFd socket_;
-  std::mutex mutex_;  // guards all below
-  std::set<std::string> refused_;
-  std::set<std::string> late_;
-  Json late_answer_;
-  sys::UniqueFd incoming_;
-  bool holds_ = false;
-  bool migrations_hang_ = false;
-  std::map<std::string, Json> devices_;
-  std::set<std::string> leaving_;
-  std::set<std::string> back_ends_;
-  std::map<std::string, uint64_t> modules_;  // memory back ends, bytes each
-  std::map<std::string, sys::UniqueFd> descriptors_;
-  std::map<std::string, sys::UniqueFd> sets_;
+  Mutex mutex_;
+  std::set<std::string> refused_ KATA_GUARDED_BY(mutex_);
+  std::set<std::string> late_ KATA_GUARDED_BY(mutex_);
+  Json late_answer_ KATA_GUARDED_BY(mutex_);
+  sys::UniqueFd incoming_ KATA_GUARDED_BY(mutex_);
+  bool holds_ KATA_GUARDED_BY(mutex_) = false;
+  bool migrations_hang_ KATA_GUARDED_BY(mutex_) = false;
+  std::map<std::string, Json> devices_ KATA_GUARDED_BY(mutex_);
+  std::set<std::string> leaving_ KATA_GUARDED_BY(mutex_);
+  std::set<std::string> back_ends_ KATA_GUARDED_BY(mutex_);
+  // Memory back ends, bytes each.
+  std::map<std::string, uint64_t> modules_ KATA_GUARDED_BY(mutex_);
+  std::map<std::string, sys::UniqueFd> descriptors_ KATA_GUARDED_BY(mutex_);
+  std::map<std::string, sys::UniqueFd> sets_ KATA_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -10,7 +10,7 @@ using nlohmann::json;
 
 Result<QemuVm::Attached> QemuVm::Reserve(const Device& device) {
   const std::string& id = DeviceId(device);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (devices_.contains(id)) {
     return Fail(Code::kAlreadyExists, fmt::format("a device \"{}\" is attached already", id));
   }
@@ -43,7 +43,7 @@ Result<QemuVm::Attached> QemuVm::Reserve(const Device& device) {
 }
 
 void QemuVm::Forget(const std::string& id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = devices_.find(id);
   if (it == devices_.end()) return;
   if (it->second.port) ports_used_.reset(*it->second.port);
@@ -71,7 +71,7 @@ Result<std::string> QemuVm::PassFds(const std::string& prefix,
 
 Result<void> QemuVm::AddDisk(const Disk& disk, Attached& place, Deadline deadline) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     place.fd_set = next_fd_set_++;
   }
   // A number of our own: the set can be removed although the answer has not come.
@@ -142,7 +142,7 @@ void QemuVm::Abandon(const std::string& id, Attached place, Code why) {
     if ((removed || unknown) && !process_->IsGone(id)) {
       place.busy = false;
       place.leaving = true;
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       devices_[id] = std::move(place);
       return;
     }
@@ -153,7 +153,7 @@ void QemuVm::Abandon(const std::string& id, Attached place, Code why) {
 void QemuVm::CollectGone() {
   std::vector<std::pair<std::string, Attached>> gone;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (auto& [id, device] : devices_) {
       if (device.busy || device.cold || !process_->IsGone(id)) continue;
       device.busy = true;
@@ -191,7 +191,7 @@ Result<GuestAddress> QemuVm::Attach(Device device, Deadline deadline) {
   GuestAddress address;
   if (place.port) address.pci_path = PortPciPath(*place.port);
   if (place.lun) address.scsi = fmt::format("0:{}", *place.lun);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   devices_[id] = std::move(place);
   return address;
 }
@@ -203,7 +203,7 @@ Result<void> QemuVm::AskToLetGo(const std::string& id, bool asked_before, Deadli
   const Code code = asked ? Code::kOk : asked.error().code();
   if (code == Code::kNotFound) return {};
   if (code == Code::kOk || code == Code::kDeadlineExceeded) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     devices_[id].leaving = true;
   }
   // QEMU refuses to ask again so soon; the first time holds.
@@ -216,7 +216,7 @@ Result<void> QemuVm::Detach(const std::string& id, Deadline deadline) {
   const std::string context = fmt::format("detach \"{}\"", id);
   Attached place;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto it = devices_.find(id);
     if (it == devices_.end()) return Fail(Code::kNotFound, context + ": no such device");
     if (it->second.cold) {
@@ -227,7 +227,7 @@ Result<void> QemuVm::Detach(const std::string& id, Deadline deadline) {
     place = it->second;
   }
   if (auto gone = AskToLetGo(id, place.leaving, deadline); !gone) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     devices_[id].busy = false;
     return std::unexpected(std::move(gone).error().Within(context));
   }

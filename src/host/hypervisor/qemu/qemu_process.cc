@@ -24,7 +24,7 @@ void QemuProcess::Adopt(sys::ChildProcess child, std::shared_ptr<LogReader> erro
   }
   const int pidfd = child.pidfd();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     pid_ = child.pid();
     child_ = std::move(child);
   }
@@ -35,7 +35,7 @@ void QemuProcess::Adopt(sys::ChildProcess child, std::shared_ptr<LogReader> erro
 }
 
 void QemuProcess::OnEvent(const QmpEvent& event) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (event.name == "GUEST_PANICKED") {
     panicked_ = true;
   } else if (event.name == "SHUTDOWN") {
@@ -43,10 +43,10 @@ void QemuProcess::OnEvent(const QmpEvent& event) {
   } else if (event.name == "DEVICE_DELETED") {
     // Without an id it is nothing of ours, such as a device's own part.
     if (std::string id = TextOf(event.data, "device"); !id.empty()) gone_.insert(std::move(id));
-    changed_.notify_all();
+    changed_.NotifyAll();
   } else if (event.name == "MIGRATION") {
     migration_ = TextOf(event.data, "status");
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
 }
 
@@ -83,30 +83,32 @@ VmExit QemuProcess::DescribeExit(sys::ExitStatus status) {
 }
 
 void QemuProcess::ReapIfEnded() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   if (exit_ || reaping_ || !child_.valid()) return;
   const auto status = child_.Wait(Deadline::After(std::chrono::milliseconds(0)));
   if (!status) return;
   reaping_ = true;
-  lock.unlock();
+  lock.Unlock();
   // All that QEMU and the guest said before the end belongs to the story of the end.
   for (const auto& reader : readers_) reader->Drain();
   if (qmp_) qmp_->Pump();
-  lock.lock();
-  exit_ = DescribeExit(*status);
+  lock.Lock();
+  const VmExit exit = DescribeExit(*status);
+  exit_ = exit;
   std::vector<Hypervisor::ExitHandler> handlers = std::exchange(exit_handlers_, {});
-  changed_.notify_all();
-  lock.unlock();
+  const int pidfd = child_.pidfd();
+  changed_.NotifyAll();
+  lock.Unlock();
   for (const auto& reader : readers_) reader->Close();
   if (qmp_) qmp_->Close();
-  loop_.Post([self = shared_from_this(), run = std::move(handlers)]() mutable {
-    self->loop_.Remove(self->child_.pidfd());
-    for (Hypervisor::ExitHandler& handler : run) handler(*self->exit_);
+  loop_.Post([self = shared_from_this(), pidfd, exit, run = std::move(handlers)]() mutable {
+    self->loop_.Remove(pidfd);
+    for (Hypervisor::ExitHandler& handler : run) handler(exit);
   });
 }
 
 void QemuProcess::OnExit(Hypervisor::ExitHandler handler) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!exit_) {
     exit_handlers_.push_back(std::move(handler));
     return;
@@ -115,19 +117,19 @@ void QemuProcess::OnExit(Hypervisor::ExitHandler handler) {
 }
 
 std::optional<VmExit> QemuProcess::exit() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return exit_;
 }
 
 pid_t QemuProcess::pid() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return pid_;
 }
 
 void QemuProcess::Stop(std::chrono::milliseconds grace) {
   int pidfd = -1;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stop_wanted_ = true;
     if (exit_ || !child_.valid()) return;
     pidfd = child_.pidfd();
@@ -140,43 +142,42 @@ void QemuProcess::Stop(std::chrono::milliseconds grace) {
   (void)sys::SignalPidFd(pidfd, SIGKILL);
   (void)sys::WaitFor(pidfd, POLLIN, Deadline::Never());
   ReapIfEnded();
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return exit_.has_value(); });
+  const MutexLock lock(mutex_);
+  changed_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return exit_.has_value(); });
 }
 
 void QemuProcess::Kill() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   // By pidfd: once reaped, the number may be somebody else's.
   if (!exit_ && child_.valid()) (void)sys::SignalPidFd(child_.pidfd(), SIGKILL);
 }
 
 Error QemuProcess::Explain(Error error) {
   // The monitor closes a moment before the process ends, so wait for the better explanation.
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   if (error.code() != Code::kUnavailable || !child_.valid()) return error;
   if (!exit_) {
     const int pidfd = child_.pidfd();
-    lock.unlock();
+    lock.Unlock();
     (void)sys::WaitFor(pidfd, POLLIN, Deadline::After(std::chrono::milliseconds(500)));
     ReapIfEnded();
-    lock.lock();
-    changed_.wait_for(lock, std::chrono::milliseconds(500), [this] { return exit_.has_value(); });
+    lock.Lock();
+    (void)changed_.WaitUntil(mutex_, Deadline::After(std::chrono::milliseconds(500)),
+                             [this]() KATA_REQUIRES(mutex_) { return exit_.has_value(); });
   }
   if (!exit_) return error;
   return Error(Code::kUnavailable, exit_->message);
 }
 
 bool QemuProcess::IsGone(const std::string& id) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return gone_.contains(id);
 }
 
 Result<void> QemuProcess::WaitUntilGone(const std::string& id, Deadline deadline) {
-  std::unique_lock lock(mutex_);
-  const auto done = [&] { return exit_ || gone_.contains(id); };
-  if (deadline.never()) {
-    changed_.wait(lock, done);
-  } else if (!changed_.wait_until(lock, deadline.when(), done)) {
+  const MutexLock lock(mutex_);
+  const auto done = [&]() KATA_REQUIRES(mutex_) { return exit_ || gone_.contains(id); };
+  if (!changed_.WaitUntil(mutex_, deadline, done)) {
     return Fail(Code::kDeadlineExceeded, "the guest does not release it");
   }
   if (!gone_.contains(id)) return Fail(Code::kUnavailable, exit_->message);
@@ -184,16 +185,16 @@ Result<void> QemuProcess::WaitUntilGone(const std::string& id, Deadline deadline
 }
 
 void QemuProcess::ExpectMigration() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   migration_.clear();
 }
 
 Result<void> QemuProcess::WaitForMigration(Deadline deadline) {
-  std::unique_lock lock(mutex_);
-  const auto done = [&] { return exit_ || migration_ == "completed" || migration_ == "failed"; };
-  if (deadline.never()) {
-    changed_.wait(lock, done);
-  } else if (!changed_.wait_until(lock, deadline.when(), done)) {
+  const MutexLock lock(mutex_);
+  const auto done = [&]() KATA_REQUIRES(mutex_) {
+    return exit_ || migration_ == "completed" || migration_ == "failed";
+  };
+  if (!changed_.WaitUntil(mutex_, deadline, done)) {
     return Fail(Code::kDeadlineExceeded, "QEMU does not finish with the VM's state");
   }
   if (exit_) return Fail(Code::kUnavailable, exit_->message);
@@ -202,7 +203,7 @@ Result<void> QemuProcess::WaitForMigration(Deadline deadline) {
 }
 
 void QemuProcess::ForgetGone(const std::string& id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   gone_.erase(id);
 }
 

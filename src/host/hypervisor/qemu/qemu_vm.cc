@@ -52,7 +52,7 @@ Result<void> Preflight(VmSpec& spec, Deadline deadline) {
 
 Result<void> QemuVm::Start(VmSpec spec, Deadline deadline) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (started_) return Fail(Code::kFailedPrecondition, "the VM was started before");
     started_ = true;
   }
@@ -128,7 +128,8 @@ Result<void> QemuVm::Enter(VmSpec& spec, uint32_t luns, sys::UniqueFd agent, Dea
 
   if (spec.restored) KATA_TRY(PrepareMigration(deadline));
 
-  const std::scoped_lock lock(mutex_, resize_mutex_);
+  const MutexLock resize_lock(resize_mutex_);
+  const MutexLock lock(mutex_);
   memory_ = std::move(spec.memory);
   cpus_ = spec.cpus;
   hotplug_ports_ = spec.hotplug_ports;
@@ -148,7 +149,7 @@ Result<void> QemuVm::Enter(VmSpec& spec, uint32_t luns, sys::UniqueFd agent, Dea
 Result<sys::UniqueFd> QemuVm::ConnectAgent(Deadline deadline) {
   uint32_t cid = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (agent_socket_) return sys::Duplicate(agent_socket_.get());
     if (!vsock_) return Fail(Code::kFailedPrecondition, "the VM is not running");
     cid = vsock_->cid;

@@ -5,15 +5,14 @@
 
 #include <atomic>
 #include <bitset>
-#include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "host/hypervisor/console_log.h"
 #include "host/hypervisor/hypervisor.h"
 #include "host/hypervisor/qemu/argv.h"
@@ -73,7 +72,7 @@ class QemuProcess : public std::enable_shared_from_this<QemuProcess> {
 
  private:
   void ReapIfEnded();
-  VmExit DescribeExit(sys::ExitStatus status);
+  VmExit DescribeExit(sys::ExitStatus status) KATA_REQUIRES(mutex_);
 
   sys::EventLoop& loop_;
   const std::shared_ptr<ConsoleLog> console_log_ = std::make_shared<ConsoleLog>();
@@ -82,18 +81,19 @@ class QemuProcess : public std::enable_shared_from_this<QemuProcess> {
   std::shared_ptr<QmpClient> qmp_;
   std::vector<std::shared_ptr<LogReader>> readers_;
 
-  mutable std::mutex mutex_;  // guards all below
-  std::condition_variable changed_;
-  sys::ChildProcess child_;
-  pid_t pid_ = -1;
-  bool stop_wanted_ = false;
-  bool panicked_ = false;
-  std::string shutdown_reason_;
-  bool reaping_ = false;
-  std::optional<VmExit> exit_;
-  std::vector<Hypervisor::ExitHandler> exit_handlers_;
-  std::set<std::string> gone_;  // devices; each of them is in QemuVm's table until it is collected
-  std::string migration_;       // what QEMU said last about it
+  mutable Mutex mutex_;
+  CondVar changed_;
+  sys::ChildProcess child_ KATA_GUARDED_BY(mutex_);
+  pid_t pid_ KATA_GUARDED_BY(mutex_) = -1;
+  bool stop_wanted_ KATA_GUARDED_BY(mutex_) = false;
+  bool panicked_ KATA_GUARDED_BY(mutex_) = false;
+  std::string shutdown_reason_ KATA_GUARDED_BY(mutex_);
+  bool reaping_ KATA_GUARDED_BY(mutex_) = false;
+  std::optional<VmExit> exit_ KATA_GUARDED_BY(mutex_);
+  std::vector<Hypervisor::ExitHandler> exit_handlers_ KATA_GUARDED_BY(mutex_);
+  // Devices; each of them is in QemuVm's table until it is collected.
+  std::set<std::string> gone_ KATA_GUARDED_BY(mutex_);
+  std::string migration_ KATA_GUARDED_BY(mutex_);  // what QEMU said last about it
 };
 
 class QemuVm : public Hypervisor {
@@ -160,13 +160,14 @@ class QemuVm : public Hypervisor {
   Result<void> PrepareMigration(Deadline deadline);
   // Has QEMU begin with `command` to write a state to `stream`, or to read one from it.
   Result<void> BeginMigration(std::string_view command, sys::UniqueFd stream, Deadline deadline);
-  // Under resize_mutex_; they give the reason why they fall short, or nothing.
-  Result<std::string> AddCpus(uint32_t wanted, Deadline deadline);
-  Result<std::string> AddMemory(uint32_t wanted_mib, Deadline deadline);
-  Result<void> AddModule(uint32_t size_mib, Deadline deadline);
+  // These give the reason why they fall short, or nothing.
+  Result<std::string> AddCpus(uint32_t wanted, Deadline deadline) KATA_REQUIRES(resize_mutex_);
+  Result<std::string> AddMemory(uint32_t wanted_mib, Deadline deadline)
+      KATA_REQUIRES(resize_mutex_);
+  Result<void> AddModule(uint32_t size_mib, Deadline deadline) KATA_REQUIRES(resize_mutex_);
   // What was plugged so far, as QEMU counts it: a command that was not answered in time may have
   // been done all the same.
-  Result<void> CountModules(Deadline deadline);
+  Result<void> CountModules(Deadline deadline) KATA_REQUIRES(resize_mutex_);
   // A command; QEMU's death in the middle is explained in the error.
   Result<nlohmann::json> Call(std::string_view command, const nlohmann::json& arguments,
                               Deadline deadline, int fd = -1);
@@ -175,22 +176,24 @@ class QemuVm : public Hypervisor {
   const std::shared_ptr<QemuProcess> process_;
   std::atomic<bool> has_disks_ = false;
 
-  mutable std::mutex mutex_;  // guards all below; never held across a command
-  bool started_ = false;
+  // Set by Start, before any other call, and never changed.
   Memory memory_;
   Cpus cpus_;
   uint32_t hotplug_ports_ = 0;
-  std::optional<VsockChannel> vsock_;
-  sys::UniqueFd agent_socket_;  // virtio-serial
-  std::map<std::string, Attached> devices_;
-  std::bitset<kMaxHotplugPorts> ports_used_;
-  std::bitset<kMaxLun + 1> luns_used_;
-  int64_t next_fd_set_ = kFirstFdSet;
 
-  std::mutex resize_mutex_;  // one Resize at a time; guards all below
-  uint32_t vcpus_ = 0;
-  uint32_t memory_mib_ = 0;
-  uint32_t slots_used_ = 0;
+  mutable Mutex mutex_;  // never held across a command
+  bool started_ KATA_GUARDED_BY(mutex_) = false;
+  std::optional<VsockChannel> vsock_ KATA_GUARDED_BY(mutex_);
+  sys::UniqueFd agent_socket_ KATA_GUARDED_BY(mutex_);  // virtio-serial
+  std::map<std::string, Attached> devices_ KATA_GUARDED_BY(mutex_);
+  std::bitset<kMaxHotplugPorts> ports_used_ KATA_GUARDED_BY(mutex_);
+  std::bitset<kMaxLun + 1> luns_used_ KATA_GUARDED_BY(mutex_);
+  int64_t next_fd_set_ KATA_GUARDED_BY(mutex_) = kFirstFdSet;
+
+  Mutex resize_mutex_ KATA_ACQUIRED_BEFORE(mutex_);  // one Resize at a time
+  uint32_t vcpus_ KATA_GUARDED_BY(resize_mutex_) = 0;
+  uint32_t memory_mib_ KATA_GUARDED_BY(resize_mutex_) = 0;
+  uint32_t slots_used_ KATA_GUARDED_BY(resize_mutex_) = 0;
 };
 
 }  // namespace kata::hypervisor::qemu

@@ -39,7 +39,7 @@ class QmpClientTest : public ::testing::Test {
     thread_.join();
   }
   void OnEvent(const QmpEvent& event) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     events_.push_back(event.name);
   }
   static Deadline Soon() { return Deadline::After(seconds(20)); }
@@ -59,8 +59,8 @@ class QmpClientTest : public ::testing::Test {
   std::thread thread_;
   sys::UniqueFd qemu_;
   std::shared_ptr<QmpClient> client_;
-  std::mutex mutex_;  // guards events_
-  std::vector<std::string> events_;
+  Mutex mutex_;
+  std::vector<std::string> events_ KATA_GUARDED_BY(mutex_);
 };
 
 TEST_F(QmpClientTest, ShakesHandsAndCalls) {
@@ -78,7 +78,7 @@ TEST_F(QmpClientTest, ShakesHandsAndCalls) {
   qemu.join();
   ASSERT_TRUE(status) << status.error().message();
   EXPECT_EQ((*status)["status"], "running");
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   EXPECT_EQ(events_, std::vector<std::string>{"STOP"});
 }
 

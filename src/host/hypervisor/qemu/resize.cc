@@ -94,7 +94,7 @@ Result<std::string> QemuVm::AddMemory(uint32_t wanted_mib, Deadline deadline) {
 }
 
 Result<Resized> QemuVm::Resize(Resources wanted, Deadline deadline) {
-  const std::lock_guard resize_lock(resize_mutex_);
+  const MutexLock resize_lock(resize_mutex_);
   Resized reached;
   if (wanted.vcpus > vcpus_) {
     reached.shortfall = KATA_TRY_WITHIN("add vCPUs", AddCpus(wanted.vcpus, deadline));
