@@ -73,6 +73,20 @@ Result<void> AddIngressQdisc(NetlinkSocket& socket, int link) {
   return socket.Change(QdiscRequest(RTM_NEWQDISC, kCreateFlags, link));
 }
 
+Result<bool> HasIngressQdisc(NetlinkSocket& socket, int link) {
+  tcmsg header{};
+  header.tcm_ifindex = link;
+  NetlinkRequest request(RTM_GETQDISC, NLM_F_DUMP);
+  request.Header(header);
+  bool found = false;
+  // Some kernels list those of every link.
+  KATA_TRY(socket.Query(std::move(request), [&](const NetlinkMessage& message) {
+    const auto qdisc = FamilyHeader<tcmsg>(message.body);
+    found |= qdisc.tcm_ifindex == link && qdisc.tcm_parent == TC_H_INGRESS;
+  }));
+  return found;
+}
+
 Result<void> DeleteIngressQdisc(NetlinkSocket& socket, int link) {
   return socket.Change(QdiscRequest(RTM_DELQDISC, NLM_F_ACK, link));
 }

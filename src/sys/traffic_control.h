@@ -18,6 +18,8 @@ namespace kata::sys {
 // Errors  kAlreadyExists  the link has one, of whatever kind
 //         kNotFound       no such link, or a kernel without it
 Result<void> AddIngressQdisc(NetlinkSocket& socket, int link);
+// Whether the link has one, of whatever kind.
+Result<bool> HasIngressQdisc(NetlinkSocket& socket, int link);
 // Errors  kNotFound, kInvalidArgument  no such link, or it has none
 Result<void> DeleteIngressQdisc(NetlinkSocket& socket, int link);
 

@@ -235,6 +235,7 @@ Result<void> GuestNetwork::Release(Card& card, hypervisor::Hypervisor& vm,
 
 Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint& endpoint,
                                 network::Model model, hypervisor::Hypervisor& vm) {
+  KATA_TRY(network::CheckFree(model, socket_, endpoint));
   Card card{.id = fmt::format("net{}", next_card_++), .hot = true};
   card.mac = FreeMac(endpoint.link.mac);
   card.joint = {.interface = endpoint.link.name,
@@ -245,7 +246,6 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
   Card& added = cards_.back();
   Rollback undo;
   undo.Add([&] {
-    LogIfFailed(network::Part(socket_, *added.joint));
     cards_.pop_back();
     LogIfFailed(SaveCards());
   });
@@ -253,6 +253,8 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
   added.tap = KATA_TRY(
       network::MakeTapFor(model, namespace_.get(), socket_, endpoint, tap, options_.queues));
   KATA_TRY(network::Join(model, socket_, endpoint, added.tap));
+  // Not before: what a Join that failed has found there is somebody else's.
+  undo.Add([&] { LogIfFailed(network::Part(socket_, *added.joint)); });
   auto nic = KATA_TRY(NicOn(added));
   added.pci_path = KATA_TRY(vm.Attach(std::move(nic), Deadline::After(kPlugTimeout))).pci_path;
   undo.Release();
@@ -264,6 +266,7 @@ Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
                                    hypervisor::Hypervisor& vm) {
   KATA_TRY(network::CheckEndpoint(endpoint));
   if (!step.nic) return Plug(step.tap, endpoint, model, vm);
+  KATA_TRY(network::CheckFree(model, socket_, endpoint));
   Card& card = cards_[*step.nic];
   card.joint = {.interface = endpoint.link.name,
                 .link = endpoint.link.index,

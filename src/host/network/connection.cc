@@ -21,15 +21,17 @@ bool IsTap(const Endpoint& endpoint) {
   return endpoint.link.kind == "tun" && endpoint.link.sub_kind == "tap";
 }
 
+std::unexpected<Error> HasHook(const std::string& name) {
+  return Fail(Code::kFailedPrecondition,
+              fmt::format("interface \"{}\" has an ingress qdisc already, which is not ours; "
+                          "choose internetworking_model = \"macvtap\"",
+                          name));
+}
+
 Result<void> AddHook(sys::NetlinkSocket& socket, const std::string& name, int link) {
   auto added = sys::AddIngressQdisc(socket, link);
   if (added) return added;
-  if (added.error().code() == Code::kAlreadyExists) {
-    return Fail(Code::kFailedPrecondition,
-                fmt::format("interface \"{}\" has an ingress qdisc already, which is not ours; "
-                            "choose internetworking_model = \"macvtap\"",
-                            name));
-  }
+  if (added.error().code() == Code::kAlreadyExists) return HasHook(name);
   return std::unexpected(
       std::move(added).error().Within(fmt::format("ingress qdisc of interface \"{}\"", name)));
 }
@@ -90,6 +92,14 @@ Result<Tap> MakeTapFor(Model model, int ns, sys::NetlinkSocket& socket, const En
   }
   if (model == Model::kMacvtap) return MakeMacvtapOn(ns, socket, endpoint, name, queues);
   return MakeSpareTap(ns, socket, name, queues);
+}
+
+Result<void> CheckFree(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint) {
+  if (!TakesSpareTap(model, endpoint)) return {};
+  const bool taken = KATA_TRY_WITHIN(fmt::format("look at interface \"{}\"", endpoint.link.name),
+                                     sys::HasIngressQdisc(socket, endpoint.link.index));
+  if (taken) return HasHook(endpoint.link.name);
+  return {};
 }
 
 Result<void> Join(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint,

@@ -38,13 +38,19 @@ bool TakesSpareTap(Model model, const Endpoint& endpoint);
 Result<Tap> MakeTapFor(Model model, int ns, sys::NetlinkSocket& socket, const Endpoint& endpoint,
                        const std::string& name, uint32_t queues);
 
+// Whether Join can connect the endpoint, asked before the connection is written down: what is
+// written down counts as ours, and is taken away.
+// Errors  kFailedPrecondition  the interface has a hook for incoming frames, of somebody else
+Result<void> CheckFree(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint);
+
 // Lets frames pass between `endpoint` and `tap`. After an error nothing of it is left.
 // Errors  kFailedPrecondition  the interface has a hook for incoming frames, of somebody else
 //         kNotFound            the interface has gone
 Result<void> Join(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint,
                   const Tap& tap);
 
-// What is left of a connection once the machine has gone, or when it shall end.
+// What is left of a connection once the machine has gone, or when it shall end. Only of one that
+// was made: Part cannot tell our hook from another one.
 struct Joint {
   std::string interface;
   int link = 0;  // its index: another interface may have the name by now

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Needs root: real interfaces in a namespace that the test makes; the machine is one that only
+// counts its devices.
+#include "host/machine/guest_network.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sys/netns.h"
+#include "sys/traffic_control.h"
+
+namespace kata::sandbox {
+namespace {
+
+using testing::HasSubstr;
+
+// One more than the NICs that wait, so that the last one has to be plugged.
+constexpr int kInterfaces = 5;
+
+class PlugBoard : public hypervisor::Hypervisor {
+ public:
+  Result<void> Start(hypervisor::VmSpec, Deadline) override { return {}; }
+  Result<sys::UniqueFd> ConnectAgent(Deadline) override { return sys::UniqueFd(); }
+  Result<hypervisor::GuestAddress> Attach(hypervisor::Device, Deadline) override {
+    ++attached;
+    return Fail(Code::kResourceExhausted, "no free port");
+  }
+  Result<void> Detach(const std::string&, Deadline) override { return {}; }
+  Result<hypervisor::Resized> Resize(hypervisor::Resources, Deadline) override {
+    return hypervisor::Resized();
+  }
+  Result<void> Save(const std::string&, Deadline) override { return {}; }
+  Result<void> Restore(const std::string&, Deadline) override { return {}; }
+  void Kill() override {}
+  Result<void> Pause(Deadline) override { return {}; }
+  Result<void> Resume(Deadline) override { return {}; }
+  void Stop(std::chrono::milliseconds) override {}
+  void OnExit(ExitHandler) override {}
+  bool has_disks() const override { return false; }
+  pid_t pid() const override { return -1; }
+  std::string ConsoleTail(size_t) const override { return ""; }
+
+  int attached = 0;
+};
+
+class GuestNetworkTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto made = sys::MakeNetworkNamespace();
+    if (!made && made.error().code() == Code::kPermissionDenied) GTEST_SKIP() << "needs root";
+    ASSERT_TRUE(made) << made.error().message();
+    ns_ = *std::move(made);
+    socket_.emplace(*sys::RunInNetns(ns_.get(), [] { return sys::NetlinkSocket::Open(); }));
+    for (int i = 0; i < kInterfaces; ++i) {
+      const std::string name = fmt::format("eth{}", i);
+      ASSERT_TRUE(sys::AddVethPair(*socket_, name, "far" + name));
+      // The other end stays down, and is nothing that a machine would get.
+      ASSERT_TRUE(sys::ChangeLink(*socket_, LinkOf(name), {.up = true}));
+    }
+    loop_ = sys::EventLoop::Create().value();
+    thread_ = std::thread([this] { (void)loop_->Run(); });
+    int ends[2] = {-1, -1};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    guest_.Reset(ends[1]);
+    agent_ = agent::AgentClient::Create(*loop_, sys::UniqueFd(ends[0]), std::chrono::seconds(10),
+                                        [](const Error&) {})
+                 .value();
+    network_ = GuestNetwork::Open(fmt::format("/proc/self/fd/{}", ns_.get())).value();
+    auto nics = network_->MakeNics({.vhost = false}, [this](std::vector<NetworkEntry> entries) {
+      saved_ = std::move(entries);
+      return Result<void>();
+    });
+    ASSERT_TRUE(nics) << nics.error().message();
+    ASSERT_EQ(nics->size(), kInterfaces - 1U);
+    nics_ = *std::move(nics);
+  }
+  void TearDown() override {
+    if (network_) network_->Close();
+    agent_.reset();
+    if (!thread_.joinable()) return;
+    loop_->Stop();
+    thread_.join();
+  }
+
+  int LinkOf(const std::string& name) {
+    return sys::FindLink(*socket_, name).value_or(sys::Link()).index;
+  }
+  bool IsSaved(const std::string& name) const {
+    return std::ranges::any_of(
+        saved_, [&](const NetworkEntry& entry) { return entry.joint.interface == name; });
+  }
+
+  sys::UniqueFd ns_;
+  std::optional<sys::NetlinkSocket> socket_;
+  std::unique_ptr<sys::EventLoop> loop_;
+  std::thread thread_;
+  sys::UniqueFd guest_;
+  PlugBoard vm_;
+  std::unique_ptr<agent::AgentClient> agent_;
+  std::unique_ptr<GuestNetwork> network_;
+  std::vector<hypervisor::Nic> nics_;
+  std::vector<NetworkEntry> saved_;
+};
+
+TEST_F(GuestNetworkTest, AHookOfSomebodyElseOutlivesAPlugThatItPrevents) {
+  const int last = LinkOf(fmt::format("eth{}", kInterfaces - 1));
+  ASSERT_TRUE(sys::AddIngressQdisc(*socket_, last));
+  // The next look must not take the interface either.
+  for (int look = 0; look < 2; ++look) {
+    const auto synced = network_->Sync(vm_, *agent_);
+    ASSERT_FALSE(synced);
+    EXPECT_THAT(synced.error().message(), HasSubstr("which is not ours"));
+  }
+  EXPECT_EQ(vm_.attached, 0);
+  EXPECT_FALSE(IsSaved("eth4"));
+  EXPECT_TRUE(IsSaved("eth3"));
+  EXPECT_TRUE(sys::DeleteIngressQdisc(*socket_, last)) << "it is still there";
+}
+
+TEST_F(GuestNetworkTest, APlugThatTheMachineRefusesLeavesTheInterfaceAsItWas) {
+  const auto synced = network_->Sync(vm_, *agent_);
+  ASSERT_FALSE(synced);
+  EXPECT_THAT(synced.error().message(), HasSubstr("no free port"));
+  EXPECT_EQ(vm_.attached, 1);
+  EXPECT_FALSE(IsSaved("eth4"));
+  EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, LinkOf("eth4"))) << "ours has gone";
+}
+
+}  // namespace
+}  // namespace kata::sandbox
