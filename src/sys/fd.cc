@@ -31,6 +31,25 @@ Result<UniqueFd> Duplicate(int fd) {
   return UniqueFd(copy);
 }
 
+namespace {
+
+Result<void> CloseRange(unsigned first, unsigned last) {
+  if (first > last || ::close_range(first, last, 0) == 0) return {};
+  return FailErrno("close_range");
+}
+
+}  // namespace
+
+Result<void> CloseAllBut(std::span<const int> keep) {
+  int next = STDERR_FILENO + 1;
+  for (const int fd : keep) {
+    if (fd < next) continue;
+    KATA_TRY(CloseRange(static_cast<unsigned>(next), static_cast<unsigned>(fd - 1)));
+    next = fd + 1;
+  }
+  return CloseRange(static_cast<unsigned>(next), ~0U);
+}
+
 Result<void> WaitFor(int fd, short events, Deadline deadline) {
   for (;;) {
     pollfd entry{.fd = fd, .events = events, .revents = 0};

@@ -63,6 +63,10 @@ Result<void> SetNonBlocking(int fd, bool on = true);
 Result<void> SetCloseOnExec(int fd, bool on);
 Result<UniqueFd> Duplicate(int fd);
 
+// Closes every descriptor above 2 but those of `keep`, which ascend. For a child that goes on as
+// this program after fork(2): what it holds, others wait for. Only makes system calls.
+Result<void> CloseAllBut(std::span<const int> keep);
+
 // Writes all of `data`. On a non-blocking descriptor waits for room until the deadline.
 // Errors  kDeadlineExceeded, or the system call's.
 Result<void> WriteAll(int fd, std::string_view data, Deadline deadline = Deadline::Never());

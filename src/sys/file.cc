@@ -103,6 +103,12 @@ Result<void> WriteControl(const std::string& path, std::string_view value) {
   return {};
 }
 
+Result<void> ChangeMode(int fd, mode_t mode) {
+  const std::string self = fmt::format("/proc/self/fd/{}", fd);
+  if (::chmod(self.c_str(), mode) != 0) return FailErrno("chmod", self);
+  return {};
+}
+
 Result<void> MakeDirs(const std::string& path, mode_t mode) {
   for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);

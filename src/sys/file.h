@@ -39,6 +39,10 @@ Result<UniqueFd> MakeTextFile(std::string_view content);
 // write(2): the kernel parses each write on its own.
 Result<void> WriteControl(const std::string& path, std::string_view value);
 
+// chmod(2) of what `fd` is open on, which may be open with O_PATH, and so be anything but a
+// symbolic link, without another look at its name.
+Result<void> ChangeMode(int fd, mode_t mode);
+
 // mkdir -p. New directories get `mode`.
 Result<void> MakeDirs(const std::string& path, mode_t mode = 0755);
 

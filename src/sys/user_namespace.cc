@@ -21,7 +21,8 @@ constexpr uint32_t kNobody = 65534;
 // Waits in a new user namespace until it is killed.
 [[noreturn]] void HoldNamespace(int report) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const char outcome = ::unshare(CLONE_NEWUSER) == 0 ? 0 : static_cast<char>(errno);
+  const bool alone = CloseAllBut({&report, 1}).has_value();
+  const char outcome = alone && ::unshare(CLONE_NEWUSER) == 0 ? 0 : static_cast<char>(errno);
   (void)RetryOnEintr([&] { return ::write(report, &outcome, 1); });
   for (;;) ::pause();
 }

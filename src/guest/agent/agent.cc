@@ -93,17 +93,48 @@ void Agent::CreateSandbox(agent::CreateSandboxRequest request, Done done) {
 void Agent::MakeSandbox(const std::shared_ptr<agent::CreateSandboxRequest>& shared, Done done) {
   devices_.Wait([shared] { return StoragesAreReady(shared->storages()); }, config_.hotplug_timeout,
                 [this, shared, done = std::move(done)](Result<void> ready) mutable {
-                  creating_sandbox_ = false;
-                  const auto create = [&]() -> Result<void> {
-                    KATA_TRY(std::move(ready));
-                    Sandbox sandbox = KATA_TRY(Sandbox::Create(*shared));
-                    sandbox.mount_points = KATA_TRY(storages_.Mount(Pointers(shared->storages())));
-                    sandbox_ = std::move(sandbox);
-                    log::Info("sandbox created", {{"sandbox", sandbox_->id()}});
-                    return {};
-                  };
-                  done(create());
+                  if (!ready) {
+                    creating_sandbox_ = false;
+                    return done(std::move(ready));
+                  }
+                  MountStorages(Pointers(shared->storages()),
+                                [this, shared, done = std::move(done)](auto mounted) mutable {
+                                  creating_sandbox_ = false;
+                                  done(FinishSandbox(*shared, std::move(mounted)));
+                                });
                 });
+}
+
+Result<void> Agent::FinishSandbox(const agent::CreateSandboxRequest& request,
+                                  Result<std::vector<std::string>> mounted) {
+  std::vector<std::string> points = KATA_TRY(std::move(mounted));
+  auto sandbox = Sandbox::Create(request);
+  if (!sandbox) {
+    LogIfFailed(storages_.Release(points));
+    return std::unexpected(std::move(sandbox).error());
+  }
+  sandbox_ = *std::move(sandbox);
+  sandbox_->mount_points = std::move(points);
+  log::Info("sandbox created", {{"sandbox", sandbox_->id()}});
+  return {};
+}
+
+void Agent::MountStorages(const std::vector<const agent::Storage*>& storages, WhenMounted done) {
+  auto mounted = storages_.Mount(storages);
+  if (!mounted) return done(std::unexpected(std::move(mounted).error()));
+  if (mounted->groups.empty()) return done(std::move(mounted->points));
+  const auto finish = std::make_shared<WhenMounted>(std::move(done));
+  const auto end = [this, points = std::move(mounted->points),
+                    finish](const Result<std::string>& given) {
+    if (given) return (*finish)(points);
+    LogIfFailed(storages_.Release(points));
+    (*finish)(std::unexpected(given.error()));
+  };
+  const auto give = [&]() -> Result<std::string> {
+    KATA_TRY(StorageTable::GiveToGroups(mounted->groups));
+    return std::string();
+  };
+  if (const auto forked = RunApart(loop_, give, end); !forked) end(std::unexpected(forked.error()));
 }
 
 void Agent::DestroySandbox(Done done) {
@@ -170,6 +201,24 @@ void Agent::PrepareContainer(const std::shared_ptr<Creation>& creation) {
   if (entry.removing() || entry.removed) {
     return FinishCreation(creation, Fail(Code::kAborted, "the container is being removed"));
   }
+  if (!sandbox_) {
+    return FinishCreation(creation,
+                          Fail(Code::kFailedPrecondition, "the sandbox has been destroyed"));
+  }
+  MountStorages(Pointers(creation->request.storages()), [this, creation](auto mounted) {
+    if (!mounted) return FinishCreation(creation, std::unexpected(mounted.error()));
+    creation->entry->mount_points = *std::move(mounted);
+    StartPrepared(creation);
+  });
+}
+
+void Agent::StartPrepared(const std::shared_ptr<Creation>& creation) {
+  ContainerEntry& entry = *creation->entry;
+  if (entry.removed) {
+    // It went while its volumes were given to their groups.
+    LogIfFailed(storages_.Release(std::exchange(entry.mount_points, {})));
+    return FinishCreation(creation, Fail(Code::kAborted, "the container is being removed"));
+  }
   if (auto started = StartCreation(*creation); !started) {
     return FinishCreation(creation, std::move(started));
   }
@@ -183,7 +232,6 @@ Result<void> Agent::StartCreation(Creation& creation) {
   if (!sandbox_) return Fail(Code::kFailedPrecondition, "the sandbox has been destroyed");
   oci::Spec& spec = *request.mutable_oci();
   for (const agent::Device& device : request.devices()) KATA_TRY(AddDevice(device, &spec));
-  entry.mount_points = KATA_TRY(storages_.Mount(Pointers(request.storages())));
   const bool share_pid = request.sandbox_pidns() || sandbox_->shares_pid();
   StdioPair stdio = KATA_TRY(MakeStdio(spec.process(), config_.container_pipe_size));
   const oci::Box console = spec.process().console_size();

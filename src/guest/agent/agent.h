@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "guest/agent/config.h"
@@ -79,8 +80,16 @@ class Agent {
   struct Creation;
   struct Removal;
 
+  using WhenMounted = std::move_only_function<void(Result<std::vector<std::string>>)>;
+
+  // Mounts what is ready and gives volumes to their groups, in a process of its own; after an error
+  // nothing is mounted.
+  void MountStorages(const std::vector<const agent::Storage*>& storages, WhenMounted done);
   void MakeSandbox(const std::shared_ptr<agent::CreateSandboxRequest>& shared, Done done);
+  Result<void> FinishSandbox(const agent::CreateSandboxRequest& request,
+                             Result<std::vector<std::string>> mounted);
   void PrepareContainer(const std::shared_ptr<Creation>& creation);
+  void StartPrepared(const std::shared_ptr<Creation>& creation);
   Result<void> StartCreation(Creation& creation);
   void FinishCreation(const std::shared_ptr<Creation>& creation, Result<void> result);
   void ContinueRemoval(const std::shared_ptr<Removal>& removal);

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Needs root: the agent itself, spoken to as the host does, with real containers on this machine.
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/fanotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <future>
@@ -17,6 +22,7 @@
 #include "guest/agent/service/services.h"
 #include "proto/guest.pb.h"
 #include "proto/health.pb.h"
+#include "sys/file.h"
 
 namespace kata::guest {
 namespace {
@@ -63,6 +69,39 @@ TEST_F(AgentTest, TakesEmptyInputAsItsEnd) {
   EXPECT_EQ(Write("c1", "", "12345").value_or(0), 5u);
   EXPECT_TRUE(Write("c1", "", ""));
   EXPECT_EQ(Stdout("c1"), "5\n");
+}
+
+// The walk through the volume stands still at a directory that the test lets nobody open.
+TEST_F(AgentTest, AnswersWhileAVolumeIsGivenToItsGroup) {
+  const std::string volume = dir_ + "/volume";
+  ASSERT_TRUE(sys::MakeDirs(volume + "/sub"));
+  const sys::UniqueFd gate(::fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY));
+  if (!gate || ::fanotify_mark(gate.get(), FAN_MARK_ADD, FAN_OPEN_PERM | FAN_ONDIR, AT_FDCWD,
+                               (volume + "/sub").c_str()) != 0) {
+    GTEST_SKIP() << "this kernel cannot hold an open back";
+  }
+  agent::CreateContainerRequest create = ContainerOf("c1", {"true"});
+  agent::Storage& storage = *create.add_storages();
+  storage.set_driver("bind");
+  storage.set_source(volume);
+  storage.set_mount_point(dir_ + "/target");
+  storage.mutable_fs_group()->set_group_id(88);
+  auto created = std::async(std::launch::async, [&] { return Do("CreateContainer", create); });
+  ASSERT_TRUE(sys::WaitFor(gate.get(), POLLIN, Deadline::After(std::chrono::seconds(20))));
+  const auto health =
+      Call<health::HealthCheckResponse>("Check", health::CheckRequest(), "grpc.Health");
+  EXPECT_TRUE(health) << health.error().message();
+  fanotify_event_metadata held{};
+  ASSERT_GT(::read(gate.get(), &held, sizeof held), 0);
+  const sys::UniqueFd directory(held.fd);
+  const fanotify_response answer{.fd = held.fd, .response = FAN_ALLOW};
+  ASSERT_EQ(::write(gate.get(), &answer, sizeof answer), ssize_t{sizeof answer});
+  const auto outcome = created.get();
+  EXPECT_TRUE(outcome) << outcome.error().message();
+  struct stat status{};
+  ASSERT_EQ(::stat((volume + "/sub").c_str(), &status), 0);
+  EXPECT_EQ(status.st_gid, 88u);
+  EXPECT_TRUE(RemoveContainer("c1"));
 }
 
 TEST_F(AgentTest, GivesDevNullToAProcessWithoutInput) {

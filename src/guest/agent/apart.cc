@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string_view>
@@ -58,18 +59,22 @@ bool ReadOn(Wait& wait) {
 }  // namespace
 
 Result<void> RunApart(sys::EventLoop& loop, const std::function<Result<std::string>()>& work,
-                      std::move_only_function<void(Result<std::string>)> done) {
+                      std::move_only_function<void(Result<std::string>)> done,
+                      std::vector<int> keep) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return FailErrno("pipe");
   const auto wait = std::make_shared<Wait>(
       Wait{.pipe = sys::UniqueFd(ends[0]), .bytes = {}, .done = std::move(done)});
   const sys::UniqueFd writer(ends[1]);
+  keep.push_back(writer.get());
+  std::ranges::sort(keep);
   // The agent has one thread, so its child may do as it likes.
   const pid_t pid = ::fork();
   if (pid < 0) return FailErrno("fork");
   if (pid == 0) {
     (void)::fcntl(writer.get(), F_SETFL, 0);
-    WriteResult(writer.get(), work());
+    const auto closed = sys::CloseAllBut(keep);
+    WriteResult(writer.get(), closed ? work() : std::unexpected(closed.error()));
     ::_exit(0);
   }
   return loop.Add(wait->pipe.get(), EPOLLIN, [&loop, wait](uint32_t) {

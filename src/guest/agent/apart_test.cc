@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/agent/apart.h"
 
+#include <poll.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <optional>
 
 #include <gtest/gtest.h>
 
 #include "guest/agent/test_loop.h"
+#include "sys/fd.h"
 
 namespace kata::guest {
 namespace {
@@ -37,6 +40,31 @@ TEST(RunApart, ErrorsKeepTheirCodeAndWords) {
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code(), Code::kInvalidArgument);
   EXPECT_EQ(result.error().message(), "no rule");
+}
+
+TEST(RunApart, TheWorkHoldsNoPipeOfTheAgentButThoseThatItIsGiven) {
+  const auto loop = sys::EventLoop::Create();
+  sys::Pipe stream = sys::MakePipe().value();
+  sys::Pipe proceed = sys::MakePipe().value();
+  std::optional<Result<std::string>> result;
+  const auto begun = RunApart(
+      **loop,
+      [&]() -> Result<std::string> {
+        char byte = 0;
+        return ::read(proceed.read.get(), &byte, 1) == 1 ? "went on" : "has no pipe";
+      },
+      [&](Result<std::string> got) {
+        result = std::move(got);
+        (*loop)->Stop();
+      },
+      {proceed.read.get()});
+  ASSERT_TRUE(begun);
+  stream.write.Reset();
+  EXPECT_TRUE(sys::WaitFor(stream.read.get(), POLLIN, Deadline::After(std::chrono::seconds(5))))
+      << "its last writer has gone";
+  ASSERT_EQ(::write(proceed.write.get(), "x", 1), 1);
+  EXPECT_TRUE((*loop)->Run());
+  EXPECT_EQ(result->value_or(""), "went on");
 }
 
 TEST(RunApart, ADeathIsAnError) {

@@ -85,6 +85,23 @@ Result<void> WriteAt(int fd, std::string_view data, off_t offset) {
   return {};
 }
 
+// A container that has the directory as a volume can put anything under the name meanwhile, such
+// as a fifo, whose opening would wait for a reader for ever.
+Result<sys::UniqueFd> OpenTemporary(int parent, const std::string& name, bool begin) {
+  if (begin && ::unlinkat(parent, name.c_str(), 0) != 0 && errno != ENOENT) {
+    return FailErrno("unlink", name);
+  }
+  const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (begin ? O_EXCL : 0);
+  sys::UniqueFd file(::openat(parent, name.c_str(), flags, 0600));
+  if (!file) return FailErrno("open", name);
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) return FailErrno("stat", name);
+  if (!S_ISREG(status.st_mode)) {
+    return Fail(Code::kInvalidArgument, fmt::format("copy file \"{}\": not a file", name));
+  }
+  return file;
+}
+
 Result<void> CopyRegular(int parent, const std::string& name,
                          const agent::CopyFileRequest& request) {
   const int64_t size = request.file_size();
@@ -96,9 +113,7 @@ Result<void> CopyRegular(int parent, const std::string& name,
                             length, offset, size));
   }
   const std::string temporary = name + ".tmp";
-  const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (offset == 0 ? O_TRUNC : 0);
-  const sys::UniqueFd file(::openat(parent, temporary.c_str(), flags, 0600));
-  if (!file) return FailErrno("open", temporary);
+  const sys::UniqueFd file = KATA_TRY(OpenTemporary(parent, temporary, offset == 0));
   KATA_TRY(WriteAt(file.get(), request.data(), offset));
   if (offset + length < size) return {};
   KATA_TRY(SetOwnerAndMode(file.get(), request));

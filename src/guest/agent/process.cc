@@ -70,7 +70,7 @@ void Process::Follow(PendingProcess pending, std::chrono::milliseconds timeout) 
 void Process::ArmTimeout() {
   timer_ = loop_.RunAfter(timeout_, [this] {
     timer_.reset();
-    ::kill(pid_, SIGKILL);
+    (void)Signal(SIGKILL);
     FailLaunch(Error(Code::kDeadlineExceeded,
                      fmt::format("the process was not set up within {} s",
                                  std::chrono::ceil<std::chrono::seconds>(timeout_).count())));
@@ -112,7 +112,7 @@ void Process::OnReport() {
         state_ = State::kReady;
         if (report.terminal) {
           if (auto taken = TakeTerminal(std::move(report.terminal)); !taken) {
-            ::kill(pid_, SIGKILL);
+            (void)Signal(SIGKILL);
             return FailLaunch(std::move(taken).error());
           }
         }

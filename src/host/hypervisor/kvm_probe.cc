@@ -192,8 +192,10 @@ KvmProbeResult RunKvmProbe(uint32_t iterations, bool wide_exchange,
   if (child < 0) return {Outcome::kFailed, {}, Error::FromErrno("fork").message()};
   if (child == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const int answer = pipe->write.get();
+    (void)sys::CloseAllBut({&answer, 1});
     const Report report = Probe(iterations, wide_exchange);
-    [[maybe_unused]] const ssize_t n = ::write(pipe->write.get(), &report, sizeof report);
+    [[maybe_unused]] const ssize_t n = ::write(answer, &report, sizeof report);
     ::_exit(0);
   }
   pipe->write.Reset();

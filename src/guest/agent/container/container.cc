@@ -23,6 +23,7 @@
 #include "guest/agent/container/spawn.h"
 #include "guest/agent/container/user_namespace.h"
 #include "sys/file.h"
+#include "sys/process.h"
 
 namespace kata::guest {
 namespace {
@@ -64,12 +65,16 @@ DeviceRules RulesOf(const oci::Spec& spec) {
 }
 
 // The directory of the cgroup that `pid` is in.
-Result<sys::UniqueFd> OpenCgroupOf(pid_t pid, const std::string& root) {
+Result<std::string> PathOfCgroup(pid_t pid, const std::string& root) {
   const std::string text = KATA_TRY(sys::ReadFile(fmt::format("/proc/{}/cgroup", pid), 1 << 16));
   const size_t begin = text.find("0::/");
   if (begin == std::string::npos) return Fail(Code::kInternal, "no version 2 cgroup");
   const size_t end = std::min(text.find('\n', begin), text.size());
-  return sys::Open(root + text.substr(begin + 3, end - begin - 3), O_RDONLY | O_DIRECTORY);
+  return root + text.substr(begin + 3, end - begin - 3);
+}
+
+Result<sys::UniqueFd> OpenCgroupOf(pid_t pid, const std::string& root) {
+  return sys::Open(KATA_TRY(PathOfCgroup(pid, root)), O_RDONLY | O_DIRECTORY);
 }
 
 // Worded as runc does.
@@ -209,8 +214,7 @@ class LinuxContainer final : public Container {
         if (std::ranges::binary_search(signalled.begin(), signalled.begin() + before, pid)) {
           continue;
         }
-        if (::kill(pid, signal) != 0 && errno != ESRCH)
-          return FailErrno("kill", fmt::to_string(pid));
+        KATA_TRY(SignalMember(pid, signal));
         signalled.push_back(pid);
       }
       if (signalled.size() == before) break;
@@ -225,6 +229,22 @@ class LinuxContainer final : public Container {
   Result<void> Destroy() override { return cgroup_.Remove(); }
 
  private:
+  // A number may be a stranger's by the time that it is used: what is held is a process, which is
+  // asked for its cgroup then.
+  Result<void> SignalMember(pid_t pid, int signal) const {
+    const auto held = sys::OpenPidFd(pid);
+    if (!held) {
+      if (held.error().code() == Code::kNotFound) return {};
+      return std::unexpected(held.error());
+    }
+    const std::string own = cgroup_.path() + '/';
+    const auto path = PathOfCgroup(pid, spec_.cgroup_root);
+    if (!path || !(*path + '/').starts_with(own)) return {};
+    auto sent = sys::SignalPidFd(held->get(), signal);
+    if (!sent && sent.error().error_number() == ESRCH) return {};
+    return sent;
+  }
+
   // Of the files that `unified` names; a controller's file that is missing is a plainer error.
   Result<void> CheckControllers(const oci::LinuxResources& resources) const {
     if (resources.unified().empty()) return {};

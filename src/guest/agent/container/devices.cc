@@ -55,18 +55,22 @@ Result<void> MakeNode(const sys::RootDir& root, const std::string& path, mode_t 
   const sys::RootDir::Place place = KATA_TRY(root.MakeParent(path));
   const char* const name = place.name.c_str();
   const int parent = place.parent.get();
-  if (::mknodat(parent, name, mode, device) != 0) {
-    if (errno != EEXIST) return FailErrno("mknod", path);
-    struct stat status{};
-    if (::fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return FailErrno("stat", path);
-    if ((status.st_mode & S_IFMT) != (mode & S_IFMT) || status.st_rdev != device) {
-      return Fail(Code::kAlreadyExists,
-                  fmt::format("device \"{}\": something else is there already", path));
-    }
+  if (::mknodat(parent, name, mode, device) != 0 && errno != EEXIST) {
+    return FailErrno("mknod", path);
   }
-  // The umask took bits from mknod's mode.
-  if (::fchmodat(parent, name, mode & 07777, 0) != 0) return FailErrno("chmod", path);
-  if (::fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0) return FailErrno("chown", path);
+  // Looked up once: a root file system may be somebody else's, too.
+  const sys::UniqueFd node(::openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status{};
+  if (!node || ::fstat(node.get(), &status) != 0) return FailErrno("open", path);
+  if ((status.st_mode & S_IFMT) != (mode & S_IFMT) || status.st_rdev != device) {
+    return Fail(Code::kAlreadyExists,
+                fmt::format("device \"{}\": something else is there already", path));
+  }
+  // One that was there.
+  if ((status.st_mode & 07777) != (mode & 07777)) {
+    KATA_TRY_WITHIN(path, sys::ChangeMode(node.get(), mode & 07777));
+  }
+  if (::fchownat(node.get(), "", uid, gid, AT_EMPTY_PATH) != 0) return FailErrno("chown", path);
   return {};
 }
 

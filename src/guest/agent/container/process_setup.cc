@@ -21,14 +21,6 @@
 namespace kata::guest {
 namespace {
 
-Result<void> CloseBetween(int after, int before) {
-  if (after + 1 > before - 1) return {};
-  if (::close_range(static_cast<unsigned>(after + 1), static_cast<unsigned>(before - 1), 0) != 0) {
-    return FailErrno("close_range");
-  }
-  return {};
-}
-
 // The container's user must be able to open /dev/stdout and the like again.
 void GiveStreams(uid_t uid) {
   for (int fd = 0; fd <= 2; ++fd) {
@@ -92,14 +84,7 @@ Result<void> ArrangeDescriptors(const ProcessStdio& stdio, std::vector<int> keep
   }
   for (sys::UniqueFd& copy : copies) (void)copy.Release();  // closed below
   std::ranges::sort(keep);
-  int last = 2;
-  for (const int fd : keep) {
-    if (fd <= last) continue;
-    KATA_TRY(CloseBetween(last, fd));
-    last = fd;
-  }
-  if (::close_range(static_cast<unsigned>(last + 1), ~0U, 0) != 0) return FailErrno("close_range");
-  return {};
+  return sys::CloseAllBut(keep);
 }
 
 void ReopenNull() {

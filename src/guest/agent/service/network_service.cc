@@ -63,7 +63,8 @@ void WithIpTables(Agent& agent, bool ipv6, Responder responder,
       [shared, answer](Result<std::string> result) {
         if (!result) return shared->Fail(std::move(result).error());
         answer(*shared, *std::move(result));
-      });
+      },
+      {tables.network_namespace});
   if (!begun) shared->Fail(begun.error());
 }
 

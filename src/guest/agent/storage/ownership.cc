@@ -17,6 +17,29 @@ constexpr int kMaxNesting = 256;
 constexpr mode_t kFileBits = 0660;
 constexpr mode_t kDirBits = 0770 | S_ISGID;
 
+Result<void> ChangeTree(sys::UniqueFd dir_fd, gid_t group, dev_t device, int depth);
+
+// Processes that use the volume may put anything under the name meanwhile, so it is looked up once.
+// What has gone by then is none of ours.
+Result<void> ChangeEntry(int parent, const char* name, gid_t group, dev_t device, int depth) {
+  const sys::UniqueFd fd(::openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return {};
+  if (!fd) return FailErrno("open", name);
+  struct stat status{};
+  if (::fstat(fd.get(), &status) != 0) return FailErrno("stat", name);
+  if (status.st_dev != device) return {};
+  if (::fchownat(fd.get(), "", static_cast<uid_t>(-1), group, AT_EMPTY_PATH) != 0) {
+    return FailErrno("chown", name);
+  }
+  if (S_ISLNK(status.st_mode)) return {};
+  const mode_t wanted = (status.st_mode & 07777) | (S_ISDIR(status.st_mode) ? kDirBits : kFileBits);
+  KATA_TRY_WITHIN(name, sys::ChangeMode(fd.get(), wanted));
+  if (!S_ISDIR(status.st_mode)) return {};
+  sys::UniqueFd child(::openat(fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!child) return FailErrno("open", name);
+  return ChangeTree(std::move(child), group, device, depth + 1);
+}
+
 Result<void> ChangeTree(sys::UniqueFd dir_fd, gid_t group, dev_t device, int depth) {
   if (depth > kMaxNesting) return Fail(Code::kOutOfRange, "directories nest too deeply");
   const int fd = dir_fd.get();
@@ -26,23 +49,7 @@ Result<void> ChangeTree(sys::UniqueFd dir_fd, gid_t group, dev_t device, int dep
   while (const dirent* entry = ::readdir(dir.get())) {
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
-    struct stat status{};
-    if (::fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
-      return FailErrno("stat", name);
-    }
-    if (status.st_dev != device) continue;
-    if (::fchownat(fd, entry->d_name, static_cast<uid_t>(-1), group, AT_SYMLINK_NOFOLLOW) != 0) {
-      return FailErrno("chown", name);
-    }
-    if (S_ISLNK(status.st_mode)) continue;
-    const mode_t wanted =
-        (status.st_mode & 07777) | (S_ISDIR(status.st_mode) ? kDirBits : kFileBits);
-    if (::fchmodat(fd, entry->d_name, wanted, 0) != 0) return FailErrno("chmod", name);
-    if (!S_ISDIR(status.st_mode)) continue;
-    sys::UniqueFd child(
-        ::openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!child) return FailErrno("open", name);
-    KATA_TRY(ChangeTree(std::move(child), group, device, depth + 1));
+    KATA_TRY(ChangeEntry(fd, entry->d_name, group, device, depth));
   }
   return {};
 }

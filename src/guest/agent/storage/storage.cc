@@ -189,7 +189,7 @@ Result<void> MountBind(const agent::Storage& storage, const std::string& point) 
     KATA_TRY(sys::MakeDirs(point));
   } else {
     KATA_TRY(sys::MakeDirs(point.substr(0, std::max<size_t>(point.rfind('/'), 1))));
-    KATA_TRY(sys::Open(point, O_WRONLY | O_CREAT | O_NOFOLLOW, 0644));
+    KATA_TRY(sys::Open(point, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0644));
   }
   return sys::BindMount(storage.source(), point, sys::ParseMountOptions(storage.options()));
 }
@@ -223,13 +223,9 @@ Result<void> MountOne(const agent::Storage& storage, const std::string& point) {
   return MountDisk(storage, point);
 }
 
-Result<void> ApplyGroup(const agent::Storage& storage, const std::string& point) {
-  if (!storage.has_fs_group()) return {};
-  // Nothing can be changed on what cannot be written.
-  if (sys::ParseMountOptions(storage.options()).read_only()) return {};
-  const bool only_on_mismatch =
-      storage.fs_group().group_change_policy() == types::FSGroupChangePolicy::OnRootMismatch;
-  return ChangeGroup(point, storage.fs_group().group_id(), only_on_mismatch);
+// Nothing can be changed on what cannot be written.
+bool WantsGroup(const agent::Storage& storage) {
+  return storage.has_fs_group() && !sys::ParseMountOptions(storage.options()).read_only();
 }
 
 Result<void> Undo(const std::string& point, bool local) {
@@ -324,9 +320,8 @@ Result<void> AddDevice(const agent::Device& device, oci::Spec* spec) {
   return {};
 }
 
-Result<std::vector<std::string>> StorageTable::Mount(
-    std::span<const agent::Storage* const> storages) {
-  std::vector<std::string> points;
+Result<StorageTable::Mounted> StorageTable::Mount(std::span<const agent::Storage* const> storages) {
+  Mounted made;
   Rollback undo;
   for (const agent::Storage* storage : storages) {
     const std::string point = WithoutSlash(storage->mount_point());
@@ -344,11 +339,24 @@ Result<std::vector<std::string>> StorageTable::Mount(
       entries_.push_back({point, 1, storage->shared(), storage->driver() == "local"});
     }
     undo.Add([this, point] { (void)Release(std::span(&point, 1)); });
-    if (!mounted) KATA_TRY_WITHIN(context(), ApplyGroup(*storage, point));
-    points.push_back(point);
+    if (!mounted && WantsGroup(*storage)) {
+      made.groups.push_back({.mount_point = point,
+                             .group = storage->fs_group().group_id(),
+                             .only_on_mismatch = storage->fs_group().group_change_policy() ==
+                                                 types::FSGroupChangePolicy::OnRootMismatch});
+    }
+    made.points.push_back(point);
   }
   undo.Release();
-  return points;
+  return made;
+}
+
+Result<void> StorageTable::GiveToGroups(std::span<const GroupWish> wishes) {
+  for (const GroupWish& wish : wishes) {
+    KATA_TRY_WITHIN(fmt::format("storage on \"{}\"", wish.mount_point),
+                    ChangeGroup(wish.mount_point, wish.group, wish.only_on_mismatch));
+  }
+  return {};
 }
 
 Result<void> StorageTable::Release(std::span<const std::string> mount_points) {

@@ -7,6 +7,8 @@
 // Basis: the protocol's Storage and Device messages (upstream driver names and address formats).
 #pragma once
 
+#include <sys/types.h>
+
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,14 +42,27 @@ class StorageTable {
   StorageTable(const StorageTable&) = delete;
   StorageTable& operator=(const StorageTable&) = delete;
 
-  // Mounts storages that are ready, in order, making each mount point; returns the mount points.
-  // On error those mounted by this call are released again, last first.
-  Result<std::vector<std::string>> Mount(std::span<const agent::Storage* const> storages);
+  // A volume that a group is to be given, when it has been mounted.
+  struct GroupWish {
+    std::string mount_point;
+    gid_t group = 0;
+    bool only_on_mismatch = false;
+  };
+  struct Mounted {
+    std::vector<std::string> points;
+    std::vector<GroupWish> groups;
+  };
+  // Mounts storages that are ready, in order, making each mount point. On error those mounted by
+  // this call are released again, last first. What groups are to be given is left to the caller:
+  // that takes as long as the volumes are large (GiveToGroups).
+  Result<Mounted> Mount(std::span<const agent::Storage* const> storages);
   // Drops one count each, last first; unmounts what nobody uses. Goes on after an error and returns
   // the first.
   Result<void> Release(std::span<const std::string> mount_points);
   // The sandbox ends: unmounts everything, last first, shared storages too.
   Result<void> ReleaseAll();
+  // Gives volumes to their groups.
+  static Result<void> GiveToGroups(std::span<const GroupWish> wishes);
   // Mounts a storage of driver "ephemeral" again with new options ("remount,size=...").
   static Result<void> RemountEphemeral(const agent::Storage& storage);
 

@@ -3,13 +3,19 @@
 // Needs root: mounts for real, in a mount namespace of the test's own.
 #include "guest/agent/storage/storage.h"
 
+#include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 #include <gtest/gtest.h>
 
+#include "guest/agent/storage/ownership.h"
 #include "sys/file.h"
 #include "sys/mounts.h"
 
@@ -48,7 +54,9 @@ class StorageTest : public testing::Test {
   }
 
   Result<std::vector<std::string>> Mount(std::initializer_list<const agent::Storage*> storages) {
-    return table_.Mount({storages.begin(), storages.size()});
+    auto mounted = KATA_TRY(table_.Mount({storages.begin(), storages.size()}));
+    KATA_TRY(StorageTable::GiveToGroups(mounted.groups));
+    return std::move(mounted.points);
   }
 
   static mode_t ModeOf(const std::string& path) {
@@ -159,6 +167,40 @@ TEST_F(StorageTest, GivesAVolumeToAGroup) {
   EXPECT_EQ(ModeOf(dir_ + "/volume/sub"), 02775u);
   EXPECT_EQ(ModeOf(dir_ + "/outside"), 0600u);
   ASSERT_TRUE(table_.ReleaseAll());
+}
+
+// A container that has the volume already swaps its files for links while the group is changed.
+TEST_F(StorageTest, NothingOutsideOfAVolumeChangesWhateverItsUsersDoMeanwhile) {
+  constexpr int kRounds = 3000;
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/volume"));
+  ASSERT_TRUE(sys::WriteFile(dir_ + "/outside", "x", 0600));
+  ASSERT_EQ(::chown((dir_ + "/outside").c_str(), 0, 0), 0);
+  const std::string file = dir_ + "/volume/file";
+  const std::string link = dir_ + "/volume/link";
+  ASSERT_TRUE(sys::WriteFile(file, "x", 0600));
+  ASSERT_EQ(::symlink((dir_ + "/outside").c_str(), link.c_str()), 0);
+  std::atomic<bool> end = false;
+  std::thread user([&] {
+    while (!end) {
+      ::renameat2(AT_FDCWD, file.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE);
+    }
+  });
+  for (int round = 0; round < kRounds && ModeOf(dir_ + "/outside") == 0600; ++round) {
+    const auto changed = ChangeGroup(dir_ + "/volume", 88, false);
+    EXPECT_TRUE(changed) << changed.error().message();
+  }
+  end = true;
+  user.join();
+  EXPECT_EQ(ModeOf(dir_ + "/outside"), 0600u);
+  EXPECT_EQ(GroupOf(dir_ + "/outside"), 0u);
+}
+
+TEST_F(StorageTest, GivesFifosToAGroupWithoutOpeningThem) {
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/volume"));
+  ASSERT_EQ(::mkfifo((dir_ + "/volume/fifo").c_str(), 0600), 0);
+  ASSERT_TRUE(ChangeGroup(dir_ + "/volume", 88, false));
+  EXPECT_EQ(ModeOf(dir_ + "/volume/fifo"), 0660u);
+  EXPECT_EQ(GroupOf(dir_ + "/volume/fifo"), 88u);
 }
 
 TEST_F(StorageTest, RemountsEphemeralStoragesWithAnotherSize) {
