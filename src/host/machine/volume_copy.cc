@@ -111,8 +111,9 @@ class Reader {
 
 std::string GuestPath(const storage::Volume& volume, const std::string& container_id) {
   const size_t number = std::hash<std::string>()(volume.source);
-  const std::string owner = volume.ids ? container_id + "-" : "";
-  return fmt::format("{}{}{:016x}-{}", storage::SharedDirectory::kGuestDirectory, owner, number,
+  // No container has the name of the other directory.
+  return fmt::format("{}{}/{:016x}-{}", storage::SharedDirectory::kGuestDirectory,
+                     volume.ids ? container_id : ".copies", number,
                      storage::BaseName(volume.source));
 }
 

@@ -109,15 +109,17 @@ Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
   return fmt::format("{}{}/rootfs", kGuestDirectory, container_id);
 }
 
-std::string SharedDirectory::VolumeName(const std::string& container_id, size_t index,
-                                        const std::string& destination) {
-  return fmt::format("{}-{:016x}-{}", container_id, index, BaseName(destination));
+// Inside of a directory that no other container has: any name could be that of one.
+Result<std::string> SharedDirectory::PlaceFor(const std::string& container_id, size_t index,
+                                              const std::string& destination) const {
+  KATA_TRY(sys::MakeDirs(fmt::format("{}/{}", Mounts(), container_id)));
+  return fmt::format("{}/{:016x}-{}", container_id, index, BaseName(destination));
 }
 
 Result<std::string> SharedDirectory::AddOverlay(const std::string& container_id, size_t index,
                                                 const std::string& destination,
                                                 const std::vector<std::string>& options) {
-  const std::string name = VolumeName(container_id, index, destination);
+  const std::string name = KATA_TRY(PlaceFor(container_id, index, destination));
   const std::string target = fmt::format("{}/{}", Mounts(), name);
   if (::mkdir(target.c_str(), 0755) != 0) return FailErrno("mkdir", target);
   if (auto mounted = MountRootfs({{"overlay", "overlay", options}}, target); !mounted) {
@@ -134,7 +136,7 @@ Result<std::string> SharedDirectory::AddVolume(const std::string& container_id, 
   sys::UniqueFd tree = KATA_TRY(CloneVolume(volume, look_in));
   struct stat status{};
   if (::fstat(tree.get(), &status) != 0) return FailErrno("mount source", volume.source);
-  const std::string name = VolumeName(container_id, index, volume.destination);
+  const std::string name = KATA_TRY(PlaceFor(container_id, index, volume.destination));
   const std::string target = fmt::format("{}/{}", Mounts(), name);
   KATA_TRY(MakeMountPoint(target, status));
   if (auto bound = sys::BindMount(std::move(tree), target, bind); !bound) {

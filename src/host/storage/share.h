@@ -2,7 +2,7 @@
 //
 // host/storage/share.h - the directory tree that a sandbox shows to its guest.
 //
-//   <root>/mounts    what we mount, one entry a root file system or volume
+//   <root>/mounts    what we mount: <container id>/rootfs and <container id>/<number>-<name>
 //   <root>/shared    the same tree, seen read-only at its top: what virtiofsd serves
 //
 // <root> is /run/kata-containers/shared/sandboxes/<sandbox id>, a small file system of its own made
@@ -50,9 +50,9 @@ class SharedDirectory {
   // Where a container's root file system is on the host.
   std::string RootfsOf(const std::string& container_id) const;
 
-  // Shows a host file or directory to the guest under a name made from `container_id`, `index` and
-  // the last part of its destination; returns its path in the guest. Read-only and mapped ids hold
-  // on this side, whatever the guest does.
+  // Shows a host file or directory to the guest in the container's directory, under a name made
+  // from `index` and the last part of its destination; returns its path in the guest. Read-only and
+  // mapped ids hold on this side, whatever the guest does.
   // Errors  kNotFound       there is nothing at `source`
   //         kUnimplemented  ids are to be mapped, which its file system cannot
   Result<std::string> AddVolume(const std::string& container_id, size_t index, const Volume& volume,
@@ -76,8 +76,9 @@ class SharedDirectory {
   };
   explicit SharedDirectory(std::string root) : root_(std::move(root)) {}
   std::string Mounts() const { return root_ + "/mounts"; }
-  static std::string VolumeName(const std::string& container_id, size_t index,
-                                const std::string& destination);
+  // A volume's path below mounts/, whose directory exists then.
+  Result<std::string> PlaceFor(const std::string& container_id, size_t index,
+                               const std::string& destination) const;
 
   std::string root_;
   std::vector<Entry> entries_;

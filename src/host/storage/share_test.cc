@@ -130,6 +130,22 @@ TEST_F(ShareTest, AFileAndADirectoryOfTheSameNameDoNotCollide) {
   EXPECT_EQ(sys::ReadFile(other + "/hosts").value(), "127.0.0.1");
 }
 
+TEST_F(ShareTest, AContainerMayBeCalledLikeAVolumeOfAnother) {
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/rootfs"));
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/volume"));
+  const std::string volume =
+      Served(share_->AddVolume("c1", 0, {dir_ + "/volume", "/data", {"bind"}}).value());
+  for (const char* id : {"c1-0000000000000000-data", "0000000000000000-data"}) {
+    const auto added = share_->AddRootfs(id, {}, dir_ + "/rootfs", false);
+    ASSERT_TRUE(added) << added.error().message();
+    EXPECT_FALSE(sys::Exists(dir_ + "/volume/rootfs")) << "made in a volume of " << id;
+    EXPECT_TRUE(share_->RemoveContainer(id));
+    EXPECT_TRUE(sys::Exists(volume));
+  }
+  EXPECT_TRUE(share_->RemoveContainer("c1"));
+  EXPECT_FALSE(sys::Exists(volume));
+}
+
 TEST_F(ShareTest, MountsContainerdsList) {
   ASSERT_TRUE(sys::MakeDirs(dir_ + "/lower"));
   ASSERT_TRUE(sys::MakeDirs(dir_ + "/upper"));
