@@ -71,15 +71,42 @@ TEST_F(AgentTest, TakesEmptyInputAsItsEnd) {
   EXPECT_EQ(Stdout("c1"), "5\n");
 }
 
+// Holds back whoever opens a file or directory, until it is let go.
+class OpenGate {
+ public:
+  explicit OpenGate(const std::string& path)
+      : events_(::fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY)) {
+    if (::fanotify_mark(events_.get(), FAN_MARK_ADD, FAN_OPEN_PERM | FAN_ONDIR, AT_FDCWD,
+                        path.c_str()) != 0) {
+      events_.Reset();
+    }
+  }
+
+  // False where the kernel cannot do it.
+  bool works() const { return events_.valid(); }
+  Result<void> AwaitOpen() const {
+    return sys::WaitFor(events_.get(), POLLIN, Deadline::After(std::chrono::seconds(20)));
+  }
+  // Lets the one that waits go on, and all that come later.
+  void Release() {
+    fanotify_event_metadata held{};
+    ASSERT_GT(::read(events_.get(), &held, sizeof held), 0);
+    const sys::UniqueFd file(held.fd);
+    const fanotify_response answer{.fd = held.fd, .response = FAN_ALLOW};
+    ASSERT_EQ(::write(events_.get(), &answer, sizeof answer), ssize_t{sizeof answer});
+    events_.Reset();
+  }
+
+ private:
+  sys::UniqueFd events_;
+};
+
 // The walk through the volume stands still at a directory that the test lets nobody open.
 TEST_F(AgentTest, AnswersWhileAVolumeIsGivenToItsGroup) {
   const std::string volume = dir_ + "/volume";
   ASSERT_TRUE(sys::MakeDirs(volume + "/sub"));
-  const sys::UniqueFd gate(::fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY));
-  if (!gate || ::fanotify_mark(gate.get(), FAN_MARK_ADD, FAN_OPEN_PERM | FAN_ONDIR, AT_FDCWD,
-                               (volume + "/sub").c_str()) != 0) {
-    GTEST_SKIP() << "this kernel cannot hold an open back";
-  }
+  OpenGate gate(volume + "/sub");
+  if (!gate.works()) GTEST_SKIP() << "this kernel cannot hold an open back";
   agent::CreateContainerRequest create = ContainerOf("c1", {"true"});
   agent::Storage& storage = *create.add_storages();
   storage.set_driver("bind");
@@ -87,21 +114,40 @@ TEST_F(AgentTest, AnswersWhileAVolumeIsGivenToItsGroup) {
   storage.set_mount_point(dir_ + "/target");
   storage.mutable_fs_group()->set_group_id(88);
   auto created = std::async(std::launch::async, [&] { return Do("CreateContainer", create); });
-  ASSERT_TRUE(sys::WaitFor(gate.get(), POLLIN, Deadline::After(std::chrono::seconds(20))));
+  ASSERT_TRUE(gate.AwaitOpen());
   const auto health =
       Call<health::HealthCheckResponse>("Check", health::CheckRequest(), "grpc.Health");
   EXPECT_TRUE(health) << health.error().message();
-  fanotify_event_metadata held{};
-  ASSERT_GT(::read(gate.get(), &held, sizeof held), 0);
-  const sys::UniqueFd directory(held.fd);
-  const fanotify_response answer{.fd = held.fd, .response = FAN_ALLOW};
-  ASSERT_EQ(::write(gate.get(), &answer, sizeof answer), ssize_t{sizeof answer});
+  gate.Release();
   const auto outcome = created.get();
   EXPECT_TRUE(outcome) << outcome.error().message();
   struct stat status{};
   ASSERT_EQ(::stat((volume + "/sub").c_str(), &status), 0);
   EXPECT_EQ(status.st_gid, 88u);
   EXPECT_TRUE(RemoveContainer("c1"));
+}
+
+// As when the kernel has to reclaim first: the update stands still at a file of the cgroup.
+TEST_F(AgentTest, AnswersWhileAContainerIsUpdated) {
+  Run("c1", {"sleep", "1000"});
+  const std::string hierarchy =
+      sys::Exists("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+  OpenGate gate(hierarchy + ContainerOf("c1", {}).oci().linux().cgroups_path() +
+                "/cgroup.controllers");
+  if (!gate.works()) GTEST_SKIP() << "this kernel cannot hold an open back";
+  agent::UpdateContainerRequest update;
+  update.set_container_id("c1");
+  (*update.mutable_resources()->mutable_unified())["nobody.max"] = "1";
+  auto updated = std::async(std::launch::async, [&] { return Do("UpdateContainer", update); });
+  ASSERT_TRUE(gate.AwaitOpen());
+  const auto health =
+      Call<health::HealthCheckResponse>("Check", health::CheckRequest(), "grpc.Health");
+  EXPECT_TRUE(health) << health.error().message();
+  gate.Release();
+  const auto outcome = updated.get();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(outcome.error().message(), "the requested cgroup controller `nobody` is not available");
 }
 
 TEST_F(AgentTest, GivesDevNullToAProcessWithoutInput) {

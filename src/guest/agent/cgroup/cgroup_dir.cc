@@ -91,7 +91,7 @@ Result<CgroupDir> CgroupDir::Create(const std::string& root, const std::string& 
   return cgroup;
 }
 
-Result<void> CgroupDir::Apply(const std::vector<CgroupWrite>& writes) {
+Result<void> CgroupDir::Apply(const std::vector<CgroupWrite>& writes) const {
   for (const CgroupWrite& write : writes) {
     auto written = sys::WriteControl(fmt::format("{}/{}", path_, write.file), write.value);
     if (written) continue;

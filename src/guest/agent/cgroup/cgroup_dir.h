@@ -35,7 +35,7 @@ class CgroupDir {
   int fd() const { return fd_.get(); }
 
   // Passes over optional writes whose file is missing, or has nobody behind it.
-  Result<void> Apply(const std::vector<CgroupWrite>& writes);
+  Result<void> Apply(const std::vector<CgroupWrite>& writes) const;
   // Asks only; Frozen() tells.
   Result<void> Freeze(bool on);
   Result<bool> Frozen() const;

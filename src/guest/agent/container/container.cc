@@ -173,7 +173,7 @@ class LinuxContainer final : public Container {
   }
   Result<bool> Frozen() const override { return cgroup_.Frozen(); }
 
-  Result<void> Update(const oci::LinuxResources& resources) override {
+  Result<void> Update(const oci::LinuxResources& resources) const override {
     const oci::LinuxMemory& memory = resources.memory();
     if (memory.check_before_update() && memory.limit() > 0) {
       const uint64_t used = KATA_TRY(cgroup_.MemoryInUse());

@@ -103,7 +103,9 @@ class Container {
   // cgroup.freeze. Asks only: Frozen() tells when it has happened.
   virtual Result<void> Freeze(bool on) = 0;
   virtual Result<bool> Frozen() const = 0;
-  virtual Result<void> Update(const oci::LinuxResources& resources) = 0;
+  // Blocks while the kernel reclaims what a lower limit leaves no room for. All that changes is the
+  // cgroup, so a child of the agent can do it.
+  virtual Result<void> Update(const oci::LinuxResources& resources) const = 0;
   // cgroup_stats from the cgroup, network_stats from the container's network namespace.
   virtual Result<agent::StatsContainerResponse> Stats() const = 0;
   // SIGKILL to every process of the cgroup and of those below it (cgroup.kill).

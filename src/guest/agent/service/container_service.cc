@@ -2,10 +2,12 @@
 //
 // Methods about one container.
 #include <map>
+#include <memory>
 #include <string>
 
 #include <fmt/format.h>
 
+#include "guest/agent/apart.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/process_look.h"
 #include "guest/agent/service/services.h"
@@ -38,6 +40,24 @@ void RemoveContainer(Agent& agent, const agent::RemoveContainerRequest& request,
       request.timeout() == 0 ? kRemoveTimeout
                              : std::chrono::seconds(std::min(request.timeout(), kMaxRemoveSeconds));
   agent.RemoveContainer(entry, timeout, AnswerLater(std::move(responder)));
+}
+
+// A memory limit below what is in use makes the kernel reclaim in whoever writes it, for as long as
+// that takes.
+void UpdateContainer(Agent& agent, const Entry& entry, const agent::UpdateContainerRequest& request,
+                     Responder responder) {
+  const auto shared = std::make_shared<Responder>(std::move(responder));
+  const auto begun = RunApart(
+      agent.loop(),
+      [&]() -> Result<std::string> {
+        KATA_TRY(entry->container->Update(request.resources()));
+        return std::string();
+      },
+      [shared](const Result<std::string>& updated) {
+        if (!updated) return shared->Fail(updated.error());
+        shared->ReplyEmpty();
+      });
+  if (!begun) shared->Fail(begun.error());
 }
 
 Result<guest::ListProcessesResponse> ListProcesses(Agent& agent,
@@ -106,8 +126,9 @@ void RegisterContainerMethods(ttrpc::Server& server, Agent& agent) {
       });
   HandleContainer<agent::UpdateContainerRequest>(
       server, agent, "UpdateContainer",
-      [](const Entry& entry, const agent::UpdateContainerRequest& request, Responder responder) {
-        Answer(responder, entry->container->Update(request.resources()));
+      [&agent](const Entry& entry, const agent::UpdateContainerRequest& request,
+               Responder responder) {
+        UpdateContainer(agent, entry, request, std::move(responder));
       });
   HandleContainer<agent::StatsContainerRequest>(
       server, agent, "StatsContainer",

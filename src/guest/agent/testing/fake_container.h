@@ -24,7 +24,7 @@ class FakeContainer : public Container {
   Result<PendingProcess> Exec(const oci::Process&, ProcessStdio) override { return Nothing(); }
   Result<void> Freeze(bool) override { return Nothing(); }
   Result<bool> Frozen() const override { return Nothing(); }
-  Result<void> Update(const oci::LinuxResources&) override { return Nothing(); }
+  Result<void> Update(const oci::LinuxResources&) const override { return Nothing(); }
   Result<agent::StatsContainerResponse> Stats() const override { return Nothing(); }
   Result<void> KillAll() override { return Nothing(); }
   Result<void> SignalAll(int) override { return Nothing(); }
