@@ -2,7 +2,6 @@
 #include "oci/annotations.h"
 
 #include <array>
-#include <charconv>
 #include <span>
 #include <string_view>
 
@@ -50,17 +49,6 @@ std::unexpected<Error> RefuseAnnotation(const char* key, std::string_view value,
                                                   expected, value.substr(0, 60)));
 }
 
-template <class Number>
-Result<std::optional<Number>> ReadNumber(const Spec& spec, const char* key) {
-  const std::string* text = Find(spec, key);
-  if (text == nullptr || text->empty()) return std::nullopt;
-  Number value{};
-  const char* end = text->data() + text->size();
-  const auto [stop, error] = std::from_chars(text->data(), end, value);
-  if (error != std::errc() || stop != end) return RefuseAnnotation(key, *text, "a decimal number");
-  return value;
-}
-
 }  // namespace
 
 std::string_view ContainerKindName(ContainerKind kind) {
@@ -103,17 +91,6 @@ Result<PodRole> RoleFromAnnotations(const Spec& spec) {
   }
   KATA_TRY(ValidateId("sandbox id in the annotations", role.sandbox_id));
   return role;
-}
-
-Result<PodSize> SizeFromAnnotations(const Spec& spec) {
-  PodSize size;
-  size.cpu_period_us = KATA_TRY(ReadNumber<uint64_t>(spec, "io.kubernetes.cri.sandbox-cpu-period"));
-  size.cpu_quota_us = KATA_TRY(ReadNumber<int64_t>(spec, "io.kubernetes.cri.sandbox-cpu-quota"));
-  size.cpu_shares = KATA_TRY(ReadNumber<uint64_t>(spec, "io.kubernetes.cri.sandbox-cpu-shares"));
-  size.memory_bytes = KATA_TRY(ReadNumber<uint64_t>(spec, "io.kubernetes.cri.sandbox-memory"));
-  if (size.cpu_quota_us && *size.cpu_quota_us <= 0) size.cpu_quota_us.reset();
-  if (size.memory_bytes && *size.memory_bytes == 0) size.memory_bytes.reset();
-  return size;
 }
 
 }  // namespace kata::oci

@@ -7,8 +7,6 @@
 // container gets a sandbox of its own.
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -35,16 +33,5 @@ struct PodRole {
 // Errors  kInvalidArgument  an unknown container type, a member without a sandbox id, or a sandbox
 //                           id that oci/id.h refuses
 Result<PodRole> RoleFromAnnotations(const Spec& spec);
-
-// The sizes that a pod as a whole was given, from the sandbox's annotations.
-struct PodSize {
-  std::optional<uint64_t> cpu_period_us;
-  std::optional<int64_t> cpu_quota_us;  // absent when there is no quota
-  std::optional<uint64_t> cpu_shares;
-  std::optional<uint64_t> memory_bytes;
-};
-
-// Errors  kInvalidArgument  a value is not a decimal number
-Result<PodSize> SizeFromAnnotations(const Spec& spec);
 
 }  // namespace kata::oci

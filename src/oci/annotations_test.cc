@@ -75,20 +75,5 @@ TEST(RoleFromAnnotations, RefusesWhatCannotBeMeant) {
   }
 }
 
-TEST(SizeFromAnnotations, ReadsDecimalNumbersAndRefusesOthers) {
-  const auto size = SizeFromAnnotations(WithAnnotations({
-      {"io.kubernetes.cri.sandbox-cpu-period", "100000"},
-      {"io.kubernetes.cri.sandbox-cpu-quota", "250000"},
-      {"io.kubernetes.cri.sandbox-memory", "536870912"},
-  }));
-  ASSERT_TRUE(size);
-  EXPECT_EQ(size->cpu_period_us, 100000u);
-  EXPECT_EQ(size->cpu_quota_us, 250000);
-  EXPECT_EQ(size->memory_bytes, 536870912u);
-  EXPECT_EQ(size->cpu_shares, std::nullopt);
-
-  EXPECT_FALSE(SizeFromAnnotations(WithAnnotations({{"io.kubernetes.cri.sandbox-memory", "1Gi"}})));
-}
-
 }  // namespace
 }  // namespace kata::oci

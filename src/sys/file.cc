@@ -2,10 +2,8 @@
 #include "sys/file.h"
 
 #include <dirent.h>
-#include <linux/openat2.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -50,17 +48,6 @@ Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode) {
   const int fd = RetryOnEintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC, mode); });
   if (fd < 0) return FailErrno("open", path);
   return UniqueFd(fd);
-}
-
-Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags, mode_t mode) {
-  open_how how{};
-  how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
-  how.mode = (flags & O_CREAT) ? mode : 0;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  const long fd =
-      RetryOnEintr([&] { return ::syscall(SYS_openat2, root_fd, path.c_str(), &how, sizeof how); });
-  if (fd < 0) return FailErrno("openat2", path);
-  return UniqueFd(static_cast<int>(fd));
 }
 
 Result<std::string> ReadFile(const std::string& path, size_t limit) {

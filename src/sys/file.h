@@ -18,10 +18,6 @@ namespace kata::sys {
 // open(2) with O_CLOEXEC always set.
 Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);
 
-// Opens `path` as seen from inside the directory `root_fd`: symbolic links and `..` never lead out
-// of it (openat2, RESOLVE_IN_ROOT), whatever a guest or an image put there.
-Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags, mode_t mode = 0);
-
 // Errors  kOutOfRange  the file is larger than `limit`
 Result<std::string> ReadFile(const std::string& path, size_t limit = 16 << 20);
 

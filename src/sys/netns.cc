@@ -43,13 +43,6 @@ Result<NamespaceId> IdOfNamespace(int fd) {
   return NamespaceId{.device = status.st_dev, .inode = status.st_ino};
 }
 
-Result<NamespaceId> NetworkNamespaceOf(const std::string& process) {
-  const std::string path = fmt::format("/proc/{}/ns/net", process);
-  struct stat status{};
-  if (::stat(path.c_str(), &status) != 0) return FailErrno("stat", path);
-  return NamespaceId{.device = status.st_dev, .inode = status.st_ino};
-}
-
 Result<void> RunOnNetnsThread(int fd, const std::function<void()>& work) {
   Result<void> entered;
   std::thread([&] {

@@ -34,8 +34,6 @@ struct NamespaceId {
   friend bool operator==(const NamespaceId&, const NamespaceId&) = default;
 };
 Result<NamespaceId> IdOfNamespace(int fd);
-// Of the network namespace of a process, "self" and "thread-self" included.
-Result<NamespaceId> NetworkNamespaceOf(const std::string& process);
 
 // Runs `work` in the namespace, on a thread made for it, and returns what it returned. Blocks.
 // Errors  kPermissionDenied  CAP_SYS_ADMIN is missing over that namespace

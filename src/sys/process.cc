@@ -365,12 +365,6 @@ Result<void> ChildProcess::Signal(int signal) const {
   return sent;
 }
 
-Result<void> ChildProcess::SignalGroup(int signal) const {
-  if (!valid() || status_) return Fail(Code::kFailedPrecondition, "signal: process was reaped");
-  if (::kill(-pid_, signal) != 0 && errno != ESRCH) return FailErrno("kill");
-  return {};
-}
-
 Result<ExitStatus> ChildProcess::Wait(Deadline deadline) {
   if (status_) return *status_;
   if (!valid()) return Fail(Code::kFailedPrecondition, "wait: no process");

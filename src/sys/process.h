@@ -100,9 +100,6 @@ class ChildProcess {
 
   // Sends `signal` to the process. A process that ended already is success.
   Result<void> Signal(int signal) const;
-  // Sends `signal` to the process group that the child leads (Command::new_session or
-  // new_process_group). Only before the child is reaped.
-  Result<void> SignalGroup(int signal) const;
 
   // Waits until the process has ended and reaps it. Later calls return the same status again.
   // Errors  kDeadlineExceeded  it still runs

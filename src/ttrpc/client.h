@@ -94,8 +94,6 @@ class Client {
 
   // From any thread.
   size_t calls_in_flight() const;
-  // The id that the next call would use, for the `first_stream_id` of a successor. From any thread.
-  uint32_t next_stream_id() const;
 
  private:
   template <class Response>

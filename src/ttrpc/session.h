@@ -151,7 +151,6 @@ class ClientSession {
   std::optional<Clock::time_point> next_deadline() const;
 
   size_t open_calls() const { return calls_.size(); }
-  uint32_t next_id() const { return static_cast<uint32_t>(next_id_); }
   // Bytes of an incomplete frame.
   size_t held_bytes() const { return decoder_.buffered(); }
 

@@ -15,7 +15,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto spec = kata::oci::ParseSpec(json)) {
     (void)kata::oci::ValidateSpec(spec->value);
     (void)kata::oci::RoleFromAnnotations(spec->value);
-    (void)kata::oci::SizeFromAnnotations(spec->value);
   }
   if (const auto process = kata::oci::ParseProcess(json)) {
     (void)kata::oci::ValidateProcess(process->value);

@@ -281,10 +281,6 @@ void AgentClient::ListProcessFiles(
       });
 }
 
-Result<agent::GuestDetailsResponse> AgentClient::GetGuestDetails() {
-  return Call<agent::GuestDetailsResponse>("GetGuestDetails", agent::GuestDetailsRequest());
-}
-
 Result<Online> AgentClient::OnlineCpusAndMemory(uint32_t cpus, uint32_t plugged_mib) {
   guest::OnlineResourcesRequest request;
   request.set_cpus(cpus);

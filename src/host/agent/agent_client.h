@@ -89,7 +89,6 @@ class AgentClient {
   void ListProcessFiles(
       const std::string& container_id,
       std::move_only_function<void(Result<std::vector<guest::GuestProcess>>)> done);
-  Result<agent::GuestDetailsResponse> GetGuestDetails();
   Result<types::Interface> UpdateInterface(const types::Interface& interface);
   // kUnimplemented from an agent that is not ours.
   Result<void> ReleaseInterface(const std::string& permanent_mac);
