@@ -8,7 +8,7 @@
 namespace kata::sys {
 namespace {
 
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 
 TEST(NetlinkMessage, TakesMessagesOffADatagram) {
   std::string bytes = NetlinkRequest(20, 0).Put(1, "ab").Finish(7);

@@ -18,6 +18,8 @@
 namespace kata::shim {
 namespace {
 
+// A thread each: a guest that does not answer holds each for as long as a signal may take.
+constexpr size_t kMaxKills = 64;
 constexpr size_t kMaxShownCommand = 1024;
 constexpr size_t kMaxShownWord = 64;
 constexpr const char* kSandboxService = "kata.cpp.v1.Sandbox";
@@ -62,6 +64,25 @@ Result<wellknown::Empty> EmptyAfter(Result<Message> result) {
   return wellknown::Empty();
 }
 
+template <class Response>
+void Respond(const std::string& method, Result<Response> response, ttrpc::Responder& responder) {
+  if (response) return responder.Reply(*response);
+  log::Info("call refused", {{"method", method},
+                             {"code", CodeName(response.error().code())},
+                             {"error", response.error().message()}});
+  responder.Fail(std::move(response).error());
+}
+
+// Runs `call` on the pool, with the duty to answer.
+template <class Response>
+void RunCall(sys::WorkerPool& pool, const std::string& method, ttrpc::Responder responder,
+             std::move_only_function<Result<Response>(const ttrpc::Responder&)> call) {
+  pool.Run([method, responder = std::move(responder), call = std::move(call)]() mutable {
+    Result<Response> response = call(responder);
+    Respond(method, std::move(response), responder);
+  });
+}
+
 void LogUnsupported(const std::vector<oci::Unsupported>& parts) {
   for (const oci::Unsupported& part : parts) {
     log::Warn("a part of the specification is not honoured",
@@ -88,7 +109,9 @@ TaskService::TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::Work
               log::Warn("no container and no caller for two minutes: the shim ends");
               end_();
             });
-          }) {}
+          }),
+      follow_network_(pool, [this] { sandbox_.FollowNetwork(); }),
+      kill_pool_(kMaxKills) {}
 
 sandbox::Observer TaskService::MakeObserver() {
   return {.on_started =
@@ -114,7 +137,9 @@ sandbox::Observer TaskService::MakeObserver() {
           .on_line =
               [this](const std::string& container_id, const std::string& exec_id,
                      const stdio::LineEvent& event, std::function<void()> handled) {
-                pool_.Run([this, container_id, exec_id, event, handled = std::move(handled)] {
+                const bool resize = event.kind == stdio::LineEvent::Kind::kResize;
+                sys::WorkerPool& pool = resize ? pool_ : kill_pool_;
+                pool.Run([this, container_id, exec_id, event, handled = std::move(handled)] {
                   sandbox_.HandleLine(container_id, exec_id, event);
                   handled();
                 });
@@ -128,68 +153,69 @@ sandbox::Observer TaskService::MakeObserver() {
                   (void)Delete(request);
                 });
               },
-          .on_network = [this] { pool_.Run([this] { sandbox_.FollowNetwork(); }); }};
+          .on_network = [this] { follow_network_.Ask(); }};
 }
 
 template <class Request, class Response>
 void TaskService::Handle(ttrpc::Server& server, const std::string& method,
-                         Result<Response> (TaskService::*call)(const Request&)) {
-  for (const char* service : kServices) HandleIn(server, service, method, call);
+                         Result<Response> (TaskService::*call)(const Request&),
+                         sys::WorkerPool& pool) {
+  for (const char* service : kServices) HandleIn(server, service, method, call, pool);
 }
 
 template <class Request, class Response>
 void TaskService::HandleIn(ttrpc::Server& server, const std::string& service,
                            const std::string& method,
-                           Result<Response> (TaskService::*call)(const Request&)) {
+                           Result<Response> (TaskService::*call)(const Request&),
+                           sys::WorkerPool& pool) {
   server.Handle<Request>(
       service, method,
-      [this, call, method](ttrpc::CallContext, Request request, ttrpc::Responder responder) {
-        RunCall<Response>(method, std::move(responder),
+      [this, call, method, &pool](ttrpc::CallContext, Request request, ttrpc::Responder responder) {
+        RunCall<Response>(pool, method, std::move(responder),
                           [this, call, request = std::move(request)](const ttrpc::Responder&) {
                             return (this->*call)(request);
                           });
       });
 }
 
-template <class Response>
-void TaskService::RunCall(const std::string& method, ttrpc::Responder responder,
-                          std::move_only_function<Result<Response>(const ttrpc::Responder&)> call) {
-  pool_.Run([method, responder = std::move(responder), call = std::move(call)]() mutable {
-    Result<Response> response = call(responder);
-    if (response) return responder.Reply(*response);
-    log::Info("call refused", {{"method", method},
-                               {"code", CodeName(response.error().code())},
-                               {"error", response.error().message()}});
-    responder.Fail(std::move(response).error());
-  });
+template <class Request, class Response>
+void TaskService::HandleAtOnce(ttrpc::Server& server, const std::string& method,
+                               Result<Response> (TaskService::*call)(const Request&)) {
+  for (const char* service : kServices) {
+    server.Handle<Request>(service, method,
+                           [this, call, method](ttrpc::CallContext, const Request& request,
+                                                ttrpc::Responder responder) {
+                             Respond(method, (this->*call)(request), responder);
+                           });
+  }
 }
 
 void TaskService::HandleCreate(ttrpc::CallContext, task::CreateTaskRequest request,
                                ttrpc::Responder responder) {
   RunCall<task::CreateTaskResponse>(
-      "Create", std::move(responder),
+      pool_, "Create", std::move(responder),
       [this, request = std::move(request)](const ttrpc::Responder& answer) {
         return Create(request, answer);
       });
 }
 
 void TaskService::Register(ttrpc::Server& server) {
-  Handle(server, "State", &TaskService::State);
-  Handle(server, "Start", &TaskService::Start);
-  Handle(server, "Delete", &TaskService::Delete);
-  Handle(server, "Pids", &TaskService::Pids);
-  Handle(server, "Pause", &TaskService::Pause);
-  Handle(server, "Resume", &TaskService::Resume);
-  Handle(server, "Checkpoint", &TaskService::Checkpoint);
-  Handle(server, "Kill", &TaskService::Kill);
-  Handle(server, "Exec", &TaskService::Exec);
-  Handle(server, "ResizePty", &TaskService::ResizePty);
-  Handle(server, "CloseIO", &TaskService::CloseIO);
-  Handle(server, "Update", &TaskService::Update);
-  Handle(server, "Stats", &TaskService::Stats);
-  Handle(server, "Connect", &TaskService::Connect);
-  HandleIn(server, kSandboxService, "GetIPTables", &TaskService::GetIpTables);
-  HandleIn(server, kSandboxService, "SetIPTables", &TaskService::SetIpTables);
+  HandleAtOnce(server, "State", &TaskService::State);
+  HandleAtOnce(server, "Connect", &TaskService::Connect);
+  Handle(server, "Start", &TaskService::Start, pool_);
+  Handle(server, "Delete", &TaskService::Delete, pool_);
+  Handle(server, "Pids", &TaskService::Pids, pool_);
+  Handle(server, "Pause", &TaskService::Pause, pool_);
+  Handle(server, "Resume", &TaskService::Resume, pool_);
+  Handle(server, "Checkpoint", &TaskService::Checkpoint, pool_);
+  Handle(server, "Kill", &TaskService::Kill, kill_pool_);
+  Handle(server, "Exec", &TaskService::Exec, pool_);
+  Handle(server, "ResizePty", &TaskService::ResizePty, pool_);
+  Handle(server, "CloseIO", &TaskService::CloseIO, pool_);
+  Handle(server, "Update", &TaskService::Update, pool_);
+  Handle(server, "Stats", &TaskService::Stats, pool_);
+  HandleIn(server, kSandboxService, "GetIPTables", &TaskService::GetIpTables, pool_);
+  HandleIn(server, kSandboxService, "SetIPTables", &TaskService::SetIpTables, pool_);
   for (const char* service : kServices) {
     server.Handle<task::CreateTaskRequest>(
         service, "Create", [this](auto... arguments) { HandleCreate(std::move(arguments)...); });

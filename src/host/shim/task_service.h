@@ -4,6 +4,8 @@
 //
 // Serves "containerd.task.v2.Task" and "containerd.task.v3.Task", which have the same 17 methods
 // and messages. A call runs on a pool thread; Wait keeps its responder until the process ends.
+// Calls that hang, because the guest does not answer, never keep others from ending it: State,
+// Connect and Wait are answered on the loop's thread, and Kill has threads of its own.
 // Beside it there is our own "kata.cpp.v1.Sandbox", for kata-runtime: GetIPTables and SetIPTables,
 // with the messages that the agent has for them.
 // Tells containerd of everything that happens, in the order that it documents: created before
@@ -23,6 +25,7 @@
 #include "proto/agent.pb.h"
 #include "proto/task.pb.h"
 #include "proto/wellknown.pb.h"
+#include "sys/coalesced_task.h"
 #include "sys/event_loop.h"
 #include "sys/worker_pool.h"
 #include "ttrpc/server.h"
@@ -45,14 +48,14 @@ class TaskService {
  private:
   template <class Request, class Response>
   void Handle(ttrpc::Server& server, const std::string& method,
-              Result<Response> (TaskService::*call)(const Request&));
+              Result<Response> (TaskService::*call)(const Request&), sys::WorkerPool& pool);
   template <class Request, class Response>
   void HandleIn(ttrpc::Server& server, const std::string& service, const std::string& method,
-                Result<Response> (TaskService::*call)(const Request&));
-  // Runs `call` on the pool, with the duty to answer.
-  template <class Response>
-  void RunCall(const std::string& method, ttrpc::Responder responder,
-               std::move_only_function<Result<Response>(const ttrpc::Responder&)> call);
+                Result<Response> (TaskService::*call)(const Request&), sys::WorkerPool& pool);
+  // For calls that do not block.
+  template <class Request, class Response>
+  void HandleAtOnce(ttrpc::Server& server, const std::string& method,
+                    Result<Response> (TaskService::*call)(const Request&));
   void HandleCreate(ttrpc::CallContext context, task::CreateTaskRequest request,
                     ttrpc::Responder responder);
   void HandleWait(ttrpc::CallContext context, task::WaitRequest request,
@@ -92,6 +95,9 @@ class TaskService {
   const std::string socket_path_;
   sandbox::Sandbox sandbox_;
   IdleEnd idle_;
+  sys::CoalescedTask follow_network_;
+  // For what ends processes. Last, so that its threads end first.
+  sys::WorkerPool kill_pool_;
 };
 
 }  // namespace kata::shim
