@@ -96,21 +96,35 @@ class SizesByCommandLine(OciCase):
     def limited(self, mib):
         return lambda spec: spec["linux"].update(resources={"memory": {"limit": mib * MIB}})
 
-    def test_who_creates_and_changes_a_container_is_told_of_a_machine_that_is_too_small(self):
+    def size(self):
+        done = self.cli("state", "--size", "--json", self.name)
+        self.assert_code(done, 0)
+        return json.loads(done.out)
+
+    def test_who_creates_a_container_is_told_of_a_machine_that_is_too_small(self):
         most = host_mib()
-        warning = r"level=warning .*the machine has \d+ MiB"
-        done = self.cli("run", "--bundle", self.bundle("true", change=self.limited(2 * most)),
-                        f"{self.name}-large")
-        self.assert_code(done, 0)
-        self.assertRegex(done.err, warning)
-        self.run_detached("sleep", "1000", change=self.limited(64))
-        self.assertEqual(self.output(), "")
-        self.assertNotIn("machine", self.state())
-        done = self.cli("update", "--memory", str(2 * most * MIB), self.name)
-        self.assert_code(done, 0)
-        self.assertRegex(done.err, warning)
+        self.run_detached("sleep", "1000", change=self.limited(2 * most))
+        self.assertRegex(self.output(), r"level=warning .*the machine has \d+ MiB")
         told = self.state()["machine"]
         self.assertEqual(told["memoryAskedForMiB"], self.runtime.memory_mib + 2 * most)
         self.assertLess(most - told["memoryMiB"], BLOCK)
         self.assertLessEqual(told["memoryMiB"], most)
         self.assertIn(f"{told['memoryMiB']} MiB", self.cli("state", "--size", self.name).out)
+
+    def test_an_update_that_the_machine_cannot_follow_is_refused_and_changes_nothing(self):
+        most = host_mib()
+        self.run_detached("sleep", "1000", change=self.limited(64))
+        self.assertEqual(self.output(), "")
+        before = self.size()
+        done = self.cli("update", "--memory", str(2 * most * MIB), self.name)
+        self.assert_code(done, 1)
+        self.assertRegex(done.err, rf"the machine can have {most} MiB .*; ask for \d+ MiB less")
+        limit = self.cli("exec", self.name, "cat", "/sys/fs/cgroup/memory.max")
+        self.assertEqual(limit.out, f"{64 * MIB}\n", limit)
+        self.assertEqual(self.size(), before)
+        self.assertNotIn("machine", self.state())
+        done = self.cli("update", "--memory", str(300 * MIB), self.name)
+        self.assert_code(done, 0)
+        self.assertEqual(done.err, "")
+        limit = self.cli("exec", self.name, "cat", "/sys/fs/cgroup/memory.max")
+        self.assertEqual(limit.out, f"{300 * MIB}\n", limit)

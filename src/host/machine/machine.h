@@ -158,6 +158,10 @@ class Machine {
   // that cannot grow still works: the sandbox's size report says what was reached and why it is not
   // more (size_report.h), and so does the log.
   void Grow(const MachineSize& containers);
+  // The same for a caller who asks for more than `containers` were: where that is more memory than
+  // the machine can have, the report is as before, though the machine may have grown on the way.
+  // Errors  kResourceExhausted  it lacks more of what is asked for than before
+  Result<void> GrowOrRefuse(const MachineSize& containers);
   // The report alone, when a container has gone: a machine does not shrink.
   void Ask(const MachineSize& containers);
 
@@ -181,9 +185,12 @@ class Machine {
   Result<void> StartGuest(const MachineSize& size, Phases& phases);
   Result<void> EnterSandbox(const MachineSize& containers,
                             const agent::CreateSandboxRequest& sandbox, Phases& phases);
-  // Under grow_mutex_; the reason why the machine falls short of `wanted`, or nothing.
+  // All four under grow_mutex_. GrowTo gives the reason why the machine falls short of `wanted`,
+  // or nothing.
+  void GrowFor(const MachineSize& containers);
   std::string GrowTo(const MachineSize& wanted);
   void ReportSize(const MachineSize& containers, std::string reason);
+  void Publish(SizeReport report);
   // What a machine must have in common with a prepared one to take its place.
   Result<std::string> PreparedKey(const config::Config& config);
   void DropPrepared();

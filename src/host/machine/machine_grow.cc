@@ -33,6 +33,29 @@ Result<void> Machine::CheckCpuHotplug(uint32_t has, uint32_t wanted) const {
 
 void Machine::Grow(const MachineSize& containers) {
   const std::lock_guard lock(grow_mutex_);
+  GrowFor(containers);
+}
+
+Result<void> Machine::GrowOrRefuse(const MachineSize& containers) {
+  const std::lock_guard lock(grow_mutex_);
+  const SizeReport before = size_report_.value_or(SizeReport());
+  const MachineSize within = TotalSize(config().hypervisor, containers);
+  // Nothing is added in vain where the configuration says already that it is not enough.
+  KATA_TRY(CheckGrowth(before, {.asked = AskedSize(config().hypervisor, containers),
+                                .has = within,
+                                .most = MostSize(config().hypervisor),
+                                .reason = ""}));
+  GrowFor(containers);
+  auto grown = CheckGrowth(before, *size_report_);
+  if (!grown) {
+    SizeReport again = before;
+    again.has = size_;
+    Publish(std::move(again));
+  }
+  return grown;
+}
+
+void Machine::GrowFor(const MachineSize& containers) {
   MachineSize wanted = TotalSize(config().hypervisor, containers);
   std::string reason;
   if (const auto grows = CheckCpuHotplug(size_.vcpus, wanted.vcpus); !grows) {
@@ -69,12 +92,14 @@ std::string Machine::GrowTo(const MachineSize& wanted) {
 }
 
 void Machine::ReportSize(const MachineSize& containers, std::string reason) {
-  const SizeReport report{.asked = AskedSize(config().hypervisor, containers),
-                          .has = size_,
-                          .most = MostSize(config().hypervisor),
-                          .reason = std::move(reason)};
+  Publish({.asked = AskedSize(config().hypervisor, containers),
+           .has = size_,
+           .most = MostSize(config().hypervisor),
+           .reason = std::move(reason)});
+}
+
+void Machine::Publish(SizeReport report) {
   if (size_report_ == report) return;
-  size_report_ = report;
   if (const std::string shortage = DescribeShortage(report); !shortage.empty()) {
     log::Warn(shortage);
   } else if (!report.reason.empty()) {
@@ -82,6 +107,7 @@ void Machine::ReportSize(const MachineSize& containers, std::string reason) {
               {{"reason", report.reason}});
   }
   LogIfFailed(SaveSizeReport(identity_.sandbox_id, report, records()));
+  size_report_ = std::move(report);
 }
 
 }  // namespace kata::sandbox

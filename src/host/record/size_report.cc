@@ -56,6 +56,23 @@ std::string DescribeShortage(const SizeReport& report) {
       report.reason);
 }
 
+uint32_t MissingMib(const SizeReport& report) {
+  return report.asked.memory_mib - std::min(report.has.memory_mib, report.asked.memory_mib);
+}
+
+Result<void> CheckGrowth(const SizeReport& before, const SizeReport& after) {
+  const uint32_t missing = MissingMib(after);
+  if (missing <= MissingMib(before)) return {};
+  const bool endless = after.asked.memory_mib == UINT32_MAX;
+  const std::string remedy =
+      endless ? "ask for less" : fmt::format("ask for {} MiB less", missing - MissingMib(before));
+  return Fail(Code::kResourceExhausted,
+              fmt::format("the machine can have {} MiB of memory, and its own and its containers' "
+                          "limits would add up to {}{}{}; {}",
+                          after.has.memory_mib, Mib(after.asked.memory_mib),
+                          after.reason.empty() ? "" : "; ", after.reason, remedy));
+}
+
 std::string FormatSizeTable(const SizeReport& report) {
   const auto& [asked, has, most, reason] = report;
   std::string text = Row("", "ASKED FOR", "HAS", "AT MOST");

@@ -40,6 +40,14 @@ struct SizeReport {
 // than the limits add up to are no shortage: a quota is a share of those that there are.
 std::string DescribeShortage(const SizeReport& report);
 
+// Of what was asked for, what the machine does not have.
+uint32_t MissingMib(const SizeReport& report);
+
+// Whether a growth from `before` to `after` has given the machine the memory that it was for, or
+// can give it: what was missing already is nobody's fault who asks now.
+// Errors  kResourceExhausted  more is missing than before; the message says how much would fit
+Result<void> CheckGrowth(const SizeReport& before, const SizeReport& after);
+
 // What was asked for, what there is and what there could be, as a table.
 std::string FormatSizeTable(const SizeReport& report);
 

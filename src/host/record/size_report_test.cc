@@ -61,5 +61,37 @@ TEST(SizeReport, TellsOfMemoryThatIsMissingAndOfNothingElse) {
   EXPECT_EQ(DescribeShortage(report), "");
 }
 
+TEST(SizeReport, AGrowthIsRefusedWhenItLeavesMoreMissingThanBefore) {
+  const SizeReport before{.asked = {.vcpus = 1, .memory_mib = 2304},
+                          .has = {.vcpus = 1, .memory_mib = 2304},
+                          .most = {.vcpus = 2, .memory_mib = 24105},
+                          .reason = ""};
+  SizeReport after = before;
+  after.asked.memory_mib = 24105;
+  after.has.memory_mib = 24105;
+  EXPECT_TRUE(CheckGrowth(before, after));
+  after.has.memory_mib = 24064;
+  after.reason = "it grows in blocks of 128 MiB";
+  const auto refused = CheckGrowth(before, after);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
+  EXPECT_EQ(
+      refused.error().message(),
+      "the machine can have 24064 MiB of memory, and its own and its containers' limits would "
+      "add up to 24105 MiB; it grows in blocks of 128 MiB; ask for 41 MiB less");
+}
+
+TEST(SizeReport, WhatWasMissingBeforeIsNotHeldAgainstWhoAsksNow) {
+  SizeReport before = Short();
+  SizeReport after = before;
+  EXPECT_TRUE(CheckGrowth(before, after));
+  after.asked.memory_mib += 1;
+  EXPECT_FALSE(CheckGrowth(before, after));
+  before.asked.memory_mib = UINT32_MAX;
+  after.asked.memory_mib = UINT32_MAX;
+  EXPECT_TRUE(CheckGrowth(before, after)) << "one limit of the pod has no end";
+  EXPECT_THAT(CheckGrowth(Short(), after).error().message(), HasSubstr("; ask for less"));
+}
+
 }  // namespace
 }  // namespace kata::sandbox

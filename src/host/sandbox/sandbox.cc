@@ -216,7 +216,7 @@ Result<void> Sandbox::Update(const std::string& container_id,
                              const oci::LinuxResources& resources) {
   KATA_TRY(FindProcess(container_id, ""));
   KATA_TRY_WITHIN("update", oci::ValidateResources(resources));
-  Grow(container_id, resources);
+  KATA_TRY_WITHIN("update", GrowForUpdate(container_id, resources));
   agent::UpdateContainerRequest request;
   request.set_container_id(container_id);
   *request.mutable_resources() = resources;
@@ -226,17 +226,30 @@ Result<void> Sandbox::Update(const std::string& container_id,
   return Explained(machine_.agent()->UpdateContainer(request));
 }
 
+MachineSize Sandbox::AskFor(const std::string& container_id, const MachineSize& wanted) {
+  const std::lock_guard lock(mutex_);
+  MachineSize& size = sizes_[container_id];
+  if (wanted.vcpus > 0) size.vcpus = wanted.vcpus;
+  if (wanted.memory_mib > 0) size.memory_mib = wanted.memory_mib;
+  return SumOfSizes();
+}
+
 void Sandbox::Grow(const std::string& container_id, const oci::LinuxResources& resources) {
-  MachineSize sum;
+  machine_.Grow(AskFor(container_id, SizeOf(resources)));
+}
+
+Result<void> Sandbox::GrowForUpdate(const std::string& container_id,
+                                    const oci::LinuxResources& resources) {
+  MachineSize before;
   {
     const std::lock_guard lock(mutex_);
-    MachineSize& size = sizes_[container_id];
-    const MachineSize wanted = SizeOf(resources);
-    if (wanted.vcpus > 0) size.vcpus = wanted.vcpus;
-    if (wanted.memory_mib > 0) size.memory_mib = wanted.memory_mib;
-    sum = SumOfSizes();
+    before = sizes_[container_id];
   }
-  machine_.Grow(sum);
+  auto grown = machine_.GrowOrRefuse(AskFor(container_id, SizeOf(resources)));
+  if (grown) return grown;
+  const std::lock_guard lock(mutex_);
+  if (const auto size = sizes_.find(container_id); size != sizes_.end()) size->second = before;
+  return grown;
 }
 
 MachineSize Sandbox::SumOfSizes() const {

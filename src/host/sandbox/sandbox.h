@@ -122,6 +122,8 @@ class Sandbox {
   Result<void> ResizeTerminal(const std::string& container_id, const std::string& exec_id,
                               uint32_t rows, uint32_t columns);
   Result<void> CloseStdin(const std::string& container_id, const std::string& exec_id);
+  // Errors  kResourceExhausted  the machine cannot have the memory that the new limit is for; the
+  //                             container's limits are as before
   Result<void> Update(const std::string& container_id, const oci::LinuxResources& resources);
   Result<agent::StatsContainerResponse> Stats(const std::string& container_id);
   // Never empty while the container runs: an agent that cannot list gives the VMM's pid.
@@ -185,7 +187,11 @@ class Sandbox {
   void RemoveFromGuest(Container& container, bool drained, bool last);
   // Whether the guest has let go of the container.
   bool AskToRemove(const std::string& container_id, std::chrono::milliseconds timeout);
+  // Notes what the container asks for, and gives what all of them do.
+  MachineSize AskFor(const std::string& container_id, const MachineSize& wanted);
   void Grow(const std::string& container_id, const oci::LinuxResources& resources);
+  // The same for one that runs: what the machine cannot have is refused, and not noted.
+  Result<void> GrowForUpdate(const std::string& container_id, const oci::LinuxResources& resources);
   // Of all containers; under mutex_.
   MachineSize SumOfSizes() const;
   void OnMachineEnd();
