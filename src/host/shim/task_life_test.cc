@@ -33,7 +33,12 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr int kOperations = 2000;
-constexpr int kSeeds = 10;
+// Half a minute, with a sanitizer as well.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int kSeeds = 20;
+#else
+constexpr int kSeeds = 100;
+#endif
 constexpr size_t kInFlight = 12;
 constexpr auto kPatience = seconds(60);
 

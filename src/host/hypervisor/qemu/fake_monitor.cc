@@ -92,7 +92,7 @@ void FakeMonitor::Run() {
     for (size_t end = 0; (end = pending.find('\n')) != std::string::npos;) {
       const std::string line = pending.substr(0, end);
       pending.erase(0, end + 1);
-      Handle(Json::parse(line), std::move(fd));
+      Handle(Json::parse(line), std::exchange(fd, {}));
     }
   }
 }
