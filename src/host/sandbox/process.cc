@@ -135,6 +135,9 @@ Result<void> Process::BeginDelete() {
   if (state_ == ProcessState::kRunning)
     return Fail(Code::kFailedPrecondition, "it still runs; kill it first");
   if (state_ == ProcessState::kDeleted) return Fail(Code::kNotFound, "it is being deleted");
+  // An exec that never ran has no end that others are told of: Docker would take its status for the
+  // answer to a start that has failed. Who waits for it is answered all the same.
+  if (state_ == ProcessState::kCreated && !exec_id_.empty()) report_ = nullptr;
   state_ = ProcessState::kDeleted;
   return {};
 }

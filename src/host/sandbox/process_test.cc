@@ -106,6 +106,18 @@ TEST_F(ProcessTest, ADeletionWaitsForTheStartThatIsUnderWay) {
   EXPECT_FALSE(process_.BeginStart());
 }
 
+TEST_F(ProcessTest, TheEndOfAnExecThatNeverRanIsToldToThoseWhoWaitAlone) {
+  Process exec("e", {}, nullptr);
+  exec.SetReport([this](const ExitInfo&) { Add("report"); });
+  exec.OnExit([this](const ExitInfo&) { Add("waiter"); });
+  exec.Created([this] { Add("added"); });
+  ASSERT_TRUE(exec.BeginStart());
+  exec.FailStart();
+  ASSERT_TRUE(exec.BeginDelete());
+  exec.Exited(Exit(137));
+  EXPECT_EQ(order_, "added waiter");
+}
+
 TEST_F(ProcessTest, AStartThatEndsAfterItsContainerIsNotAnnounced) {
   Create();
   ASSERT_TRUE(process_.BeginStart());

@@ -88,14 +88,18 @@ class Order {
     std::string& state = states_[name];
     const std::string before = std::exchange(state, verb);
     if (verb == "create" || verb == "add") {
-      return before.empty() || before == "delete" || (verb == "add" && before == "exit");
+      return before.empty() || before == "delete" || before == kUndone ||
+             (verb == "add" && before == "exit");
     }
     if (verb == "start") return before == "create" || before == "add";
-    if (verb == "exit") return before == "create" || before == "add" || before == "start";
+    if (verb == "exit") {
+      return before == "create" || before == "add" || before == "start" || before == kUndone;
+    }
     if (verb != "delete") return false;
     // An exec may go with its container, and its own deletion end a moment after that.
     if (name.find('/') != std::string::npos) {
-      if (before != "exit") state = before;
+      if (before == "add") state = kUndone;
+      if (before == "start") state = before;
       return before == "exit" || before == "add" || before == "start";
     }
     return before == "exit" && AllExecsEnded(name);
@@ -103,9 +107,13 @@ class Order {
   bool AllExecsEnded(const std::string& container) const {
     return std::ranges::all_of(states_, [&](const auto& entry) {
       return !entry.first.starts_with(container + "/") || entry.second == "exit" ||
-             entry.second == "delete";
+             entry.second == "delete" || entry.second == kUndone;
     });
   }
+
+  // Of an exec that was deleted before it ran: nobody is told of an end, unless it goes with its
+  // container.
+  static constexpr const char* kUndone = "undone";
 
   std::map<std::string, std::string> states_;
 };
