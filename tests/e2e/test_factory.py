@@ -314,7 +314,8 @@ class WarmMachines(FactoryCase):
         self.await_ready(1)
         self.end_service(signal.SIGKILL)
         self.assert_output(self.containerd.exec(self.name, ["echo", "alive"]), "alive\n")
-        self.assertEqual(self.start()[0], self.runtime.start_from)
+        origin = self.start()[0]
+        self.assertEqual(origin, self.runtime.start_from, self.containerd.log_tail(6000))
         self.begin_service()
         self.assertEqual(self.start()[0], "warm")
         self.assert_output(self.containerd.exec(self.name, ["echo", "alive"]), "alive\n")
@@ -385,7 +386,8 @@ class WarmMachines(FactoryCase):
         other = f"{self.folder}/bin"
         shutil.copytree(self.runtime.bin_dir, other)
         self.begin_service(bin_dir=other)
-        self.assertEqual(self.start()[0], self.runtime.start_from)
+        origin = self.start()[0]
+        self.assertEqual(origin, self.runtime.start_from, self.containerd.log_tail(6000))
         self.await_ready(1)
         self.end_service()
         self.assert_clean()
