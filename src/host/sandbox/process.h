@@ -65,7 +65,8 @@ class Process {
   // The terminal's size at the start of an exec, in characters.
   void SetConsoleSize(uint32_t rows, uint32_t columns) KATA_EXCLUDES(mutex_);
 
-  // Hears of the exit first of all. Before Created.
+  // Hears of the exit first of all, but not of an exec's that is deleted before it has run. Before
+  // Created.
   void SetReport(std::function<void(const ExitInfo&)> report) KATA_EXCLUDES(mutex_);
 
   ProcessState state() const KATA_EXCLUDES(mutex_);
