@@ -35,8 +35,8 @@ namespace kata::sandbox {
 struct Observer {
   // Before the process can exit; `exec_id` is empty for a container's first process.
   std::function<void(const std::string& container_id, const std::string& exec_id)> on_started;
-  // Exactly once a process that was created, whoever ended it; not for an exec that is deleted before
-  // it has run.
+  // Exactly once a process that was created, whoever ended it; not for an exec that is deleted
+  // before it has run.
   std::function<void(const std::string& container_id, const std::string& exec_id,
                      const ExitInfo& exit)>
       on_exit;
