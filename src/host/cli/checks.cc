@@ -98,7 +98,7 @@ Finding CheckMemory(const std::string& root, const config::Loaded& loaded) {
   if (memory.available_mib < vm) {
     finding.verdict = Verdict::kNote;
     finding.remedy = fmt::format("lower default_memory in [{}] of configuration.toml",
-                                 config::TableName(config::Table::kHypervisor));
+                                 loaded.TableOf(config::Table::kHypervisor));
   }
   if (memory.available_mib < kTightMemoryMib && memory.available_mib < vm) {
     finding.verdict = Verdict::kProblem;

@@ -15,7 +15,6 @@
 #include "host/config/render.h"
 #include "host/config/schema.h"
 #include "host/hypervisor/accelerator.h"
-#include "host/hypervisor/registry.h"
 
 namespace kata::cli {
 namespace {
@@ -45,11 +44,6 @@ Section Accelerator(const config::Loaded& loaded) {
   return {"accelerator", {{"kind", std::string(choice->name())}, {"reason", choice->reason}}};
 }
 
-std::string NameOfVmm(const config::Loaded& loaded) {
-  const auto vmm = hypervisor::FindVmm(loaded.config.runtime.hypervisor_name);
-  return vmm ? std::string((*vmm)->traits.name) : loaded.config.runtime.hypervisor_name;
-}
-
 std::vector<Section> Facts(const config::Loaded& loaded) {
   const config::HypervisorConfig& vm = loaded.config.hypervisor;
   const Cpu cpu = ReadCpu("");
@@ -69,7 +63,10 @@ std::vector<Section> Facts(const config::Loaded& loaded) {
         {"memory_mib", loaded.host.memory_mib},
         {"cgroups", ReadCgroups("").layout}}},
       Accelerator(loaded),
-      {NameOfVmm(loaded), {{"path", vm.path}, {"version", VersionOf(vm.path)}}},
+      {std::string(loaded.vmm->name),
+       {{"path", vm.path},
+        {"version", VersionOf(vm.path)},
+        {"chosen_by", loaded.SourceOf(config::Table::kRuntime, "hypervisor_name").ToString()}}},
       {"virtiofsd", {{"path", vm.virtio_fs_daemon}, {"version", VersionOf(vm.virtio_fs_daemon)}}},
       {"kernel",
        {{"path", vm.kernel},
@@ -103,9 +100,8 @@ std::string JsonText(const config::Loaded& loaded) {
       report["env"][section.name][name] = ToJson(value);
     }
   }
-  for (const auto table :
-       {config::Table::kHypervisor, config::Table::kAgent, config::Table::kRuntime}) {
-    Json& keys = report["configuration"][std::string(config::TableName(table))];
+  for (const auto table : config::kTables) {
+    Json& keys = report["configuration"][std::string(loaded.TableOf(table))];
     for (const config::Key& key : config::Keys(table)) {
       if (!key.alias_of.empty()) continue;
       keys[std::string(key.name)] = {{"value", ToJson(config::Get(key, loaded.config))},

@@ -37,6 +37,11 @@ std::string Size(const std::string& path) {
   return fmt::format("{:.1f} MiB", static_cast<double>(status.st_size) / (1 << 20));
 }
 
+std::string WhoChose(const config::Loaded& loaded) {
+  const config::Source source = loaded.SourceOf(config::Table::kRuntime, "hypervisor_name");
+  return source.built_in() ? "the default VMM" : "the VMM chosen in " + source.ToString();
+}
+
 Finding CheckVmm(const config::Loaded& loaded) {
   const auto found = hypervisor::FindVmm(loaded.config.runtime.hypervisor_name);
   if (!found) return Problem("vmm", found.error());
@@ -55,8 +60,8 @@ Finding CheckVmm(const config::Loaded& loaded) {
                                traits.oldest.minor));
   }
   return {.name = name,
-          .detail = fmt::format("{}, version {}.{}.{}", path, version->major, version->minor,
-                                version->micro)};
+          .detail = fmt::format("{}, version {}.{}.{}, {}", path, version->major, version->minor,
+                                version->micro, WhoChose(loaded))};
 }
 
 Finding CheckVirtiofsd(const config::Loaded& loaded) {
@@ -109,7 +114,7 @@ Finding CheckAccelerator(const config::Loaded& loaded) {
   if (!choice) {
     return Problem("accelerator", choice.error(),
                    fmt::format("set accelerator = \"auto\" in [{}] of configuration.toml",
-                               config::TableName(config::Table::kHypervisor)));
+                               loaded.TableOf(config::Table::kHypervisor)));
   }
   Finding finding{.name = "accelerator",
                   .detail = fmt::format("{}: {}", choice->name(), choice->reason)};

@@ -48,10 +48,11 @@ Result<void> CheckAllowed(const std::string& annotation, const std::string& name
   const bool allowed = std::any_of(patterns.begin(), patterns.end(),
                                    [&](const auto& pattern) { return Matches(pattern, name); });
   if (allowed) return {};
-  return Fail(Code::kPermissionDenied,
-              fmt::format("annotation {}: not allowed on this host; add \"{}\" to "
-                          "enable_annotations in [{}] of {}",
-                          annotation, name, TableName(Table::kHypervisor), WhereAllowed(loaded)));
+  return Fail(
+      Code::kPermissionDenied,
+      fmt::format("annotation {}: not allowed on this host; add \"{}\" to "
+                  "enable_annotations in [{}] of {}",
+                  annotation, name, loaded.TableOf(Table::kHypervisor), WhereAllowed(loaded)));
 }
 
 Result<void> Apply(Table table, const std::string& annotation, const std::string& name,
@@ -95,25 +96,21 @@ Result<void> Apply(Table table, const std::string& annotation, const std::string
 
 Result<void> ApplyAnnotations(const std::map<std::string, std::string>& annotations,
                               Loaded* loaded) {
-  constexpr std::pair<std::string_view, Table> kPrefixes[] = {
-      {"hypervisor.", Table::kHypervisor},
-      {"agent.", Table::kAgent},
-      {"runtime.", Table::kRuntime},
-      {"factory.", Table::kFactory},
-  };
   bool changed = false;
   for (const auto& [annotation, text] : annotations) {
     if (!annotation.starts_with(kAnnotationPrefix)) continue;
     const std::string shown = annotation.substr(0, kMaxName);
     std::string_view rest = std::string_view(annotation).substr(kAnnotationPrefix.size());
-    const auto* table = std::find_if(std::begin(kPrefixes), std::end(kPrefixes),
-                                     [&](const auto& t) { return rest.starts_with(t.first); });
-    if (table == std::end(kPrefixes) || annotation.size() > kMaxName) {
+    const std::string_view name = rest.substr(0, rest.find('.'));
+    const auto* table = std::find_if(std::begin(kTables), std::end(kTables), [&](Table each) {
+      return AnnotationTable(each) == name && rest.size() > name.size();
+    });
+    if (table == std::end(kTables) || annotation.size() > kMaxName) {
       return Fail(Code::kInvalidArgument,
                   fmt::format("annotation {}: no key that a pod may set", shown));
     }
-    rest.remove_prefix(table->first.size());
-    KATA_TRY(Apply(table->second, annotation, std::string(rest), text, loaded));
+    rest.remove_prefix(name.size() + 1);
+    KATA_TRY(Apply(*table, annotation, std::string(rest), text, loaded));
     loaded->annotations[annotation] = text;
     changed = true;
   }

@@ -21,14 +21,14 @@ constexpr std::string_view kOtherVmms[] = {"acrn",       "clh",    "cloud-hyperv
                                            "openvmm",    "remote", "stratovirt"};
 
 // Tables in which nothing has an effect.
-bool IsIdleTable(std::string_view name) {
-  return (name.starts_with(TableName(Table::kHypervisor)) && name.ends_with(".factory")) ||
+bool IsIdleTable(const Loaded& loaded, std::string_view name) {
+  return (name.starts_with(loaded.vmm->table) && name.ends_with(".factory")) ||
          name == "agent.kata.mem_agent";
 }
 
-std::optional<Table> FindTable(std::string_view name) {
+std::optional<Table> FindTable(const Loaded& loaded, std::string_view name) {
   for (const Table table : kTables) {
-    if (TableName(table) == name) return table;
+    if (loaded.TableOf(table) == name) return table;
   }
   return std::nullopt;
 }
@@ -47,9 +47,9 @@ std::string Guess(std::string_view nearest) {
   return nearest.empty() ? std::string() : fmt::format("; did you mean \"{}\"?", nearest);
 }
 
-std::string UnknownTable(const Setting& setting) {
+std::string UnknownTable(const Loaded& loaded, const Setting& setting) {
   std::vector<std::string_view> names;
-  for (const Table table : kTables) names.push_back(TableName(table));
+  for (const Table table : kTables) names.push_back(loaded.TableOf(table));
   if (setting.table.empty()) {
     return fmt::format("{}: \"{}\" stands outside every table and is ignored",
                        setting.source.ToString(), Shown(setting.key));
@@ -68,8 +68,8 @@ std::string UnknownKey(Table table, const Setting& setting) {
                      Shown(setting.key), setting.table, Guess(Nearest(setting.key, names)));
 }
 
-bool HasNoEffect(std::optional<Table> table, const Setting& setting) {
-  if (!table) return IsIdleTable(setting.table) || IsOtherVmm(setting.table);
+bool HasNoEffect(const Loaded& loaded, std::optional<Table> table, const Setting& setting) {
+  if (!table) return IsIdleTable(loaded, setting.table) || IsOtherVmm(setting.table);
   const auto idle = KeysWithoutEffect(*table);
   return std::find(idle.begin(), idle.end(), setting.key) != idle.end();
 }
@@ -81,8 +81,8 @@ Result<void> Store(const Key& key, const Setting& setting, Loaded* loaded) {
                             setting.key, Expectation(key)));
   }
   if (auto set = Set(key, *setting.value, &loaded->config); !set) {
-    return Fail(Code::kInvalidArgument,
-                Describe(setting.source, key, *setting.value, set.error().message()));
+    return Fail(Code::kInvalidArgument, Describe(setting.source, setting.table, key, *setting.value,
+                                                 set.error().message()));
   }
   loaded->sources[&Canonical(key)] = setting.source;
   return {};
@@ -90,23 +90,24 @@ Result<void> Store(const Key& key, const Setting& setting, Loaded* loaded) {
 
 }  // namespace
 
-std::string Describe(const Source& source, const Key& key, const Value& value,
-                     std::string_view problem) {
-  return fmt::format("{}: [{}] {} = {}: {}", source.ToString(), TableName(key.table), key.name,
+std::string Describe(const Source& source, std::string_view table, const Key& key,
+                     const Value& value, std::string_view problem) {
+  return fmt::format("{}: [{}] {} = {}: {}", source.ToString(), table, key.name,
                      ToToml(value, kShownBytes), problem);
 }
 
 Result<void> ApplySettings(const std::vector<Setting>& settings, Loaded* loaded) {
   std::vector<std::string> idle;
   for (const Setting& setting : settings) {
-    const std::optional<Table> table = FindTable(setting.table);
+    const std::optional<Table> table = FindTable(*loaded, setting.table);
     const Key* key = table ? FindKey(*table, setting.key) : nullptr;
     if (key != nullptr) {
       KATA_TRY(Store(*key, setting, loaded));
-    } else if (HasNoEffect(table, setting)) {
+    } else if (HasNoEffect(*loaded, table, setting)) {
       idle.push_back(fmt::format("{} (line {})", Shown(setting.key), setting.source.line));
     } else {
-      loaded->warnings.push_back(table ? UnknownKey(*table, setting) : UnknownTable(setting));
+      loaded->warnings.push_back(table ? UnknownKey(*table, setting)
+                                       : UnknownTable(*loaded, setting));
     }
   }
   if (!idle.empty()) {

@@ -13,7 +13,6 @@
 #include <fmt/format.h>
 
 #include "host/config/guest_kernel.h"
-#include "host/hypervisor/vmm_traits.h"
 
 namespace kata::config {
 namespace {
@@ -21,7 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 using Directories = std::vector<std::string>;
 
-constexpr const hypervisor::VmmTraits& kVmm = hypervisor::kDefaultVmm;
 constexpr const char* kVirtiofsd = "virtiofsd";
 constexpr const char* kKernel = "vmlinux.container";
 constexpr const char* kInitrd = "kata-containers-initrd.img";
@@ -77,17 +75,14 @@ void Fill(std::string_view name, const std::string& found, std::string* value, L
   loaded->sources[FindKey(Table::kHypervisor, name)] = {std::string(kFound), 0};
 }
 
-std::string Remedy(std::string_view name, std::string_view what) {
-  return fmt::format("{}, or set {} in [{}] of configuration.toml", what, name,
-                     TableName(Table::kHypervisor));
-}
-
 Result<void> Require(const Loaded& loaded, std::string_view name, std::string_view missing,
                      std::string_view remedy, bool program) {
   const Key& key = *FindKey(Table::kHypervisor, name);
   const std::string path = std::get<std::string>(Get(key, loaded.config));
   if (path.empty()) {
-    return Fail(Code::kNotFound, fmt::format("{}; {}", missing, Remedy(name, remedy)));
+    return Fail(Code::kNotFound,
+                fmt::format("{}; {}, or set {} in [{}] of configuration.toml", missing, remedy,
+                            name, loaded.TableOf(Table::kHypervisor)));
   }
   const std::string who = loaded.SourceOf(key).ToString();
   struct stat status;
@@ -113,7 +108,7 @@ void LocateFiles(const LoadOptions& options, Loaded* loaded) {
   Directories programs;
   AddPath(&programs);
   AddAll(options.root, {"/usr/bin", "/usr/local/bin", "/usr/libexec", "/opt/kata/bin"}, &programs);
-  Fill("path", Search(programs, kVmm.program, true), &vm.path, loaded);
+  Fill("path", Search(programs, loaded->vmm->program, true), &vm.path, loaded);
 
   Directories daemons;
   AddAll(options.root,
@@ -134,9 +129,10 @@ void LocateFiles(const LoadOptions& options, Loaded* loaded) {
 }
 
 Result<void> RequireVmm(const Loaded& loaded) {
-  return Require(loaded, "path",
-                 fmt::format("no {}: {} is not on this host", kVmm.title, kVmm.program),
-                 kVmm.install, true);
+  return Require(
+      loaded, "path",
+      fmt::format("no {}: {} is not on this host", loaded.vmm->title, loaded.vmm->program),
+      loaded.vmm->install, true);
 }
 
 Result<void> RequireVirtiofsd(const Loaded& loaded) {

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "host/config/choose_vmm.h"
 #include "host/config/host_files.h"
 
 namespace kata::config {
@@ -63,17 +64,44 @@ Result<std::vector<std::string>> DropIns(const std::string& file) {
   return files;
 }
 
-Result<void> ApplyFile(const std::string& file, Loaded* loaded) {
-  const std::vector<Setting> settings = KATA_TRY(ReadTomlFile(file));
-  loaded->files.push_back(file);
-  return ApplySettings(settings, loaded);
-}
-
 // Who asked for the file, for errors about it.
 std::string Context(const LoadOptions& options) {
   if (!options.config_path.empty()) return "configuration file of the runtime options";
   if (!options.conf_file.empty()) return "configuration file of KATA_CONF_FILE";
   return "configuration file";
+}
+
+using Files = std::vector<std::vector<Setting>>;
+
+// The settings of each file that counts, in the order of reading.
+Result<Files> ReadFiles(const LoadOptions& options, Loaded* loaded) {
+  Files files;
+  const std::string first = KATA_TRY(FindFile(options));
+  if (first.empty()) return files;
+  auto settings = ReadTomlFile(first);
+  if (!settings) {
+    // The parser's errors name the file themselves.
+    if (settings.error().error_number() == 0) return std::unexpected(settings.error());
+    return std::unexpected(std::move(settings).error().Within(Context(options)));
+  }
+  files.push_back(*std::move(settings));
+  loaded->files.push_back(first);
+  for (const std::string& drop_in : KATA_TRY(DropIns(first))) {
+    files.push_back(KATA_TRY(ReadTomlFile(drop_in)));
+    loaded->files.push_back(drop_in);
+  }
+  return files;
+}
+
+// Takes the settings of VMMs that were not chosen out.
+void LeaveOut(std::span<const hypervisor::VmmTraits> vmms, const hypervisor::VmmTraits& chosen,
+              Files* files) {
+  const auto of_another = [&](const Setting& setting) {
+    return std::ranges::any_of(vmms, [&](const hypervisor::VmmTraits& vmm) {
+      return vmm.name != chosen.name && IsTableOf(vmm, setting.table);
+    });
+  };
+  for (std::vector<Setting>& settings : *files) std::erase_if(settings, of_another);
 }
 
 }  // namespace
@@ -109,16 +137,14 @@ Result<Loaded> Load(const LoadOptions& options) {
   Loaded loaded;
   loaded.program = options.program;
   loaded.host = options.host;
-  const std::string file = KATA_TRY(FindFile(options));
-  if (!file.empty()) {
-    if (auto applied = ApplyFile(file, &loaded); !applied) {
-      // The parser's and the checks' errors name the file themselves.
-      if (applied.error().error_number() == 0) return std::unexpected(applied.error());
-      return std::unexpected(std::move(applied).error().Within(Context(options)));
-    }
-    for (const std::string& drop_in : KATA_TRY(DropIns(file))) {
-      KATA_TRY(ApplyFile(drop_in, &loaded));
-    }
+  Files files = KATA_TRY(ReadFiles(options, &loaded));
+  const VmmChoice choice = KATA_TRY(ChooseVmm(files, options.vmms));
+  loaded.vmm = choice.vmm;
+  LeaveOut(options.vmms, *choice.vmm, &files);
+  for (const auto& settings : files) KATA_TRY(ApplySettings(settings, &loaded));
+  loaded.config.runtime.hypervisor_name = choice.vmm->name;
+  if (!choice.source.built_in()) {
+    loaded.sources[FindKey(Table::kRuntime, "hypervisor_name")] = choice.source;
   }
   KATA_TRY(Settle(&loaded));
   LocateFiles(options, &loaded);

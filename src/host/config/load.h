@@ -15,7 +15,9 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -23,6 +25,7 @@
 #include "host/config/schema.h"
 #include "host/config/toml_file.h"
 #include "host/config/value.h"
+#include "host/hypervisor/vmm_traits.h"
 
 namespace kata::config {
 
@@ -38,6 +41,8 @@ struct LoadOptions {
   std::string conf_file;    // the value of KATA_CONF_FILE; empty: not set
   std::string program;      // absolute path of the running program
   HostFacts host;
+  // That a file can choose from; they outlive what is loaded.
+  std::span<const hypervisor::VmmTraits> vmms = hypervisor::kVmms;
   std::string root;  // in front of the absolute paths 3 to 5, for tests
 
   // From the environment and the running program.
@@ -52,15 +57,24 @@ struct Loaded {
   std::map<std::string, std::string> annotations;  // those that set something
   std::string program;
   HostFacts host;
+  // Whose table `config.hypervisor` is from; config.runtime.hypervisor_name is its name, with the
+  // setting that chose it as source.
+  const hypervisor::VmmTraits* vmm = &hypervisor::kDefaultVmm;
 
+  // The name of a table in the files, that of the VMM for kHypervisor.
+  std::string_view TableOf(Table table) const { return TableName(table, *vmm); }
   // Built in when nothing set the key.
   Source SourceOf(const Key& key) const;
   Source SourceOf(Table table, std::string_view name) const;
 };
 
+// The VMM is the one that hypervisor_name says, else the one whose table a file has (choose_vmm.h).
+// Tables of others that could be chosen are left aside.
+//
 // Errors  kNotFound         a file that was asked for by name does not exist
 //         kInvalidArgument  not TOML, a value of the wrong type or out of range, or values that
-//                           contradict each other; the message begins with file and line
+//                           contradict each other; the message begins with file and line. No VMM
+//                           of that name, or several to choose from; it names those that there are
 Result<Loaded> Load(const LoadOptions& options);
 
 // Checks what single keys cannot know (vCPUs against their maximum, memory against the host, image
@@ -68,8 +82,8 @@ Result<Loaded> Load(const LoadOptions& options);
 Result<void> Settle(Loaded* loaded);
 
 // "<file>:<line>: [agent.kata] dial_timeout = 0: <problem>"
-std::string Describe(const Source& source, const Key& key, const Value& value,
-                     std::string_view problem);
+std::string Describe(const Source& source, std::string_view table, const Key& key,
+                     const Value& value, std::string_view problem);
 
 // Puts the settings of one file, or of one text, into `loaded`, with warnings about unknown keys
 // and one about all known keys that have no effect.

@@ -16,6 +16,7 @@
 #include "host/config/annotations.h"
 #include "host/config/host_files.h"
 #include "host/config/nearest.h"
+#include "host/config/render.h"
 
 namespace kata::config {
 namespace {
@@ -213,6 +214,63 @@ TEST_F(LoadTest, WarnsOnceAFileOfKnownKeysWithoutEffect) {
               ElementsAre(root_ + "/c.toml: known keys that have no effect here: enable_iommu "
                                   "(line 2), entropy_source (line 3), enable_template (line 5), "
                                   "path (line 7)"));
+}
+
+// A VMM beside the default one.
+constexpr hypervisor::VmmTraits kTwoVmms[] = {hypervisor::kDefaultVmm,
+                                              {.name = "other",
+                                               .title = "Other",
+                                               .table = "hypervisor.other",
+                                               .program = "other-vmm",
+                                               .install = "install it"}};
+
+TEST_F(LoadTest, ReadsTheTableOfTheVmmThatIsThere) {
+  options_.vmms = kTwoVmms;
+  const std::string program = Write("/usr/bin/other-vmm", "");
+  fs::permissions(program, fs::perms::owner_all);
+  const auto loaded = LoadText("[hypervisor.other]\ndefault_vcpus = 3\ndefualt_memory = 1\n");
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(loaded->vmm, &kTwoVmms[1]);
+  EXPECT_EQ(loaded->config.runtime.hypervisor_name, "other");
+  EXPECT_EQ(loaded->SourceOf(Table::kRuntime, "hypervisor_name").ToString(), root_ + "/c.toml:2");
+  EXPECT_EQ(loaded->config.hypervisor.default_vcpus, 3);
+  EXPECT_EQ(loaded->config.hypervisor.path, program);
+  EXPECT_THAT(loaded->warnings,
+              ElementsAre(HasSubstr("unknown key \"defualt_memory\" in [hypervisor.other]")));
+  EXPECT_THAT(RenderEffective(*loaded), HasSubstr("[hypervisor.other]\n"));
+}
+
+TEST_F(LoadTest, LeavesTheTableOfAVmmThatIsNotChosenAside) {
+  options_.vmms = kTwoVmms;
+  const auto loaded = LoadText(
+      "[hypervisor.qemu]\ndefault_vcpus = 2\nwrong = \"x\"\n"
+      "[runtime]\nhypervisor_name = \"other\"\n"
+      "[hypervisor.other]\ndefault_memory = 512\n");
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(loaded->config.hypervisor.default_vcpus, 1);
+  EXPECT_EQ(loaded->config.hypervisor.default_memory_mib, 512);
+  EXPECT_THAT(loaded->warnings, IsEmpty());
+}
+
+TEST_F(LoadTest, ErrorsNameTheTableOfTheVmmThatWasChosen) {
+  options_.vmms = kTwoVmms;
+  EXPECT_EQ(ErrorOf("[hypervisor.other]\ndefault_memory = 9000\n"),
+            "c.toml:2: [hypervisor.other] default_memory = 9000: more than this host's 8192 MiB");
+  EXPECT_EQ(ErrorOf("[hypervisor.other]\nenable_debug = 1\n"),
+            "c.toml:2: [hypervisor.other] enable_debug = 1: expected true or false");
+  auto loaded = LoadText("[hypervisor.other]\nmemory_slots = 1\n");
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_THAT(RequireVmm(*loaded).error().message(),
+              "no Other: other-vmm is not on this host; install it, or set path in "
+              "[hypervisor.other] of configuration.toml");
+  const auto applied =
+      ApplyAnnotations({{"io.katacontainers.config.hypervisor.kernel", "/x"}}, &*loaded);
+  EXPECT_THAT(applied.error().message(), HasSubstr("enable_annotations in [hypervisor.other] of"));
+}
+
+TEST_F(LoadTest, RefusesATableOfAVmmThatIsNotHere) {
+  EXPECT_EQ(ErrorOf("[hypervisor.clh]\npath = \"/usr/bin/cloud-hypervisor\"\n"),
+            "c.toml:2: [hypervisor.clh]: no such VMM here; name the table after one of qemu");
 }
 
 TEST_F(LoadTest, OtherSpellingsSetTheSameValue) {

@@ -58,26 +58,12 @@ std::string Bounds(const Key& key) {
   return key.is_path ? "absolute path" : "string";
 }
 
-std::string AnnotationTable(Table table) {
-  switch (table) {
-    case Table::kHypervisor:
-      return "hypervisor";
-    case Table::kAgent:
-      return "agent";
-    case Table::kFactory:
-      return "factory";
-    case Table::kRuntime:
-      break;
-  }
-  return "runtime";
-}
-
 }  // namespace
 
 std::string RenderEffective(const Loaded& loaded) {
   std::string text;
   for (const Table table : kTables) {
-    text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", TableName(table));
+    text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", loaded.TableOf(table));
     for (const Key& key : Keys(table)) {
       if (!key.alias_of.empty()) continue;
       const std::string setting = fmt::format("{} = {}", key.name, ToToml(Get(key, loaded.config)));
@@ -91,7 +77,7 @@ std::string RenderReference() {
   const Config defaults;
   std::string text;
   for (const Table table : kTables) {
-    text += fmt::format("### `[{}]`\n\n", TableName(table));
+    text += fmt::format("### `[{}]`\n\n", TableName(table, hypervisor::kDefaultVmm));
     text += "| Key | Default | Values | Pod | Meaning |\n|---|---|---|---|---|\n";
     for (const Key& key : Keys(table)) {
       std::string pod = "no";
@@ -128,7 +114,7 @@ std::string RenderDefaultFile() {
           "instead of this file, or into config.d/*.toml beside the file that is read. "
           "kata-runtime env shows what is in effect.");
   for (const Table table : kTables) {
-    text += fmt::format("\n[{}]\n", TableName(table));
+    text += fmt::format("\n[{}]\n", TableName(table, hypervisor::kDefaultVmm));
     for (const Key& key : Keys(table)) {
       if (!key.alias_of.empty()) continue;
       text += fmt::format("\n{}# Values: ", Comment(key.help));

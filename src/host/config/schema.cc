@@ -7,8 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "host/hypervisor/vmm_traits.h"
-
 namespace kata::config {
 namespace {
 
@@ -41,12 +39,26 @@ std::unexpected<Error> Unexpected(const Key& key) {
 
 }  // namespace
 
-std::string_view TableName(Table table) {
+std::string_view TableName(Table table, const hypervisor::VmmTraits& vmm) {
   switch (table) {
     case Table::kHypervisor:
-      return hypervisor::kDefaultVmm.table;
+      return vmm.table;
     case Table::kAgent:
       return "agent.kata";
+    case Table::kFactory:
+      return "factory";
+    case Table::kRuntime:
+      break;
+  }
+  return "runtime";
+}
+
+std::string_view AnnotationTable(Table table) {
+  switch (table) {
+    case Table::kHypervisor:
+      return "hypervisor";
+    case Table::kAgent:
+      return "agent";
     case Table::kFactory:
       return "factory";
     case Table::kRuntime:

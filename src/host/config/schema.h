@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "host/config/config.h"
 #include "host/config/value.h"
+#include "host/hypervisor/vmm_traits.h"
 
 namespace kata::config {
 
@@ -21,8 +22,10 @@ enum class Table { kHypervisor, kAgent, kRuntime, kFactory };
 inline constexpr Table kTables[] = {Table::kHypervisor, Table::kAgent, Table::kRuntime,
                                     Table::kFactory};
 
-// As the file spells it: "agent.kata", "runtime"; kHypervisor is that of the default VMM.
-std::string_view TableName(Table table);
+// As the file spells it: "agent.kata", "runtime"; kHypervisor is that of `vmm`.
+std::string_view TableName(Table table, const hypervisor::VmmTraits& vmm);
+// What annotations call it: "hypervisor", "agent".
+std::string_view AnnotationTable(Table table);
 
 // How to reach the value of a key inside a Config. The second form of the types serves reading.
 using Field = std::variant<bool* (*)(Config&), int64_t* (*)(Config&), std::string* (*)(Config&),

@@ -84,8 +84,8 @@ const Key kRuntimeKeys[] = {
     {.table = Table::kRuntime,
      .name = "hypervisor_name",
      .field = KATA_RUNTIME(hypervisor_name),
-     .help = "Which `[hypervisor.<name>]` table counts. Empty: `qemu`, the only one yet.",
-     .words = "qemu"},
+     .help = "The VMM, and so the `[hypervisor.<name>]` table that counts: `qemu` is the only one "
+             "yet. Empty: the one whose table is there, `qemu` where none is."},
     {.table = Table::kRuntime,
      .name = "enable_debug",
      .field = KATA_RUNTIME(enable_debug),

@@ -41,7 +41,7 @@ TEST(Schema, EveryKeyReachesAFieldOfItsOwn) {
 TEST(Schema, NoKeyIsBothUsedAndWithoutEffect) {
   for (const Table table : kTables) {
     const auto idle = KeysWithoutEffect(table);
-    EXPECT_TRUE(std::is_sorted(idle.begin(), idle.end())) << TableName(table);
+    EXPECT_TRUE(std::is_sorted(idle.begin(), idle.end())) << AnnotationTable(table);
     for (const std::string_view name : idle) EXPECT_EQ(FindKey(table, name), nullptr) << name;
   }
 }

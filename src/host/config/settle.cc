@@ -16,8 +16,8 @@ namespace {
 std::unexpected<Error> Refuse(const Loaded& loaded, Table table, std::string_view name,
                               std::string_view problem) {
   const Key& key = *FindKey(table, name);
-  return Fail(Code::kInvalidArgument,
-              Describe(loaded.SourceOf(key), key, Get(key, loaded.config), problem));
+  return Fail(Code::kInvalidArgument, Describe(loaded.SourceOf(key), loaded.TableOf(table), key,
+                                               Get(key, loaded.config), problem));
 }
 
 std::string Pointer(const Loaded& loaded, std::string_view name) {
