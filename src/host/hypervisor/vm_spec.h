@@ -51,9 +51,7 @@ struct Memory {
 
 struct Cpus {
   uint32_t boot = 1;
-  uint32_t max = 1;  // at least `boot`
-  // vmx or svm shown to the guest.
-  bool nested_virtualization = false;
+  uint32_t max = 1;            // at least `boot`
   std::string extra_features;  // as the VMM spells them, such as "pmu=off"; appended last
 };
 
@@ -109,9 +107,6 @@ struct VmSpec {
   std::vector<Device> devices;  // there from the start
 
   uint32_t hotplug_ports = 4;  // PCI devices that can be attached later, 0..16
-  bool rng = true;
-  // Tells the guest that it is a copy, once it has been restored: its random numbers begin anew.
-  bool generation_id = true;
   // Starts without a kernel and waits for Hypervisor::Restore. Devices that the saved VM did not
   // have come behind those that it had; the guest has to look for them.
   bool restored = false;

@@ -68,7 +68,7 @@ void AddMachine(const VmSpec& spec, Builder& out) {
     out.Add("-accel", spec.cpus.max > 1 ? "tcg,thread=single,tb-size=64" : "tcg,tb-size=64");
   }
   std::string cpu = spec.accelerator == AcceleratorKind::kKvm ? "host" : "max";
-  if (!spec.cpus.nested_virtualization) cpu += ",vmx=off,svm=off";
+  cpu += ",vmx=off,svm=off";
   if (!spec.cpus.extra_features.empty()) cpu += "," + spec.cpus.extra_features;
   out.Add("-cpu", cpu);
   out.Add("-smp", fmt::format("cpus={},maxcpus={},sockets={},cores=1,threads=1", spec.cpus.boot,
@@ -120,11 +120,9 @@ void AddChannels(const VmSpec& spec, const Channels& channels, Builder& out) {
 }
 
 void AddFixedDevices(const VmSpec& spec, Builder& out) {
-  if (spec.rng) {
-    out.Add("-object", "rng-builtin,id=rng0");
-    out.Add("-device", fmt::format("virtio-rng-pci,rng=rng0,bus=pcie.0,addr={:x},disable-legacy=on",
-                                   kRngSlot));
-  }
+  out.Add("-object", "rng-builtin,id=rng0");
+  out.Add("-device",
+          fmt::format("virtio-rng-pci,rng=rng0,bus=pcie.0,addr={:x},disable-legacy=on", kRngSlot));
   out.Add("-device", fmt::format("virtio-scsi-pci,id=scsi0,bus=pcie.0,addr={:x},num_queues=1,"
                                  "disable-legacy=on",
                                  kScsiSlot));
@@ -134,7 +132,8 @@ void AddFixedDevices(const VmSpec& spec, Builder& out) {
                                    kBalloonSlot));
   }
   out.Add("-device", fmt::format("pvpanic-pci,bus=pcie.0,addr={:x}", kPanicSlot));
-  if (spec.generation_id) out.Add("-device", "vmgenid,guid=auto,id=generation0");
+  // Tells the guest that it is a copy, once it has been restored: its random numbers begin anew.
+  out.Add("-device", "vmgenid,guid=auto,id=generation0");
   for (uint32_t port = 0; port < spec.hotplug_ports; ++port) {
     out.Add("-device", fmt::format("pcie-root-port,id=rp{},bus=pcie.0,addr={:x},chassis={},slot={},"
                                    "io-reserve=0",
