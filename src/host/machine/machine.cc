@@ -345,6 +345,14 @@ void Machine::Record(pid_t pid, ProcessRole role) {
   LogIfFailed(Save());
 }
 
+void Machine::ForgetEnded(pid_t pid) {
+  {
+    const std::lock_guard lock(mutex_);
+    sandbox::ForgetEnded(&record_, pid);
+  }
+  if (booted()) LogIfFailed(Save());
+}
+
 void Machine::RecordContainer(const std::string& container_id) {
   {
     const std::lock_guard lock(mutex_);

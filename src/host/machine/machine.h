@@ -148,8 +148,10 @@ class Machine {
   const std::string& origin() const { return origin_; }
   const std::vector<Phase>& boot_phases() const { return boot_phases_; }
 
-  // Adds a process or path to the record.
+  // Adds a process to the record.
   void Record(pid_t pid, ProcessRole role);
+  // Takes one that has ended out of it.
+  void ForgetEnded(pid_t pid);
   void RecordContainer(const std::string& container_id);
   void ForgetContainer(const std::string& container_id);
 

@@ -242,4 +242,10 @@ bool IsAlive(const ProcessEntry& process) {
   return state != 'Z' && state != 'X';
 }
 
+void ForgetEnded(SandboxRecord* record, pid_t pid) {
+  std::erase_if(record->processes, [pid](const ProcessEntry& process) {
+    return process.pid == pid && !IsAlive(process);
+  });
+}
+
 }  // namespace kata::sandbox

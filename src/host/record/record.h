@@ -95,4 +95,7 @@ Result<ProcessEntry> DescribeProcess(pid_t pid, ProcessRole role);
 // True while that very process exists and is not a zombie.
 bool IsAlive(const ProcessEntry& process);
 
+// Takes a process that has ended out of the record; one that has its number by now stays.
+void ForgetEnded(SandboxRecord* record, pid_t pid);
+
 }  // namespace kata::sandbox

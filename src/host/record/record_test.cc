@@ -91,6 +91,17 @@ TEST_F(RecordTest, RefusesForeignAndHostileContents) {
   }
 }
 
+TEST_F(RecordTest, AProcessThatHasEndedIsForgottenAndOneThatHasItsNumberStays) {
+  const ProcessEntry self = DescribeProcess(::getpid(), ProcessRole::kLogger).value();
+  ProcessEntry earlier = self;
+  --earlier.start_time;
+  ProcessEntry other = earlier;
+  ++other.pid;
+  SandboxRecord record{.processes = {earlier, self, other}};
+  ForgetEnded(&record, self.pid);
+  EXPECT_EQ(record.processes, (std::vector<ProcessEntry>{self, other}));
+}
+
 TEST_F(RecordTest, ARecordOfAnotherSandboxIsDataLoss) {
   ASSERT_TRUE(sys::MakeDirs(root_ + "/other"));
   ASSERT_TRUE(sys::WriteFile(root_ + "/other/record.json", FormatRecord(Example())));

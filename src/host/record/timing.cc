@@ -64,6 +64,11 @@ Result<void> SaveTiming(const std::string& sandbox_id, const std::string& contai
                         0600);
 }
 
+Result<void> RemoveTiming(const std::string& sandbox_id, const std::string& container_id,
+                          const std::string& root) {
+  return sys::RemoveFile(FileName(RecordDir(sandbox_id, root), container_id));
+}
+
 Result<StartTiming> LoadTiming(const std::string& container_id, const std::string& root) {
   glob_t found{};
   const int failed = ::glob(FileName(root + "/*", container_id).c_str(), 0, nullptr, &found);

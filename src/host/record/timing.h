@@ -2,7 +2,7 @@
 //
 // host/record/timing.h - where the time of a container's start went, kept for those who ask later.
 //
-// One JSON file a container beside the sandbox's record, gone with it:
+// One JSON file a container beside the sandbox's record:
 //   {"from":"template","created":[{"phase":"plan","ms":0.3}],"booted":[...],"started":[...]}
 #pragma once
 
@@ -36,6 +36,9 @@ Result<StartTiming> ParseTiming(const std::string& text);
 
 Result<void> SaveTiming(const std::string& sandbox_id, const std::string& container_id,
                         const StartTiming& timing, const std::string& root = kRecordsRoot);
+// Success also where there is none.
+Result<void> RemoveTiming(const std::string& sandbox_id, const std::string& container_id,
+                          const std::string& root = kRecordsRoot);
 // Of the container of that id in whichever sandbox.
 // Errors  kNotFound  no such container runs, or it has not been started
 Result<StartTiming> LoadTiming(const std::string& container_id,

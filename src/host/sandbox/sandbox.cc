@@ -87,13 +87,18 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
   if (!started) {
     process->FailStart();
     // Clients wait for the end of an exec's streams before they tell their user of the error.
-    if (!exec_id.empty()) process->io().Close();
+    if (!exec_id.empty()) CloseIo(process->io());
     return std::unexpected(oci::AsShimError(exec_id.empty() ? oci::Step::kStart : oci::Step::kExec,
                                             std::move(started).error()));
   }
   phases.End(exec_id.empty() ? "start_container" : "exec");
   phases.Log(exec_id.empty() ? "container started" : "exec started");
   process->io().Start(machine_.agent(), {container_id, exec_id});
+  if (exec_id.empty()) {
+    container->timing.started = phases.list();
+    // While it starts no Delete removes that.
+    LogIfFailed(SaveTiming(id_, container_id, container->timing, machine_.records()));
+  }
   if (!process->Started([&] { observer_.on_started(container_id, exec_id); })) {
     return Fail(Code::kNotFound,
                 fmt::format("exec \"{}\" was deleted with its container", exec_id));
@@ -101,8 +106,6 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
   if (!exec_id.empty()) {
     WaitForExit(container_id, process);
   } else {
-    container->timing.started = phases.list();
-    LogIfFailed(SaveTiming(id_, container_id, container->timing, machine_.records()));
     container->hooks().RunPoststart(machine_.pid());
   }
   return {};
@@ -317,7 +320,7 @@ void Sandbox::Shutdown() {
   for (const auto& container : members_.TakeAll()) {
     for (const auto& process : container->Close()) {
       process->Exited(ExitNow(kKilled));
-      process->io().Close();
+      CloseIo(process->io());
     }
   }
   members_.ShutdownDone();

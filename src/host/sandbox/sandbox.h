@@ -182,6 +182,8 @@ class Sandbox {
   // Serves the /proc that is shown at the container's stand-in, if it has one.
   void ShowProcesses(const std::string& container_id, ProcessIo& io, Container& container);
   Result<void> StartInGuest(const std::string& container_id, Process& process);
+  // The host's ends of a process, whose logging program has ended then and leaves the record.
+  void CloseIo(ProcessIo& io);
   Result<ExitInfo> DeleteContainer(Container& container);
   Result<ExitInfo> DeleteExec(Container& container, const std::string& exec_id);
   // `drained`: its output has come to its end. `last`: the machine ends as well.

@@ -131,7 +131,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   bool in_guest = false;  // it could not be removed from there; before `undo`, which uses it
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
-  undo.Add([io] { io->Close(); });
+  undo.Add([this, io] { CloseIo(*io); });
   const sys::UniqueFd look_in = io->TakeMountNamespace();
   GuestPlan plan =
       KATA_TRY(PlanGuest(spec, {.container_id = request.id,
@@ -252,7 +252,7 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   }
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, stdio, container_namespace_, container_id));
-  undo.Add([io] { io->Close(); });
+  undo.Add([this, io] { CloseIo(*io); });
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
   oci::Process guest_process = process;
   guest_process.set_no_stdin(!io->has_input());

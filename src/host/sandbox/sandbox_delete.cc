@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/record/timing.h"
 #include "host/sandbox/sandbox.h"
 
 namespace kata::sandbox {
@@ -50,7 +51,7 @@ Result<ExitInfo> Sandbox::DeleteExec(Container& container, const std::string& ex
   KATA_TRY_WITHIN(fmt::format("delete exec \"{}\"", exec_id), process->BeginDelete());
   (void)process->io().Drain(kDrainPatience);
   process->Exited({.status = kKilled, .at = std::chrono::system_clock::now()});
-  process->io().Close();
+  CloseIo(process->io());
   observer_.on_deleted(container.id(), exec_id, process->exit());
   container.RemoveExec(exec_id);
   return process->exit();
@@ -66,12 +67,19 @@ Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
   container.hooks().RunPoststop();
   for (const auto& process : container.Close()) {
     process->DeleteWithContainer({.status = kKilled, .at = std::chrono::system_clock::now()});
-    process->io().Close();
+    CloseIo(process->io());
   }
+  LogIfFailed(RemoveTiming(id_, container.id(), machine_.records()));
   machine_.ForgetContainer(container.id());
   observer_.on_deleted(container.id(), "", init->exit());
   Forget(container.id());
   return init->exit();
+}
+
+void Sandbox::CloseIo(ProcessIo& io) {
+  const int logger = io.logger_pid();
+  io.Close();
+  if (logger > 0) machine_.ForgetEnded(logger);
 }
 
 bool Sandbox::AskToRemove(const std::string& container_id, std::chrono::milliseconds timeout) {
