@@ -48,6 +48,16 @@ CONF
   printf '%s' "$dir/apt.conf"
 }
 
+# update_private_apt DIR WHAT: reads the list that private_apt has configured, where it is not of today.
+update_private_apt() {
+  local updated=$1/updated
+  if [ ! -e "$updated" ] || [ "${KATA_DEBS_REFRESH:-0}" = 1 ] || [ -n "$(find "$updated" -mmin +720)" ]; then
+    say "apt: reading $2"
+    quietly "$1/update.log" apt-get update -q
+    touch "$updated"
+  fi
+}
+
 # unpack_deb SUITE PACKAGE: prints the folder that holds PACKAGE's candidate in SUITE, unpacked.
 unpack_deb() {
   local suite=$1 package=$2 home="$KATA_CACHE/debs/$1" conf version folder
@@ -62,12 +72,7 @@ unpack_deb() {
     set -e
     conf=$(private_apt "$suite" "$home/.apt")
     export APT_CONFIG=$conf
-    if [ ! -e "$home/.apt/updated" ] || [ "${KATA_DEBS_REFRESH:-0}" = 1 ] ||
-      [ -n "$(find "$home/.apt/updated" -mmin +720)" ]; then
-      say "apt: reading the package list of $suite"
-      quietly "$home/.apt/update.log" apt-get update -q
-      touch "$home/.apt/updated"
-    fi
+    update_private_apt "$home/.apt" "the package list of $suite"
     version=$(apt-cache policy "$package" | awk '$1 == "Candidate:" { print $2 }')
     if [ -z "$version" ] || [ "$version" = '(none)' ]; then
       die "$suite has no package \"$package\""

@@ -23,12 +23,7 @@ unpack_source() {
     conf=$(private_apt "$suite" "$home/.apt")
     sed -i 's/^Types: deb$/Types: deb-src/' "$home/.apt/sources.d/only.sources"
     export APT_CONFIG=$conf
-    if [ ! -e "$home/.apt/updated" ] || [ "${KATA_DEBS_REFRESH:-0}" = 1 ] ||
-      [ -n "$(find "$home/.apt/updated" -mmin +720)" ]; then
-      say "apt: reading the source list of $suite"
-      quietly "$home/.apt/update.log" apt-get update -q
-      touch "$home/.apt/updated"
-    fi
+    update_private_apt "$home/.apt" "the source list of $suite"
     say "apt: source of $package from $suite"
     part="$home/.apt/download"
     rm -rf "$part"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Real links in network namespaces that the tests make. Needs root.
+#include "sys/testing/network_test.h"
+
 #include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/neighbour.h>
@@ -15,32 +17,14 @@
 
 #include "sys/netns.h"
 #include "sys/routing_rule.h"
-#include "sys/rtnetlink.h"
 #include "sys/tap.h"
 #include "sys/traffic_control.h"
 
 namespace kata::sys {
 namespace {
 
-class Network : public testing::Test {
+class Network : public testing::NetworkTest {
  protected:
-  void SetUp() override {
-    auto made = MakeNetworkNamespace();
-    if (!made && made.error().code() == Code::kPermissionDenied) {
-      GTEST_SKIP() << "needs root: " << made.error().message();
-    }
-    ASSERT_TRUE(made) << made.error().message();
-    ns_ = *std::move(made);
-    auto opened = RunInNetns(ns_.get(), [] { return NetlinkSocket::Open(); });
-    ASSERT_TRUE(opened) << opened.error().message();
-    socket_.emplace(*std::move(opened));
-  }
-
-  Link Find(const std::string& name) {
-    auto link = FindLink(*socket_, name);
-    EXPECT_TRUE(link) << link.error().message();
-    return link.value_or(Link());
-  }
   Link MakeVeth(const std::string& name) {
     const auto made = AddVethPair(*socket_, name, name + "-peer");
     EXPECT_TRUE(made) << made.error().message();
@@ -53,9 +37,6 @@ class Network : public testing::Test {
   Result<std::vector<UniqueFd>> Tap(const std::string& name, uint32_t queues = 1) {
     return RunInNetns(ns_.get(), [&] { return MakeTap(name, queues); });
   }
-
-  UniqueFd ns_;
-  std::optional<NetlinkSocket> socket_;
 };
 
 TEST_F(Network, ASocketStaysInTheNamespaceWhereItWasMade) {

@@ -15,7 +15,7 @@ namespace kata::sys {
 // Made with the object, and removed with it and with all that is in it.
 class TemporaryDir {
  public:
-  explicit TemporaryDir(const std::string& word) : path_(testing::TempDir() + word + "-XXXXXX") {
+  explicit TemporaryDir(const std::string& word) : path_(::testing::TempDir() + word + "-XXXXXX") {
     if (::mkdtemp(path_.data()) == nullptr) ADD_FAILURE() << "mkdtemp " << path_;
   }
   TemporaryDir(const TemporaryDir&) = delete;

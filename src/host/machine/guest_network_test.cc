@@ -7,14 +7,13 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <optional>
 #include <thread>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "sys/netns.h"
+#include "sys/testing/network_test.h"
 #include "sys/traffic_control.h"
 
 namespace kata::sandbox {
@@ -51,19 +50,14 @@ class PlugBoard : public hypervisor::Hypervisor {
   int attached = 0;
 };
 
-class GuestNetworkTest : public testing::Test {
+class GuestNetworkTest : public sys::testing::NetworkTest {
  protected:
-  void SetUp() override {
-    auto made = sys::MakeNetworkNamespace();
-    if (!made && made.error().code() == Code::kPermissionDenied) GTEST_SKIP() << "needs root";
-    ASSERT_TRUE(made) << made.error().message();
-    ns_ = *std::move(made);
-    socket_.emplace(*sys::RunInNetns(ns_.get(), [] { return sys::NetlinkSocket::Open(); }));
+  void SetUpNetwork() override {
     for (int i = 0; i < kInterfaces; ++i) {
       const std::string name = fmt::format("eth{}", i);
       ASSERT_TRUE(sys::AddVethPair(*socket_, name, "far" + name));
       // The other end stays down, and is nothing that a machine would get.
-      ASSERT_TRUE(sys::ChangeLink(*socket_, LinkOf(name), {.up = true}));
+      ASSERT_TRUE(sys::ChangeLink(*socket_, Find(name).index, {.up = true}));
     }
     loop_ = sys::EventLoop::Create().value();
     thread_ = std::thread([this] { (void)loop_->Run(); });
@@ -90,16 +84,11 @@ class GuestNetworkTest : public testing::Test {
     thread_.join();
   }
 
-  int LinkOf(const std::string& name) {
-    return sys::FindLink(*socket_, name).value_or(sys::Link()).index;
-  }
   bool IsSaved(const std::string& name) const {
     return std::ranges::any_of(
         saved_, [&](const NetworkEntry& entry) { return entry.joint.interface == name; });
   }
 
-  sys::UniqueFd ns_;
-  std::optional<sys::NetlinkSocket> socket_;
   std::unique_ptr<sys::EventLoop> loop_;
   std::thread thread_;
   sys::UniqueFd guest_;
@@ -111,7 +100,7 @@ class GuestNetworkTest : public testing::Test {
 };
 
 TEST_F(GuestNetworkTest, AHookOfSomebodyElseOutlivesAPlugThatItPrevents) {
-  const int last = LinkOf(fmt::format("eth{}", kInterfaces - 1));
+  const int last = Find(fmt::format("eth{}", kInterfaces - 1)).index;
   ASSERT_TRUE(sys::AddIngressQdisc(*socket_, last));
   // The next look must not take the interface either.
   for (int look = 0; look < 2; ++look) {
@@ -131,7 +120,7 @@ TEST_F(GuestNetworkTest, APlugThatTheMachineRefusesLeavesTheInterfaceAsItWas) {
   EXPECT_THAT(synced.error().message(), HasSubstr("no free port"));
   EXPECT_EQ(vm_.attached, 1);
   EXPECT_FALSE(IsSaved("eth4"));
-  EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, LinkOf("eth4"))) << "ours has gone";
+  EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, Find("eth4").index)) << "ours has gone";
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "sys/netns.h"
 #include "sys/tap.h"
+#include "sys/testing/network_test.h"
 #include "sys/traffic_control.h"
 
 namespace kata::network {
@@ -15,22 +15,14 @@ namespace {
 
 using testing::HasSubstr;
 
-class Connection : public testing::Test {
+class Connection : public sys::testing::NetworkTest {
  protected:
-  void SetUp() override {
-    auto made = sys::MakeNetworkNamespace();
-    if (!made && made.error().code() == Code::kPermissionDenied) GTEST_SKIP() << "needs root";
-    ASSERT_TRUE(made) << made.error().message();
-    ns_ = *std::move(made);
-    socket_.emplace(*sys::RunInNetns(ns_.get(), [] { return sys::NetlinkSocket::Open(); }));
+  void SetUpNetwork() override {
     ASSERT_TRUE(sys::AddVethPair(*socket_, "eth0", "far"));
-    ASSERT_TRUE(sys::ChangeLink(*socket_, Link("far").index, {.up = true}));
-    ASSERT_TRUE(sys::ChangeLink(*socket_, Link("eth0").index, {.mtu = 1400, .up = true}));
+    ASSERT_TRUE(sys::ChangeLink(*socket_, Find("far").index, {.up = true}));
+    ASSERT_TRUE(sys::ChangeLink(*socket_, Find("eth0").index, {.mtu = 1400, .up = true}));
   }
 
-  sys::Link Link(const std::string& name) {
-    return sys::FindLink(*socket_, name).value_or(sys::Link());
-  }
   Endpoint Eth0() {
     const auto view = Discover(*socket_);
     EXPECT_TRUE(view);
@@ -40,9 +32,6 @@ class Connection : public testing::Test {
     ADD_FAILURE() << "no eth0";
     return {};
   }
-
-  sys::UniqueFd ns_;
-  std::optional<sys::NetlinkSocket> socket_;
 };
 
 TEST_F(Connection, FramesPassInEveryModel) {
@@ -62,7 +51,7 @@ TEST_F(Connection, ASpareTapIsJoinedAndParted) {
   for (int round = 0; round < 2; ++round) {
     const auto joined = Join(Model::kTcFilter, *socket_, endpoint, *tap);
     ASSERT_TRUE(joined) << joined.error().message();
-    EXPECT_EQ(Link("tap0_kata").mtu, 1400U);
+    EXPECT_EQ(Find("tap0_kata").mtu, 1400U);
     const auto parted = Part(*socket_, {.interface = "eth0",
                                         .link = endpoint.link.index,
                                         .tap = tap->name,
@@ -103,7 +92,7 @@ TEST_F(Connection, AMacvtapChangesNothingOfItsInterface) {
                               .tap = tap->name,
                               .model = Model::kMacvtap}));
   EXPECT_FALSE(sys::FindLink(*socket_, "tap0_kata"));
-  sys::Link now = Link("eth0");
+  sys::Link now = Find("eth0");
   now.counters = endpoint.link.counters;
   EXPECT_EQ(now, endpoint.link);
 }

@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <optional>
 #include <string>
 
 #include <arpa/inet.h>
@@ -19,6 +18,7 @@
 #include "sys/fd.h"
 #include "sys/file.h"
 #include "sys/netns.h"
+#include "sys/testing/network_test.h"
 
 namespace kata::network {
 namespace {
@@ -44,25 +44,17 @@ std::string Datagram(uint16_t from_port, const std::string& text) {
   return ip + Number16(from_port) + Number16(kPort) + Number16(size) + Number16(0) + text;
 }
 
-class NameAnswers : public testing::Test {
+class NameAnswers : public sys::testing::NetworkTest {
  protected:
   template <class Work>
   auto InNamespace(Work work) {
     return sys::RunInNetns(ns_.get(), std::move(work));
   }
-  sys::Link Link(const std::string& name) {
-    return sys::FindLink(*socket_, name).value_or(sys::Link());
-  }
 
-  void SetUp() override {
-    auto made = sys::MakeNetworkNamespace();
-    if (!made && made.error().code() == Code::kPermissionDenied) GTEST_SKIP() << "needs root";
-    ASSERT_TRUE(made) << made.error().message();
-    ns_ = *std::move(made);
-    socket_.emplace(*InNamespace([] { return sys::NetlinkSocket::Open(); }));
+  void SetUpNetwork() override {
     ASSERT_TRUE(sys::AddVethPair(*socket_, "eth0", "far"));
     for (const char* name : {"lo", "eth0", "far"}) {
-      ASSERT_TRUE(sys::ChangeLink(*socket_, Link(name).index, {.up = true}));
+      ASSERT_TRUE(sys::ChangeLink(*socket_, Find(name).index, {.up = true}));
     }
     ASSERT_TRUE(InNamespace([]() -> Result<void> {
       const std::string folder = "/proc/sys/net/ipv4/conf";
@@ -91,9 +83,9 @@ class NameAnswers : public testing::Test {
     sockaddr_ll to{};
     to.sll_family = AF_PACKET;
     to.sll_protocol = htons(ETH_P_IP);
-    to.sll_ifindex = Link("far").index;
+    to.sll_ifindex = Find("far").index;
     to.sll_halen = 6;
-    const sys::MacAddress mac = Link("eth0").mac;
+    const sys::MacAddress mac = Find("eth0").mac;
     std::copy(mac.begin(), mac.end(), to.sll_addr);
     ASSERT_EQ(::sendto(far_.get(), packet.data(), packet.size(), 0,
                        reinterpret_cast<sockaddr*>(&to), sizeof to),
@@ -119,8 +111,7 @@ class NameAnswers : public testing::Test {
     return false;
   }
 
-  sys::UniqueFd ns_, host_, far_;
-  std::optional<sys::NetlinkSocket> socket_;
+  sys::UniqueFd host_, far_;
 };
 
 TEST_F(NameAnswers, ReachTheHostToo) {

@@ -44,9 +44,21 @@ class PumpTest : public testing::Test {
     };
   }
 
+  // Into a guest that takes all of it as `taken_`, until its end.
+  std::shared_ptr<InputPump> Input(sys::UniqueFd reader) {
+    return std::make_shared<InputPump>(
+        *loop_, std::move(reader), sys::UniqueFd(),
+        [this](std::string data, auto taken) {
+          taken_ += data;
+          loop_->Post([taken = std::move(taken)]() mutable { taken(Result<void>()); });
+        },
+        [this] { loop_->Stop(); });
+  }
+
   std::unique_ptr<sys::EventLoop> loop_;
   sys::Pipe pipe_;
   int asked_ = 0;
+  std::string taken_;
 };
 
 TEST_F(PumpTest, MovesOutputInOrderAndEnds) {
@@ -192,19 +204,12 @@ TEST_F(FifoPumpTest, FinishEndsTheWait) {
 }
 
 TEST_F(PumpTest, MovesInputAndTellsItsEnd) {
-  std::string got;
-  auto pump = std::make_shared<InputPump>(
-      *loop_, std::move(pipe_.read), sys::UniqueFd(),
-      [&](std::string data, auto taken) {
-        got += data;
-        loop_->Post([taken = std::move(taken)]() mutable { taken(Result<void>()); });
-      },
-      [&] { loop_->Stop(); });
+  const auto pump = Input(std::move(pipe_.read));
   pump->Start();
   ASSERT_TRUE(sys::WriteAll(pipe_.write.get(), "hello"));
   pipe_.write.Reset();
   ASSERT_TRUE(loop_->Run());
-  EXPECT_EQ(got, "hello");
+  EXPECT_EQ(taken_, "hello");
 }
 
 // Nobody tells of the end of such a fifo.
@@ -216,20 +221,13 @@ TEST_F(PumpTest, InputFromAFifoWithoutAWriterEnds) {
   auto reader = sys::Open(path, O_RDONLY | O_NONBLOCK);
   ASSERT_TRUE(reader);
   const auto held = sys::Open(path, O_RDONLY | O_NONBLOCK);
-  std::string got;
   ASSERT_TRUE(sys::WriteAll(sys::Open(path, O_WRONLY | O_NONBLOCK)->get(), "left"));
   // Opened after its writer has gone.
   reader = sys::Open(path, O_RDONLY | O_NONBLOCK);
-  auto pump = std::make_shared<InputPump>(
-      *loop_, *std::move(reader), sys::UniqueFd(),
-      [&](std::string data, auto taken) {
-        got += data;
-        loop_->Post([taken = std::move(taken)]() mutable { taken(Result<void>()); });
-      },
-      [&] { loop_->Stop(); });
+  const auto pump = Input(*std::move(reader));
   pump->Start();
   ASSERT_TRUE(loop_->Run());
-  EXPECT_EQ(got, "left");
+  EXPECT_EQ(taken_, "left");
   EXPECT_TRUE(sys::RemoveTree(dir));
 }
 

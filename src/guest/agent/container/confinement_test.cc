@@ -165,18 +165,8 @@ TEST_F(ConfinementTest, LaterProcessesAreInTheUserNamespaceToo) {
 
 TEST_F(ConfinementTest, ATerminalInAUserNamespaceBelongsToItsRoot) {
   MapUsers();
-  process()->set_terminal(true);
-  SetScript("tty; stat -c '%u %g' /dev/pts/0; echo x > /dev/console");
-  ProcessStdio stdio;
-  stdio.terminal = true;
-  auto created = Create(std::move(stdio));
-  ASSERT_TRUE(created) << created.error().message();
-  ProcessReport report = Await(created->init);
-  ASSERT_EQ(report.kind, ProcessReport::Kind::kReady) << report.error.message();
-  ASSERT_EQ(::write(created->init.start.get(), "x", 1), 1);
-  EXPECT_THAT(ReadTerminal(report.terminal.get()), HasSubstr("/dev/pts/0\r\n0 "));
-  ::waitpid(created->init.pid, nullptr, 0);
-  Remove(created->container.get());
+  EXPECT_THAT(RunInTerminal("tty; stat -c '%u %g' /dev/pts/0; echo x > /dev/console"),
+              HasSubstr("/dev/pts/0\r\n0 "));
 }
 
 }  // namespace

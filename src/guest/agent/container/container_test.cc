@@ -125,22 +125,11 @@ TEST_F(ContainerTest, SetsSysctlsOfItsNamespaces) {
 }
 
 TEST_F(ContainerTest, HasATerminalOfItsOwn) {
-  process()->set_terminal(true);
   process()->mutable_console_size()->set_height(33);
   process()->mutable_console_size()->set_width(77);
-  SetScript("tty; stty size; stat -c %t /dev/console; echo x > /dev/tty; echo y > /dev/console");
-  ProcessStdio stdio;
-  stdio.terminal = true;
-  auto created = Create(std::move(stdio));
-  ASSERT_TRUE(created) << created.error().message();
-  ProcessReport report = Await(created->init);
-  ASSERT_EQ(report.kind, ProcessReport::Kind::kReady) << report.error.message();
-  ASSERT_TRUE(report.terminal.valid());
-  ASSERT_EQ(::write(created->init.start.get(), "x", 1), 1);
-  EXPECT_EQ(ReadTerminal(report.terminal.get()), "/dev/pts/0\r\n33 77\r\n88\r\nx\r\ny\r\n");
-  int status = 0;
-  EXPECT_EQ(::waitpid(created->init.pid, &status, 0), created->init.pid);
-  Remove(created->container.get());
+  EXPECT_EQ(RunInTerminal("tty; stty size; stat -c %t /dev/console; echo x > /dev/tty;"
+                          "echo y > /dev/console"),
+            "/dev/pts/0\r\n33 77\r\n88\r\nx\r\ny\r\n");
 }
 
 TEST_F(ContainerTest, WordsMissingProgramsAsRuncDoes) {

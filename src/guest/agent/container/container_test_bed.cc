@@ -186,6 +186,27 @@ std::string ContainerTest::RunScript(const std::string& script) {
   return outcome.out;
 }
 
+std::string ContainerTest::RunInTerminal(const std::string& script) {
+  process()->set_terminal(true);
+  SetScript(script);
+  ProcessStdio stdio;
+  stdio.terminal = true;
+  auto created = Create(std::move(stdio));
+  if (!created) {
+    ADD_FAILURE() << created.error().message();
+    return "";
+  }
+  PendingProcess& init = created->init;
+  const ProcessReport report = Await(init);
+  EXPECT_EQ(report.kind, ProcessReport::Kind::kReady) << report.error.message();
+  EXPECT_TRUE(report.terminal.valid());
+  EXPECT_EQ(::write(init.start.get(), "x", 1), 1);
+  std::string out = ReadTerminal(report.terminal.get());
+  EXPECT_EQ(::waitpid(init.pid, nullptr, 0), init.pid);
+  Remove(created->container.get());
+  return out;
+}
+
 Error ContainerTest::RunForError() {
   const Outcome outcome = Run();
   if (outcome.made) {

@@ -55,6 +55,8 @@ class ContainerTest : public testing::Test {
   Outcome Run();
   // The output of a script that must succeed.
   std::string RunScript(const std::string& script);
+  // The same in a terminal: what came out of that.
+  std::string RunInTerminal(const std::string& script);
   // The error of a container that must not start.
   Error RunForError();
 
