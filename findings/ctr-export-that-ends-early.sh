@@ -11,7 +11,7 @@
 #            where only the padding is missing. About 1 of 70 on two busy cores. "--local" makes the tar in
 #            ctr itself and was never short.
 # Seen       200 exports of one image: 197 of 2147840 bytes, one each of 2129920, 2133504, 2144768
-# In kata-cpp  docs/front-ends.md; tests write their images themselves (tests/support/image.py).
+# In kata-cpp  docs/front-ends.md; tests write their images themselves (testbed/image.py).
 #
 # Needs apt (scripts/fetch-containerd), python3 and root. Exit status: 0 as described, 1 the behaviour has
 # changed, 2 it could not be tried.

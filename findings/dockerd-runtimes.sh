@@ -28,10 +28,10 @@ import signal
 import sys
 import time
 
-sys.path.insert(0, f"{sys.argv[1]}/tests")
-from support import docker
-from support.process import BedError
-from support.runtime import Runc
+sys.path.insert(0, sys.argv[1])
+from testbed import docker
+from testbed.process import BedError
+from testbed.runtime import Runc
 
 PATH, SHIM = {"path": "/bin/true"}, {"runtimeType": "io.containerd.kata.v2"}
 changed = False

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 
-from support.process import BedError, settle
+from testbed.process import BedError, settle
 
 from . import metrics
 from .commands import Failed

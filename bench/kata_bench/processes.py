@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from support import isolation
+from testbed import isolation
 
 
 def table():

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tarfile
 
-from support import debs, image
+from testbed import debs, image
 
 from . import tools
 

@@ -9,9 +9,9 @@ import shutil
 import sys
 import time
 
-from support.containerd import fetch as fetch_containerd
-from support.docker import fetch as fetch_docker
-from support.process import BedError
+from testbed.containerd import fetch as fetch_containerd
+from testbed.docker import fetch as fetch_docker
+from testbed.process import BedError
 
 from . import discover, journal, machine, metrics, plan, results, rootfs, runtimes, tools
 from .progress import Progress

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from support import isolation
+from testbed import isolation
 
 from . import journal
 

@@ -3,8 +3,8 @@
 
 import glob
 
-from support import debs, image
-from support.process import BedError
+from testbed import debs, image
+from testbed.process import BedError
 
 ROOT = debs.ROOT
 

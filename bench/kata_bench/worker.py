@@ -12,9 +12,9 @@ import sys
 import time
 import traceback
 
-from support import isolation
-from support.process import BedError, settle
-from support.runtime import Kata
+from testbed import isolation
+from testbed.process import BedError, settle
+from testbed.runtime import Kata
 
 from . import kata_modes, runtimes
 from .bench import Bench

@@ -8,11 +8,11 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, f"{ROOT}/tests")
+sys.path.insert(0, ROOT)
 
-from support.containerd import Containerd, fetch  # noqa: E402
-from support.host import HostSnapshot  # noqa: E402
-from support.runtime import Kata, Runc  # noqa: E402
+from testbed.containerd import Containerd, fetch  # noqa: E402
+from testbed.host import HostSnapshot  # noqa: E402
+from testbed.runtime import Kata, Runc  # noqa: E402
 
 # One fact per line, so that host and guest answer the same questions in the same words.
 QUESTIONS = r"""

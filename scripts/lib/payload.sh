@@ -39,13 +39,13 @@ make_payload() {
   install -D -m 644 "$KATA_ROOT/src/host/warm/kata-factory.service" \
     "$dir/lib/systemd/system/kata-factory.service"
 
-  # kata-bench brings what it is made of: its modules, the tests' private daemons, and what fetches
+  # kata-bench brings what it is made of: its modules, private daemons and networks, and what fetches
   # runtimes.
   while IFS= read -r file; do
     mode=644
     [ ! -x "$KATA_ROOT/$file" ] || mode=755
     install -D -m "$mode" "$KATA_ROOT/$file" "$dir/lib/kata-bench/$file"
-  done < <(cd "$KATA_ROOT" && find bench tests/support scripts/lib/*.sh scripts/fetch-* -type f \
+  done < <(cd "$KATA_ROOT" && find bench testbed scripts/lib/*.sh scripts/fetch-* -type f \
     ! -name '*.cc' ! -name '*.pyc' ! -name CMakeLists.txt)
   ln -s ../lib/kata-bench/bench/kata-bench "$dir/bin/kata-bench"
 

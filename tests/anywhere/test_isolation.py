@@ -5,9 +5,9 @@ import tempfile
 import tomllib
 import unittest
 
-from support import isolation
-from support.process import BedError
-from support.runtime import toml_value
+from testbed import isolation
+from testbed.process import BedError
+from testbed.runtime import toml_value
 
 
 def kept_by(top, paths):

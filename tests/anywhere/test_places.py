@@ -34,10 +34,10 @@ class BelowTmp(PlaceCase):
         cache = f"{self.folder}/cache"
         self.assert_works(
             "/usr/bin/python3", "-Bc", "import sys; sys.path.insert(0, sys.argv[1])\n"
-            "import tempfile; from support import isolation\nimport subprocess\n"
+            "import tempfile; from testbed import isolation\nimport subprocess\n"
             "with tempfile.TemporaryDirectory(dir='/var/tmp') as scratch:\n"
             "  subprocess.run([*isolation.words(scratch), 'touch', sys.argv[2]], check=True)",
-            f"{self.tree}/tests", f"{cache}/fetched", env={"KATA_CACHE": cache})
+            self.tree, f"{cache}/fetched", env={"KATA_CACHE": cache})
         self.assertTrue(os.path.exists(f"{cache}/fetched"))
 
 
@@ -100,8 +100,8 @@ class BelowRun(PlaceCase):
 
     def test_what_covers_run_for_a_while_shows_the_tree(self):
         done = self.assert_works(
-            "/usr/bin/python3", "-Bc", "import os, sys; sys.path.insert(0, sys.argv[1] + '/tests')\n"
-            "from support import isolation\n"
+            "/usr/bin/python3", "-Bc", "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+            "from testbed import isolation\n"
             "with isolation.own_namespaces():\n"
             "  print(os.listdir('/run'), os.path.exists(sys.argv[1] + '/scripts/test'))\n"
             "print(len(os.listdir('/run')) > 2)", self.tree)

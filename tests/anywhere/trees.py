@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from dataclasses import dataclass
 
-from support.process import BedError, run
+from testbed.process import BedError, run
 
 PROGRAMS = ("containerd-shim-kata-v2", "kata-runtime", "kata-stand-in", "kata-factory", "kata-agent")
 

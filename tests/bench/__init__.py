@@ -5,6 +5,6 @@ import os
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-for folder in (f"{ROOT}/bench", f"{ROOT}/tests"):
+for folder in (f"{ROOT}/bench", ROOT):
     if folder not in sys.path:
         sys.path.insert(0, folder)

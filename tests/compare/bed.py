@@ -11,8 +11,8 @@ import shutil
 import stat
 import subprocess
 
-from support import debs, image
-from support.process import BedError, Terminal, run
+from testbed import debs, image
+from testbed.process import BedError, Terminal, run
 from table import apply
 
 HERE = os.path.dirname(os.path.realpath(__file__))

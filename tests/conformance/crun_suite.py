@@ -12,7 +12,7 @@ import sys
 
 from outcomes import Outcome
 from programs import on_terminal
-from support.process import wait_until
+from testbed.process import wait_until
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 SOURCE, TOOLS = "crun", []

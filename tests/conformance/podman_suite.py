@@ -12,7 +12,8 @@ import subprocess
 from outcomes import Outcome
 from programs import on_terminal
 from runc_suite import parse, read_titles
-from support import image, podman, registry
+from support import podman, registry
+from testbed import image
 
 SOURCE, TOOLS = "libpod", ["bats", *podman.PACKAGES]
 READS_CGROUPS = False

@@ -12,7 +12,7 @@ import tarfile
 
 from outcomes import Outcome
 from programs import on_terminal
-from support import image
+from testbed import image
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 SOURCE, TOOLS = "runc", ["bats"]

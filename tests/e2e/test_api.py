@@ -8,9 +8,9 @@ import time
 
 from support import protobuf
 from support.case import ContainerdCase, core, only
-from support.containerd import kill
 from support.shim import Shim, spec
 from support.ttrpc import RpcError
+from testbed.containerd import kill
 
 CREATED, RUNNING, STOPPED, PAUSED = 1, 2, 3, 4
 

@@ -5,9 +5,9 @@ import json
 import os
 import time
 
-from support import image
 from support.case import core, only
 from support.oci import OciCase
+from testbed import image
 
 SECONDS = 2
 

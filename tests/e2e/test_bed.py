@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 import unittest
 
-from support import image, protobuf
+from support import protobuf
 from support.case import snapshot
+from testbed import image
 
 
 class HostComparison(unittest.TestCase):

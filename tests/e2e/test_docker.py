@@ -13,11 +13,11 @@ import subprocess
 import time
 
 from support.case import core, only
-from support.containerd import Lines
-from support.docker import COMMAND_LINE, IMAGE, SHIM
 from support.docker_case import DockerCase
-from support.host import loop_disk
-from support.process import parallel, run, wait_until
+from testbed.containerd import Lines
+from testbed.docker import COMMAND_LINE, IMAGE, SHIM
+from testbed.host import loop_disk
+from testbed.process import parallel, run, wait_until
 
 SIZE = re.compile(r"([0-9.]+)([KMG]?i?B)")
 

@@ -4,10 +4,10 @@
 import unittest
 
 from support.network_table import SERVERS, NetworkBed, NetworkTable
-from support.traffic import get
+from testbed.traffic import get
 
 try:
-    from support.docker import COMMAND_LINE, SHIM
+    from testbed.docker import COMMAND_LINE, SHIM
     from support.docker_case import DockerCase
 except ImportError as error:
     raise unittest.SkipTest(f"the Docker test bed is not there: {error}") from None

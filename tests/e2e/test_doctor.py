@@ -12,7 +12,7 @@ import unittest
 
 from support.case import Settings, core, snapshot
 from support.oci import OciCase, program
-from support.process import run, wait_until
+from testbed.process import run, wait_until
 
 ROOMS = "/run/kata-runtime-doctor"
 PHASES = ["network", "machine", "container", "start", "exec", "packets", "files", "processor", "end"]

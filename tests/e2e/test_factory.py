@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from support.case import ContainerdCase, Settings, core, only
-from support.process import wait_until
+from testbed.process import wait_until
 
 SECONDS = 60
 

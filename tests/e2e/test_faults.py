@@ -12,9 +12,9 @@ import threading
 
 from support import grpc
 from support.case import ContainerdCase, core, only, snapshot
-from support.containerd import kill
-from support.process import wait_until
 from support.ttrpc import RpcError
+from testbed.containerd import kill
+from testbed.process import wait_until
 
 LEARN_SECONDS = 10
 

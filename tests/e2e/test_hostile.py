@@ -10,10 +10,11 @@ import os
 import struct
 import threading
 
-from support import grpc, image
+from support import grpc
 from support.case import ContainerdCase, only
-from support.process import resident_bytes, wait_until
 from support.ttrpc import RpcError
+from testbed import image
+from testbed.process import resident_bytes, wait_until
 
 PROLOGUE = """#!/bin/busybox sh
 export PATH=/bin

@@ -10,11 +10,11 @@ import re
 import time
 
 from support.case import ContainerdCase, core, only
-from support.docker import COMMAND_LINE, SHIM
 from support.docker_case import DockerCase
-from support.host import loop_disk
-from support.process import wait_until
 from support.spec import SpecRunner, capabilities
+from testbed.docker import COMMAND_LINE, SHIM
+from testbed.host import loop_disk
+from testbed.process import wait_until
 
 ONE_GUEST = "the files of the container's cgroup are those of version 2, which a host may not have"
 

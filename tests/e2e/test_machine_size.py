@@ -6,7 +6,7 @@ import re
 
 from support.case import ContainerdCase, core, only
 from support.oci import OciCase
-from support.process import run
+from testbed.process import run
 
 MIB = 1 << 20
 BLOCK = 128

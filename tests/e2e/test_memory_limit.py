@@ -10,7 +10,7 @@ import time
 
 from support import perl
 from support.case import ContainerdCase, core, only
-from support.process import wait_until
+from testbed.process import wait_until
 
 MIB = 1 << 20
 LIMIT = 64 * MIB

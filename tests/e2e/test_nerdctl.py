@@ -5,12 +5,12 @@ import os
 import shutil
 import subprocess
 
-from support import debs, image, isolation
 from support.case import ContainerdCase, Settings
-from support.network import fetch_plugins
 from support.network_table import SERVERS, NetworkBed
-from support.process import BedError, run
-from support.traffic import get
+from testbed import debs, image, isolation
+from testbed.network import fetch_plugins
+from testbed.process import BedError, run
+from testbed.traffic import get
 
 
 def fetch_nerdctl():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers in network namespaces: what they see, what passes, what is left behind.
 
-The namespaces and the bridge are the tests' own; see support/network.py.
+The namespaces and the bridge are the tests' own; see testbed/network.py.
 """
 
 import json
@@ -11,10 +11,10 @@ import signal
 import unittest
 
 from support.case import core, only, snapshot
-from support.containerd import kill
 from support.network_case import EarlyNetworkCase, NetworkCase
-from support.process import run, wait_until
-from support.traffic import HTTPD, get, name_server
+from testbed.containerd import kill
+from testbed.process import run, wait_until
+from testbed.traffic import HTTPD, get, name_server
 
 class Veth(NetworkCase):
     @core

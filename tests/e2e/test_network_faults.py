@@ -7,7 +7,7 @@ import unittest
 
 from support.case import only
 from support.network_case import EarlyNetworkCase, NetworkCase
-from support.process import wait_until
+from testbed.process import wait_until
 
 
 @only("kata", "runc's container lives in the namespace itself")

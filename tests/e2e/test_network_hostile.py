@@ -10,7 +10,7 @@ import time
 import unittest
 
 from support.network_case import NetworkCase
-from support.process import wait_until
+from testbed.process import wait_until
 
 HTTPD = "mkdir -p /www; echo hello from $(hostname) > /www/index.html; httpd -f -p 80 -h /www"
 SECONDS = 3

@@ -5,7 +5,7 @@ import unittest
 
 from support.case import core, only
 from support.network_case import NetworkCase
-from support.process import run, wait_until
+from testbed.process import run, wait_until
 
 SERVE = "mkdir -p /www; echo hello > /www/index.html; httpd -p 80 -h /www; httpd -p 81 -h /www; sleep 100000"
 RULES = """*filter

@@ -5,7 +5,7 @@ import unittest
 
 from support.case import only
 from support.network_case import NetworkCase
-from support.process import wait_until
+from testbed.process import wait_until
 
 # How many of these packets take either of two ways is a matter of chance: with 40 of them, fewer than
 # 8 on one way are seen once in 100,000 times.

@@ -14,7 +14,7 @@ import time
 
 from support.case import only
 from support.oci import ConsoleSocket, OciCase, kill, subreaper, wait_pid
-from support.process import Terminal, parallel, wait_until
+from testbed.process import Terminal, parallel, wait_until
 
 
 def read_until(fd, pattern, seconds=20):

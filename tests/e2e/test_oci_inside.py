@@ -9,7 +9,7 @@ import threading
 
 from support.case import only
 from support.oci import OciCase, reap_orphans
-from support.process import wait_until
+from testbed.process import wait_until
 
 MIB = 1 << 20
 

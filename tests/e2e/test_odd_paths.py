@@ -6,10 +6,10 @@ import os
 import shutil
 import subprocess
 
-from support import image
 from support.case import ContainerdCase, only
 from support.oci import OciCase
 from support.spec import make_executable
+from testbed import image
 
 ODD = "a b,c:d 'e' \"f\" \\g %40 #h $HOME é"
 

@@ -2,7 +2,7 @@
 """Several containers in one sandbox, told by the annotations of containerd's CRI plugin and CRI-O."""
 
 from support.case import ContainerdCase, core, only
-from support.process import wait_until
+from testbed.process import wait_until
 
 CRI = ("io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id")
 CRIO = ("io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID")

@@ -11,8 +11,8 @@ import subprocess
 
 from support.case import core, only
 from support.podman_case import IMAGE, PodmanCase
-from support.process import Terminal, wait_until
-from support.runtime import processes
+from testbed.process import Terminal, wait_until
+from testbed.runtime import processes
 
 class Runs(PodmanCase):
     @core

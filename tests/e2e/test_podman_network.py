@@ -3,7 +3,7 @@
 
 from support.network_table import SERVERS, NetworkTable
 from support.podman_case import PodmanCase
-from support.traffic import get
+from testbed.traffic import get
 
 
 class Networks(NetworkTable, PodmanCase):

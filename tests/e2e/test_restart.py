@@ -2,7 +2,7 @@
 """containerd is killed and started again under running containers."""
 
 from support.case import ContainerdCase, core
-from support.process import wait_until
+from testbed.process import wait_until
 
 
 class Restart(ContainerdCase):

@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import unittest
 
-from support import grpc, image
+from support import grpc
 from support.case import ContainerdCase, Settings, core, only
-from support.containerd import kill
-from support.process import wait_until
 from support.ttrpc import RpcError
+from testbed import image
+from testbed.containerd import kill
+from testbed.process import wait_until
 
 MIB = 1 << 20
 

@@ -5,7 +5,7 @@ import os
 import re
 
 from support.case import ContainerdCase, core
-from support.process import Terminal, parallel
+from testbed.process import Terminal, parallel
 
 
 class Run(ContainerdCase):

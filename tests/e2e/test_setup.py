@@ -5,14 +5,15 @@ import json
 import os
 import subprocess
 
-from support import grpc, image, podman, protobuf
+from support import grpc, podman, protobuf
 from support.case import ContainerdCase, Settings, core, only
-from support.docker import IMAGE, NO_DOOR
 from support.docker_case import DockerCase
 from support.oci import program
 from support.podman_case import IMAGE as PODMAN_IMAGE
 from support.podman_case import PodmanCase
-from support.process import run
+from testbed import image
+from testbed.docker import IMAGE, NO_DOOR
+from testbed.process import run
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # What setup remembers lies in /var/lib, which is the host's in most beds.

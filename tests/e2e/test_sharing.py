@@ -5,7 +5,7 @@ import os
 
 from support.case import core
 from support.oci import OciCase
-from support.process import wait_until
+from testbed.process import wait_until
 
 # The guest may go on using what it knows for a tenth of a second; busy hosts take longer.
 SECONDS = 20

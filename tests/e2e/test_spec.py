@@ -6,8 +6,8 @@ import os
 import time
 
 from support.case import ContainerdCase, Settings, core, only
-from support.process import wait_until
 from support.spec import SpecRunner, capabilities, make_executable
+from testbed.process import wait_until
 
 NEWER_THAN_RUNC = "runc of Debian 12 does not know these fields"
 

@@ -11,13 +11,13 @@ import subprocess
 
 from support import grpc
 from support.case import ContainerdCase, core, only
-from support.containerd import Lines
-from support.docker import COMMAND_LINE, IMAGE, SHIM
 from support.docker_case import DockerCase
 from support.oci import OciCase
 from support.podman_case import IMAGE as PODMAN_IMAGE
 from support.podman_case import PodmanCase
-from support.process import wait_until
+from testbed.containerd import Lines
+from testbed.docker import COMMAND_LINE, IMAGE, SHIM
+from testbed.process import wait_until
 
 # Reads to the end and then says what it has read from.
 SCRIPT = "cat; echo end of $(readlink /proc/self/fd/0 | cut -d: -f1)"

@@ -9,8 +9,8 @@ import time
 
 from support import grpc
 from support.case import ContainerdCase, core, only
-from support.containerd import Lines, wait_readable
-from support.process import resident_bytes, wait_until
+from testbed.containerd import Lines, wait_readable
+from testbed.process import resident_bytes, wait_until
 
 MIB = 1 << 20
 

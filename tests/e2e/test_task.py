@@ -7,7 +7,7 @@ import shutil
 import signal
 
 from support.case import ContainerdCase, Settings, core
-from support.process import Terminal, parallel, wait_until
+from testbed.process import Terminal, parallel, wait_until
 
 
 def read(path):

@@ -7,11 +7,11 @@ The same tables hold with runc: `--runtime runc`.
 import os
 
 from support.case import ContainerdCase, Settings, core
-from support.docker import COMMAND_LINE, IMAGE, SHIM
 from support.docker_case import DockerCase
 from support.oci import OciCase
 from support.podman_case import IMAGE as PODMAN_IMAGE
 from support.podman_case import PodmanCase
+from testbed.docker import COMMAND_LINE, IMAGE, SHIM
 
 CANNOT = "unable to start container process: "
 CREATE = f"OCI runtime create failed: runc create failed: {CANNOT}"

@@ -10,9 +10,9 @@ import subprocess
 import tarfile
 import unittest
 
-from support import image
 from support.chroot import Chroot, differences
-from support.process import BedError, wait_until
+from testbed import image
+from testbed.process import BedError, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RELEASES, PACKAGE_OPTIONS, DEBS = [], [], None  # set by run

@@ -6,7 +6,7 @@ import os
 
 import bed
 from support.chroot import differences
-from support.process import wait_until
+from testbed.process import wait_until
 
 
 class FirstHour(bed.PackageCase):

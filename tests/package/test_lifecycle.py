@@ -7,7 +7,7 @@ import tempfile
 
 import bed
 from support.chroot import differences
-from support.process import wait_until
+from testbed.process import wait_until
 
 
 class Lifecycle(bed.PackageCase):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the end-to-end tests stand on: private daemons, a small image, host comparison, wire clients.
+"""What the end-to-end tests have in common on top of the test bed: base classes, wire clients, chroots.
 
 Standard library of Python 3.11 only. Nothing here knows a test.
 """

@@ -4,10 +4,11 @@
 import subprocess
 import unittest
 
+from testbed.containerd import Containerd
+from testbed.host import HostSnapshot
+from testbed.process import wait_until
+
 from .bed_case import BedCase
-from .containerd import Containerd
-from .host import HostSnapshot
-from .process import wait_until
 
 
 class Settings:

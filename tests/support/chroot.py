@@ -14,8 +14,8 @@ import stat
 import subprocess
 import tempfile
 
-from . import debs
-from .process import BedError, run, wait_until
+from testbed import debs
+from testbed.process import BedError, run, wait_until
 
 SUITES = {"12": "bookworm", "13": "trixie"}
 

@@ -4,11 +4,12 @@
 import re
 import unittest
 
+from testbed.docker import IMAGE, SHIM, Docker, fetch
+from testbed.host import HostSnapshot
+from testbed.process import wait_until
+
 from .bed_case import BedCase
 from .case import Settings
-from .docker import IMAGE, SHIM, Docker, fetch
-from .host import HostSnapshot
-from .process import wait_until
 
 
 class DockerCase(BedCase):

@@ -3,9 +3,10 @@
 
 import secrets
 
+from testbed.network import Network, fetch_plugins
+from testbed.process import wait_until
+
 from .case import ContainerdCase, Settings, snapshot
-from .network import Network, fetch_plugins
-from .process import wait_until
 
 
 class NetworkCase(ContainerdCase):

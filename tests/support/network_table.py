@@ -6,10 +6,11 @@ import json
 import re
 import subprocess
 
+from testbed.network import Outside
+from testbed.process import run, wait_until
+from testbed.traffic import ASK_NAME, HTTPD, build_udp, fetch, get, name_server
+
 from .case import core, only
-from .network import Outside
-from .process import run, wait_until
-from .traffic import ASK_NAME, HTTPD, build_udp, fetch, get, name_server
 
 # Pages at 80 and at three ports beside each other, datagrams at 5353.
 SERVERS = """\

@@ -13,11 +13,12 @@ import socket
 import subprocess
 import time
 
-from . import image
+from testbed import image
+from testbed.host import new_token
+from testbed.process import BedError, run, wait_until
+
 from .bed_case import BedCase
 from .case import Settings, snapshot
-from .host import new_token
-from .process import BedError, run, wait_until
 
 PR_SET_CHILD_SUBREAPER = 36
 

@@ -11,8 +11,8 @@ import glob
 import os
 import subprocess
 
-from . import debs, image, isolation
-from .process import BedError, run
+from testbed import debs, image, isolation
+from testbed.process import BedError, run
 
 # With the libraries that a small Debian lacks.
 PACKAGES = ("podman", "conmon", "golang-github-containers-common", "golang-github-containers-image",

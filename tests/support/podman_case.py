@@ -5,10 +5,12 @@ import os
 import secrets
 import unittest
 
-from . import isolation, podman
+from testbed import isolation
+from testbed.host import new_token
+
+from . import podman
 from .bed_case import BedCase
 from .case import Settings, snapshot
-from .host import new_token
 from .oci import program
 
 IMAGE = "localhost/kata/busybox:e2e"

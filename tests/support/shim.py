@@ -11,8 +11,10 @@ import signal
 import subprocess
 import threading
 
-from . import image, protobuf, ttrpc
-from .process import run, wait_until
+from testbed import image
+from testbed.process import run, wait_until
+
+from . import protobuf, ttrpc
 
 
 def spec(args, **process):

@@ -4,7 +4,7 @@
 import json
 import os
 
-from . import image
+from testbed import image
 
 
 class SpecRunner:

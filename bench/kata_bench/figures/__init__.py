@@ -20,8 +20,8 @@ import sys
 import tempfile
 import time
 
-from support.containerd import Containerd, fetch
-from support.runtime import Kata, Runc, processes
+from testbed.containerd import Containerd, fetch
+from testbed.runtime import Kata, Runc, processes
 
 from .. import tools
 from ..processes import pss_kib

@@ -11,7 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from support.host import HostSnapshot
+from testbed.host import HostSnapshot
 
 from .. import processes
 

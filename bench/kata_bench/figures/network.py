@@ -12,7 +12,7 @@ import signal
 import statistics
 import sys
 
-from support.network import Network
+from testbed.network import Network
 
 PORT = 5001
 SERVER = (f"mkdir -p /www; echo hello > /www/index.html; httpd -p 80 -h /www; "

@@ -11,8 +11,8 @@ import sys
 import tempfile
 import time
 
-from support import image
-from support.runtime import processes
+from testbed import image
+from testbed.runtime import processes
 
 from ..processes import pss_kib
 

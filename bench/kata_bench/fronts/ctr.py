@@ -3,8 +3,8 @@
 
 import os
 
-from support.containerd import Containerd, fetch
-from support.runtime import Runtime as BedRuntime
+from testbed.containerd import Containerd, fetch
+from testbed.runtime import Runtime as BedRuntime
 
 from .. import rootfs
 from ..commands import Failed, Running, run

@@ -3,8 +3,8 @@
 
 import os
 
-from support.docker import SERIES, COMMAND_LINE, Docker, fetch
-from support.runtime import Runtime as BedRuntime
+from testbed.docker import SERIES, COMMAND_LINE, Docker, fetch
+from testbed.runtime import Runtime as BedRuntime
 
 from ..commands import Failed, Running, run
 from .front import Box, Front

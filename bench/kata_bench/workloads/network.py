@@ -9,8 +9,8 @@ import json
 import re
 import sys
 
-from support.network import Network
-from support.process import BedError, wait_until
+from testbed.network import Network
+from testbed.process import BedError, wait_until
 
 from .. import metrics
 from ..commands import Failed, run

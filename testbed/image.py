@@ -91,7 +91,7 @@ def make(folders=None, files=None, links=None, settings=None, created=None, mtim
               "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
                          "Cmd": ["/bin/sh"], "WorkingDir": "/", **(settings or {})},
               "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-              "history": [{**date, "created_by": "tests/support/image.py"}]}
+              "history": [{**date, "created_by": "testbed/image.py"}]}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": _descriptor(blobs, "application/vnd.oci.image.config.v1+json",
                                       json.dumps(config).encode()),

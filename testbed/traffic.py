@@ -35,7 +35,7 @@ def build_udp(folder):
     source, program = f"{os.path.dirname(os.path.abspath(__file__))}/udp.cc", f"{folder}/udp"
     done = subprocess.run(["c++", "-std=c++20", "-O1", "-static", "-o", program, source])
     if done.returncode != 0:
-        raise BedError("tests/support/udp.cc does not build")
+        raise BedError("testbed/udp.cc does not build")
     return program
 
 

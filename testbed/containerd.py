@@ -68,7 +68,7 @@ class Containerd:
     removes the folders. kill() and start() again make a crash.
 
     bin_dir   folder with containerd, ctr, containerd-shim-runc-v2 and runc
-    runtime   a support.runtime.Runtime: PATH entries and environment for its shim
+    runtime   a testbed.runtime.Runtime: PATH entries and environment for its shim
     prelude   shell text to run in a private mount namespace before containerd, or None; {base} is
               the bed's folder
     token     what names end in; a new one where none is given

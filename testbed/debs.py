@@ -6,7 +6,7 @@ import subprocess
 
 from .process import BedError
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 def cache():

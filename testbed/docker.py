@@ -112,7 +112,7 @@ class Docker:
     """start(), then docker(...); stop() ends both daemons, destroy() everything that was made.
 
     bin_dir    folder of scripts/fetch-docker
-    runtime    a support.runtime.Runtime
+    runtime    a testbed.runtime.Runtime
     door       SHIM or COMMAND_LINE: how the daemon's default runtime is reached; or NO_DOOR
     options    more of dockerd's options
     token      what names end in; a new one where none is given
