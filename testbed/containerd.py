@@ -14,7 +14,7 @@ import threading
 import time
 
 from . import debs, image
-from .host import new_token
+from .leftovers import new_token, remove_cgroups
 from .process import BedError, run, wait_until
 from .runtime import toml_value
 
@@ -335,19 +335,6 @@ class Lines:
 def wait_readable(stream, seconds):
     if not select.select([stream], [], [], seconds)[0]:
         raise AssertionError(f"nothing to read within {seconds} s")
-
-
-def remove_cgroups(namespace):
-    """Removes the empty /<namespace> cgroups that runtimes leave as parents of theirs."""
-    for top, folders, _ in os.walk("/sys/fs/cgroup"):
-        if top.count("/") > 4:
-            folders.clear()
-        elif namespace in folders:
-            for path, _, _ in os.walk(f"{top}/{namespace}", topdown=False):
-                try:
-                    os.rmdir(path)
-                except OSError:
-                    pass
 
 
 def kill(pid, number=signal.SIGKILL):

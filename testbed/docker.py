@@ -17,8 +17,8 @@ import subprocess
 import tarfile
 
 from . import debs, image
-from .containerd import config, remove_cgroups
-from .host import new_token
+from .containerd import config
+from .leftovers import new_token, remove_cgroups
 from .process import BedError, Terminal, run, wait_until
 
 # Docker of the Debian suite that a containerd comes from.

@@ -10,11 +10,12 @@ import contextlib
 import glob
 import os
 import re
-import secrets
 import signal
 import stat
 import subprocess
 import time
+
+from .leftovers import RUN
 
 OURS = re.compile(r"kata|containerd|^ctr$|^runc|qemu|virtiofsd|cloud-hyp|firecracker|passt|^vhost")
 # Shared parents that stay once made, as /run/containerd does; what is inside them counts.
@@ -132,23 +133,11 @@ def _loop_table():
 
 
 BED_OF_CGROUP = re.compile(r"/kt-([^/]+)")
-_tokens = set()
-
-
-def new_token():
-    """What the names of a bed end in: namespaces, folders, containers.
-
-    Cgroups are the whole machine's, in which other runs have beds too: those of tokens that are not
-    from here are theirs.
-    """
-    token = secrets.token_hex(4)
-    _tokens.add(token)
-    return token
 
 
 def _is_others(cgroup):
     bed = BED_OF_CGROUP.search(cgroup)
-    return bed and not any(token in bed[1] for token in _tokens)
+    return bed and RUN not in bed[1]
 
 
 class HostSnapshot:

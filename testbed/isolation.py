@@ -10,11 +10,12 @@ import ctypes
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 
-from . import debs
+from . import debs, leftovers
 from .process import BedError
 
 INSIDE = "KATA_E2E_INSIDE"
@@ -105,20 +106,26 @@ def words(scratch, keep=(), network=False):
 
 def environment():
     """For the command behind words()."""
-    env = {**os.environ, INSIDE: "1", "KATA_CACHE": debs.cache()}
+    env = {**os.environ, INSIDE: "1", "KATA_CACHE": debs.cache(), leftovers.VARIABLE: leftovers.RUN}
     env.pop("TMPDIR", None)
     return env
 
 
 def isolate(program, keep=(), network=False):
-    """Runs `program` with this one's arguments behind words(); returns its exit code."""
-    scratch = tempfile.mkdtemp(prefix="kt-isolated-", dir="/var/tmp")
+    """Runs `program` with this one's arguments behind words(); returns its exit code.
+
+    However it ends, nothing of it is left: who interrupts this ends it at once.
+    """
+    scratch = tempfile.mkdtemp(prefix=f"kt-isolated-{leftovers.RUN}-", dir="/var/tmp")
     try:
         return subprocess.run([*words(os.path.realpath(scratch), keep, network), sys.executable,
                                os.path.realpath(program), *sys.argv[1:]], env=environment()).returncode
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         # What was mounted below it is not mounted here.
         shutil.rmtree(scratch, ignore_errors=True)
+        leftovers.remove_all_of_this_run()
 
 
 def serve_as_init():

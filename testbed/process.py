@@ -42,6 +42,27 @@ def run_main(main):
         sys.exit(f"{os.path.basename(os.path.dirname(os.path.realpath(sys.argv[0])))}: {error}")
 
 
+def run_beside(commands, at_once):
+    """[exit code] of programs, `at_once` of them at a time; who interrupts this has them end as well, and waits."""
+    waiting, running, codes = list(enumerate(commands)), {}, {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                number, argv = waiting.pop(0)
+                running[number] = subprocess.Popen(argv)
+            time.sleep(POLL_SECONDS)
+            for number, child in list(running.items()):
+                if child.poll() is not None:
+                    codes[number] = running.pop(number).returncode
+        return [codes[number] for number in sorted(codes)]
+    except KeyboardInterrupt:
+        for child in running.values():
+            child.terminate()
+        for child in running.values():
+            child.wait()
+        raise
+
+
 def wait_until(condition, seconds, what):
     """Returns the first true value of condition(); raises AssertionError after `seconds`.
 

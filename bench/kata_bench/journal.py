@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
+
+from testbed.leftovers import detach_loops, remove_cgroups
 
 FOLDER = "/var/tmp/kata-bench.journal"
 
@@ -73,34 +74,6 @@ class Journal:
             os.rmdir(os.path.dirname(self.path))
         except OSError:
             pass
-
-
-def remove_cgroups(token, seconds=5, top="/sys/fs/cgroup"):
-    """Removes every cgroup below one whose name holds the token; the kernel needs a moment for the dead."""
-    deadline = time.monotonic() + seconds
-    while True:
-        left = [path for path, _, _ in os.walk(top, topdown=False) if token in path[len(top):]]
-        for path in left:
-            try:
-                os.rmdir(path)
-            except OSError:
-                pass
-        if not left or time.monotonic() >= deadline:
-            return
-        time.sleep(0.05)
-
-
-def detach_loops(token):
-    """Detaches loop devices on files whose path holds the token; the path is that of a mount namespace."""
-    for path in glob.glob("/sys/block/loop*/loop/backing_file"):
-        try:
-            with open(path) as file:
-                backing = file.read()
-        except OSError:
-            continue
-        if token in backing:
-            subprocess.run(["losetup", "--detach", f"/dev/{path.split('/')[3]}"],
-                           stderr=subprocess.DEVNULL, check=False)
 
 
 def clean(entry):

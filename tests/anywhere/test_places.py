@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Places in which everything works."""
 
+import glob
 import os
+import secrets
 import subprocess
 
+from testbed import leftovers
+from testbed.process import wait_until
 from trees import PlaceCase, add_programs, copy, give
 
 
@@ -17,18 +21,21 @@ class BelowTmp(PlaceCase):
         self.assert_an_isolated_container_runs()
 
     def test_an_isolated_run_that_is_told_to_end_leaves_nothing(self):
-        before = set(os.listdir("/var/tmp"))
+        word = secrets.token_hex(3)
+        def made():
+            """What of the run is no namespace's: its folder, and control groups once it has a container."""
+            folders = glob.glob(f"/var/tmp/kt-isolated-{word}-*")
+            groups = glob.glob(f"/sys/fs/cgroup/kt-{word}*") + glob.glob(f"/sys/fs/cgroup/*/kt-{word}*")
+            return folders, groups
         child = subprocess.Popen([f"{self.tree}/tests/e2e/run", "--isolate", "--runtime", "runc", "-k", "Signals"],
-                                 stdout=subprocess.PIPE, text=True)
-        made = set()
-        with child.stdout:
-            child.stdout.readline()
-            made = {name for name in set(os.listdir("/var/tmp")) - before
-                    if name.startswith("kt-isolated-") and os.path.isdir(f"/var/tmp/{name}/tmp")}
+                                 stdout=subprocess.DEVNULL, env={**os.environ, leftovers.VARIABLE: word})
+        try:
+            wait_until(lambda: all(made()), 120, "a container of the run")
+        finally:
             child.terminate()
-            self.assertEqual(child.wait(30), 130)
-        self.assertTrue(made)
-        self.assertLess(len(made & set(os.listdir("/var/tmp"))), len(made))
+            code = child.wait(60)
+        self.assertEqual(code, 130)
+        self.assertEqual(made(), ([], []))
 
     def test_the_cache_may_be_there_too_and_what_is_fetched_in_isolation_stays(self):
         cache = f"{self.folder}/cache"

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
 import subprocess
 
 from testbed import debs, image
+from testbed.leftovers import new_token
 from testbed.process import BedError, Terminal, run
 from table import apply
 
@@ -35,7 +35,7 @@ class Bed:
 
     def __init__(self, runtime):
         # Its configuration is this bed's: other beds come and go.
-        self.runtime, self.token = copy.copy(runtime), secrets.token_hex(4)
+        self.runtime, self.token = copy.copy(runtime), new_token()
         self.base = f"/tmp/kt-{self.token}"
         os.mkdir(self.base, 0o711)
         self.runtime.prepare(self.base)

@@ -56,6 +56,7 @@ class PackageCase(unittest.TestCase):
         for release in RELEASES:
             with self.subTest(debian=release):
                 host = Host(release, **options)
+                self.addCleanup(host.destroy)  # when this is interrupted
                 try:
                     yield host.start()
                 finally:

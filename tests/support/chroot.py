@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 
 from testbed import debs
+from testbed.leftovers import remove_cgroups
 from testbed.process import BedError, run, wait_until
 
 SUITES = {"12": "bookworm", "13": "trixie"}
@@ -220,21 +221,10 @@ class Chroot:
         if self._init:
             self._init.kill()
             self._init.wait()
-        for top, _, _ in hierarchies():
-            remove_group(f"{top}/{self.group}")
+        left = remove_cgroups(self.group, 30)
         shutil.rmtree(self.scratch, ignore_errors=True)
-
-
-def remove_group(path):
-    """A control group with those below it, when their processes have gone."""
-    def gone():
-        for folder, _, _ in os.walk(path, topdown=False):
-            try:
-                os.rmdir(folder)
-            except OSError:
-                pass
-        return not os.path.exists(path)
-    wait_until(gone, 30, f"{path} is empty")
+        if left:
+            raise AssertionError(f"not empty: {', '.join(left)}")
 
 
 def describe(path):

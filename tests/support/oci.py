@@ -14,7 +14,7 @@ import subprocess
 import time
 
 from testbed import image
-from testbed.host import new_token
+from testbed.leftovers import new_token
 from testbed.process import BedError, run, wait_until
 
 from .bed_case import BedCase

@@ -6,7 +6,7 @@ import secrets
 import unittest
 
 from testbed import isolation
-from testbed.host import new_token
+from testbed.leftovers import new_token
 
 from . import podman
 from .bed_case import BedCase
