@@ -91,8 +91,9 @@ class ByContainerd(ContainerdCase):
             made = self.make(paths)
             for container, exec_id, file in made:
                 grpc.start_task(self.containerd, container, exec_id)
-            # Longer than an end would take that comes by itself.
-            self.assert_output(self.containerd.exec(self.shared, ["sh", "-c", "sleep 1; echo x"]), "x\n")
+            # What has begun later, in the same guests, and ends by itself has ended.
+            for container, _, _ in made:
+                self.assert_output(self.containerd.exec(container, ["sh", "-c", f"({SCRIPT}) < /dev/null"]), NOTHING)
             self.assertEqual([read(file) for _, _, file in made], ["", ""])
             for container, exec_id, file in made:
                 grpc.close_stdin(self.containerd, container, exec_id)
@@ -186,8 +187,8 @@ class Docker:
             self.docker("run", "-d", flags, "--name", name, "--network", "none", IMAGE, "sh", "-c",
                         "echo ready; cat; echo end", check=True)
             self.wait_logs("ready", name=name)
-            # Longer than an end would take that comes by itself.
-            self.docker("exec", name, "sleep", "1", check=True)
+            # What has begun later, in the same guest, and ends by itself has ended.
+            self.assert_output(self.docker("exec", name, "sh", "-c", SCRIPT), NOTHING)
             self.assertNotIn("end", self.logs(name))
         with self.background(self.bed.popen("attach", f"{self.name}-i",
                                             stdin=subprocess.PIPE)) as child:
