@@ -11,9 +11,9 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "guest/agent/apart.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/modules/sandbox_modules.h"
+#include "guest/agent/run_in_child.h"
 
 namespace kata::guest {
 namespace {
@@ -74,7 +74,7 @@ void Agent::CreateSandbox(agent::CreateSandboxRequest request, Done done) {
   const auto shared = std::make_shared<agent::CreateSandboxRequest>(std::move(request));
   if (shared->kernel_modules().empty()) return MakeSandbox(shared, std::move(done));
   const auto finish = std::make_shared<Done>(std::move(done));
-  const auto forked = RunApart(
+  const auto forked = RunInChild(
       loop_,
       [shared]() -> Result<std::string> {
         KATA_TRY(LoadSandboxModules(*shared));
@@ -134,7 +134,8 @@ void Agent::MountStorages(const std::vector<const agent::Storage*>& storages, Wh
     KATA_TRY(StorageTable::GiveToGroups(mounted->groups));
     return std::string();
   };
-  if (const auto forked = RunApart(loop_, give, end); !forked) end(std::unexpected(forked.error()));
+  if (const auto forked = RunInChild(loop_, give, end); !forked)
+    end(std::unexpected(forked.error()));
 }
 
 void Agent::DestroySandbox(Done done) {

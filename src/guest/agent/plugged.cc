@@ -35,13 +35,13 @@ PluggedWatch::PluggedWatch(sys::EventLoop& loop, std::string root)
     : loop_(loop), root_(std::move(root)), first_blocks_(MemoryBlocks(root_).size()) {}
 
 void PluggedWatch::Await(Plugged wanted, std::chrono::milliseconds patience, Done done) {
-  Look({.wanted = wanted,
-        .patience = patience,
-        .done = std::move(done),
-        .seen = {},
-        .blocks_on = first_blocks_,
-        .idle = Deadline::After(patience),
-        .end = Deadline::After(kLongest)});
+  Check({.wanted = wanted,
+         .patience = patience,
+         .done = std::move(done),
+         .seen = {},
+         .blocks_on = first_blocks_,
+         .idle = Deadline::After(patience),
+         .end = Deadline::After(kLongest)});
 }
 
 uint64_t PluggedWatch::BytesOn(Waiting& waiting) {
@@ -57,7 +57,7 @@ uint64_t PluggedWatch::BytesOn(Waiting& waiting) {
   return (on - std::min(on, first_blocks_)) * MemoryBlockSize(root_);
 }
 
-void PluggedWatch::Look(Waiting waiting) {
+void PluggedWatch::Check(Waiting waiting) {
   if (const auto on = OnlineCpus(root_); !on && !std::exchange(waiting.complained, true)) {
     log::Warn("a processor cannot be switched on", {{"error", on.error().message()}});
   }
@@ -68,7 +68,7 @@ void PluggedWatch::Look(Waiting waiting) {
   const auto pause = waiting.pause;
   waiting.pause = std::min(waiting.pause * 2, kLongestPause);
   loop_.RunAfter(pause,
-                 [this, waiting = std::move(waiting)]() mutable { Look(std::move(waiting)); });
+                 [this, waiting = std::move(waiting)]() mutable { Check(std::move(waiting)); });
 }
 
 }  // namespace kata::guest

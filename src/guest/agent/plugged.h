@@ -39,7 +39,7 @@ class PluggedWatch {
 
   // Of `wanted.bytes`; looks no further than the first block that is off.
   uint64_t BytesOn(Waiting& waiting);
-  void Look(Waiting waiting);
+  void Check(Waiting waiting);
 
   sys::EventLoop& loop_;
   const std::string root_;

@@ -19,7 +19,7 @@ constexpr uint64_t kPage = 4096;
 // Below this a cache is as good as none: the kernel's counters lag by some pages.
 constexpr uint64_t kLeastCache = 64 << 10;
 // Looks without a hit after which the limit counts as left.
-constexpr int kCalmLooks = 4;
+constexpr int kCalmSamples = 4;
 
 std::string ReadGroupFile(const std::string& cgroup, std::string_view file) {
   return sys::ReadFile(cgroup + "/" + std::string(file), kMaxGroupFile).value_or("");
@@ -27,9 +27,10 @@ std::string ReadGroupFile(const std::string& cgroup, std::string_view file) {
 
 uint64_t Less(uint64_t value, uint64_t by) { return value - std::min(value, by); }
 
-bool HasSmallCache(const MemoryLook& look) {
-  return look.limit &&
-         look.cache <= std::max(std::min(ThrashJudge::kSmallCache, *look.limit / 16), kLeastCache);
+bool HasSmallCache(const MemorySample& sample) {
+  return sample.limit &&
+         sample.cache <=
+             std::max(std::min(ThrashJudge::kSmallCache, *sample.limit / 16), kLeastCache);
 }
 
 // "some avg10=0.00 avg60=0.00 avg300=0.00 total=12345", of memory.pressure.
@@ -45,56 +46,56 @@ uint64_t StallTime(std::string_view pressure) {
 
 }  // namespace
 
-Result<MemoryLook> LookAtMemory(const std::string& cgroup) {
+Result<MemorySample> SampleMemory(const std::string& cgroup) {
   const std::string stat = KATA_TRY(sys::ReadFile(cgroup + "/memory.stat", kMaxGroupFile));
   const std::string events = ReadGroupFile(cgroup, "memory.events");
-  MemoryLook look{.at = steady_clock::now()};
+  MemorySample sample{.at = steady_clock::now()};
   const std::string limit = ReadGroupFile(cgroup, "memory.max");
   uint64_t bytes = 0;
   if (std::from_chars(limit.data(), limit.data() + limit.size(), bytes).ec == std::errc()) {
-    look.limit = bytes;
+    sample.limit = bytes;
   }
-  look.cache = FlatValue(stat, "active_file") + FlatValue(stat, "inactive_file");
-  look.fixed = FlatValue(stat, "anon") + FlatValue(stat, "shmem") +
-               Less(FlatValue(stat, "kernel"), FlatValue(stat, "slab_reclaimable"));
-  look.limit_hits = FlatValue(events, "max");
-  look.refaults = FlatValue(stat, "workingset_refault_file");
-  look.major_faults = FlatValue(stat, "pgmajfault");
-  look.oom_kills = FlatValue(events, "oom_kill");
+  sample.cache = FlatValue(stat, "active_file") + FlatValue(stat, "inactive_file");
+  sample.fixed = FlatValue(stat, "anon") + FlatValue(stat, "shmem") +
+                 Less(FlatValue(stat, "kernel"), FlatValue(stat, "slab_reclaimable"));
+  sample.limit_hits = FlatValue(events, "max");
+  sample.refaults = FlatValue(stat, "workingset_refault_file");
+  sample.major_faults = FlatValue(stat, "pgmajfault");
+  sample.oom_kills = FlatValue(events, "oom_kill");
   const std::string cpu = ReadGroupFile(cgroup, "cpu.stat");
-  look.user_time = FlatValue(cpu, "user_usec");
-  look.system_time = FlatValue(cpu, "system_usec");
-  look.waiting_time =
+  sample.user_time = FlatValue(cpu, "user_usec");
+  sample.system_time = FlatValue(cpu, "system_usec");
+  sample.waiting_time =
       StallTime(ReadGroupFile(cgroup, "memory.pressure")) + FlatValue(cpu, "throttled_usec");
-  return look;
+  return sample;
 }
 
 uint64_t CountLimitHits(const std::string& cgroup) {
   return FlatValue(ReadGroupFile(cgroup, "memory.events"), "max");
 }
 
-ThrashJudge::Verdict ThrashJudge::Observe(const MemoryLook& now) {
+ThrashJudge::Verdict ThrashJudge::Observe(const MemorySample& now) {
   const bool hit = now.limit_hits > std::exchange(hits_, now.limit_hits);
-  calm_looks_ = hit || first_ ? 0 : calm_looks_ + 1;
-  if (!std::exchange(first_, false) && !hit) looks_.clear();
-  if (calm_looks_ >= kCalmLooks) return Verdict::kCalm;
+  calm_samples_ = hit || first_ ? 0 : calm_samples_ + 1;
+  if (!std::exchange(first_, false) && !hit) samples_.clear();
+  if (calm_samples_ >= kCalmSamples) return Verdict::kCalm;
   if (!HasSmallCache(now)) {
-    looks_.clear();
+    samples_.clear();
     return Verdict::kBusy;
   }
-  looks_.push_back(now);
+  samples_.push_back(now);
   // What lies further back than needed is of no interest.
-  while (looks_.size() > 2 && now.at - looks_[1].at >= kStuckTime) looks_.pop_front();
+  while (samples_.size() > 2 && now.at - samples_[1].at >= kStuckTime) samples_.pop_front();
   return IsStuck() ? Verdict::kStuck : Verdict::kBusy;
 }
 
 bool ThrashJudge::IsStuck() const {
-  const MemoryLook& before = looks_.front();
-  const MemoryLook& now = looks_.back();
+  const MemorySample& before = samples_.front();
+  const MemorySample& now = samples_.back();
   const auto time = now.at - before.at;
   if (time < kStuckTime) return false;
   uint64_t cache = kLeastCache;
-  for (const MemoryLook& look : looks_) cache = std::max(cache, look.cache);
+  for (const MemorySample& sample : samples_) cache = std::max(cache, sample.cache);
   const uint64_t windows = std::max<uint64_t>(1, cache / kWindow);
   const uint64_t user = Less(now.user_time, before.user_time);
   const uint64_t system = Less(now.system_time, before.system_time);
@@ -106,9 +107,9 @@ bool ThrashJudge::IsStuck() const {
          system >= kOverhead * user && (user + system + waiting) * 100 >= micros * kBusyPercent;
 }
 
-uint64_t LimitThatKills(const MemoryLook& look, uint64_t biggest) {
+uint64_t LimitThatKills(const MemorySample& sample, uint64_t biggest) {
   const uint64_t below = std::max(biggest / 2, kLeastCache);
-  return Less(look.fixed, below) / kPage * kPage;
+  return Less(sample.fixed, below) / kPage * kPage;
 }
 
 }  // namespace kata::guest

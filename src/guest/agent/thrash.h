@@ -11,7 +11,7 @@
 // to a limit's counters but for this: what is cached is large, or what is read is new, or it is
 // read by read(2) and not by faults.
 //
-// Deciding only, but for LookAtMemory. Basis: kernel Documentation/admin-guide/cgroup-v2.rst.
+// Deciding only, but for SampleMemory. Basis: kernel Documentation/admin-guide/cgroup-v2.rst.
 #pragma once
 
 #include <chrono>
@@ -26,7 +26,7 @@ namespace kata::guest {
 
 // What a control group says of its memory at one moment. Sizes in bytes, times in microseconds; the
 // last ones are counted since it was made.
-struct MemoryLook {
+struct MemorySample {
   std::chrono::steady_clock::time_point at;
   std::optional<uint64_t> limit;  // none: "max"
   uint64_t cache = 0;             // of files, what can be taken back
@@ -42,7 +42,7 @@ struct MemoryLook {
 
 // Of the group whose directory is `cgroup`. A figure that a kernel does not have is 0.
 // Errors  kNotFound  there is no such group
-Result<MemoryLook> LookAtMemory(const std::string& cgroup);
+Result<MemorySample> SampleMemory(const std::string& cgroup);
 // Its limit_hits alone, 0 where it cannot be read.
 uint64_t CountLimitHits(const std::string& cgroup);
 
@@ -50,13 +50,13 @@ class ThrashJudge {
  public:
   enum class Verdict {
     kCalm,   // the limit is not being hit
-    kBusy,   // it is; look again
+    kBusy,   // it is; sample again
     kStuck,  // by the measures below
   };
 
   // A container is stuck when for so long
   static constexpr std::chrono::milliseconds kStuckTime{1500};
-  // its limit was hit between each two looks, and what it had cached of files was at each at most
+  // its limit was hit between each two samples, and what it had cached of files was at each at most
   // this, four windows that a fault reads, and at most a 16th of the limit;
   static constexpr uint64_t kWindow = 128 << 10;
   static constexpr uint64_t kSmallCache = 4 * kWindow;
@@ -68,20 +68,20 @@ class ThrashJudge {
   // and it was not idle: of the time, it ran or waited for at least so many hundredths.
   static constexpr uint64_t kBusyPercent = 40;
 
-  Verdict Observe(const MemoryLook& now);
+  Verdict Observe(const MemorySample& now);
 
  private:
   bool IsStuck() const;
 
-  std::deque<MemoryLook> looks_;  // with a small cache and hits between each two
-  int calm_looks_ = 0;
-  uint64_t hits_ = 0;  // at the last look
+  std::deque<MemorySample> samples_;  // with a small cache and hits between each two
+  int calm_samples_ = 0;
+  uint64_t hits_ = 0;  // at the last sample
   bool first_ = true;
 };
 
 // The limit under which the kernel can no longer help itself by taking text back, so that it kills:
-// below what `look` says is fixed, by less than the biggest process has (`biggest` bytes), so that
-// its end is enough.
-uint64_t LimitThatKills(const MemoryLook& look, uint64_t biggest);
+// below what `sample` says is fixed, by less than the biggest process has (`biggest` bytes), so
+// that its end is enough.
+uint64_t LimitThatKills(const MemorySample& sample, uint64_t biggest);
 
 }  // namespace kata::guest

@@ -81,7 +81,7 @@ class Story {
  private:
   Case case_;
   ThrashJudge judge_;
-  MemoryLook now_{.at = {}, .limit = {}};
+  MemorySample now_{.at = {}, .limit = {}};
 };
 
 TEST(ThrashJudge, KnowsAContainerThatStandsStill) {
@@ -132,33 +132,33 @@ TEST(ThrashJudge, SaysWhenTheLimitIsLeftAlone) {
 
 TEST(ThrashJudge, WithoutALimitNobodyIsStuck) {
   ThrashJudge judge;
-  MemoryLook look{.at = {}, .limit = {}, .cache = 1000};
+  MemorySample sample{.at = {}, .limit = {}, .cache = 1000};
   for (int i = 0; i < 30; ++i) {
-    look.at += kStep;
-    look.limit_hits += 300;
-    look.refaults += 3500;
-    look.major_faults += 110;
-    look.system_time += 150'000;
-    look.waiting_time += 100'000;
-    EXPECT_NE(judge.Observe(look), Verdict::kStuck);
+    sample.at += kStep;
+    sample.limit_hits += 300;
+    sample.refaults += 3500;
+    sample.major_faults += 110;
+    sample.system_time += 150'000;
+    sample.waiting_time += 100'000;
+    EXPECT_NE(judge.Observe(sample), Verdict::kStuck);
   }
 }
 
 TEST(LimitThatKills, LiesBelowWhatIsFixedByLessThanTheBiggest) {
-  MemoryLook look{.at = {}, .limit = 64 * kMib};
-  look.fixed = 63 * kMib + 5;
-  EXPECT_EQ(LimitThatKills(look, 60 * kMib), 33 * kMib);
-  EXPECT_EQ(LimitThatKills(look, 0), 63 * kMib - (64 << 10)) << "shared memory that is nobody's";
-  look.fixed = 100;
-  EXPECT_EQ(LimitThatKills(look, 60 * kMib), 0u);
+  MemorySample sample{.at = {}, .limit = 64 * kMib};
+  sample.fixed = 63 * kMib + 5;
+  EXPECT_EQ(LimitThatKills(sample, 60 * kMib), 33 * kMib);
+  EXPECT_EQ(LimitThatKills(sample, 0), 63 * kMib - (64 << 10)) << "shared memory that is nobody's";
+  sample.fixed = 100;
+  EXPECT_EQ(LimitThatKills(sample, 60 * kMib), 0u);
 }
 
-TEST(LookAtMemory, ReadsTheGroupsFiles) {
+TEST(SampleMemory, ReadsTheGroupsFiles) {
   const sys::TemporaryDir dir("thrash");
   const auto put = [&](const char* name, std::string_view text) {
     ASSERT_TRUE(sys::WriteFile(std::string(dir.path()) + "/" + name, text));
   };
-  EXPECT_EQ(LookAtMemory(dir.path()).error().code(), Code::kNotFound);
+  EXPECT_EQ(SampleMemory(dir.path()).error().code(), Code::kNotFound);
   put("memory.stat",
       "anon 6000\nfile 900\nkernel 500\nshmem 70\nactive_file 300\ninactive_file 400\n"
       "slab_reclaimable 200\nworkingset_refault_anon 1\nworkingset_refault_file 77\n"
@@ -169,19 +169,19 @@ TEST(LookAtMemory, ReadsTheGroupsFiles) {
       "some avg10=1.00 avg60=0.00 avg300=0.00 total=123\n"
       "full avg10=0.00 avg60=0.00 avg300=0.00 total=100\n");
   put("cpu.stat", "usage_usec 30\nuser_usec 10\nsystem_usec 20\nthrottled_usec 1000\n");
-  const MemoryLook look = LookAtMemory(dir.path()).value();
-  EXPECT_EQ(look.limit, 64 * kMib);
-  EXPECT_EQ(look.cache, 700u);
-  EXPECT_EQ(look.fixed, 6370u);
-  EXPECT_EQ(look.limit_hits, 12u);
-  EXPECT_EQ(look.refaults, 77u);
-  EXPECT_EQ(look.major_faults, 5u);
-  EXPECT_EQ(look.oom_kills, 3u);
-  EXPECT_EQ(look.user_time, 10u);
-  EXPECT_EQ(look.system_time, 20u);
-  EXPECT_EQ(look.waiting_time, 1123u);
+  const MemorySample sample = SampleMemory(dir.path()).value();
+  EXPECT_EQ(sample.limit, 64 * kMib);
+  EXPECT_EQ(sample.cache, 700u);
+  EXPECT_EQ(sample.fixed, 6370u);
+  EXPECT_EQ(sample.limit_hits, 12u);
+  EXPECT_EQ(sample.refaults, 77u);
+  EXPECT_EQ(sample.major_faults, 5u);
+  EXPECT_EQ(sample.oom_kills, 3u);
+  EXPECT_EQ(sample.user_time, 10u);
+  EXPECT_EQ(sample.system_time, 20u);
+  EXPECT_EQ(sample.waiting_time, 1123u);
   put("memory.max", "max\n");
-  EXPECT_FALSE(LookAtMemory(dir.path())->limit);
+  EXPECT_FALSE(SampleMemory(dir.path())->limit);
   EXPECT_EQ(CountLimitHits(dir.path()), 12u);
 }
 

@@ -14,8 +14,8 @@
 
 #include "base/deadline.h"
 #include "base/log.h"
-#include "guest/agent/apart.h"
 #include "guest/agent/cgroup/cgroup_stats.h"
+#include "guest/agent/run_in_child.h"
 #include "sys/file.h"
 
 namespace kata::guest {
@@ -23,7 +23,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kBetweenLooks{250};
+constexpr milliseconds kBetweenSamples{250};
 constexpr milliseconds kBetweenGlances{20};
 // The kernel has killed by then, or it finds nobody that it may kill.
 constexpr std::chrono::seconds kKillPatience{2};
@@ -68,7 +68,7 @@ struct ThrashWatch::Watched {
 
 struct ThrashWatch::Ending {
   std::shared_ptr<Watched> watched;
-  MemoryLook look;
+  MemorySample sample;
   std::string limit;    // that the container had
   std::string lowered;  // that it has meanwhile
   Deadline deadline = Deadline::After(kKillPatience);
@@ -99,36 +99,36 @@ void ThrashWatch::Notice(const std::string& id) {
   if (hits == std::exchange(watched.hits, hits)) return;
   watched.looking = true;
   watched.judge = {};
-  Look(it->second);
+  Sample(it->second);
 }
 
-void ThrashWatch::Look(const std::shared_ptr<Watched>& watched) {
+void ThrashWatch::Sample(const std::shared_ptr<Watched>& watched) {
   if (watched->container == nullptr) return;
-  const auto look = LookAtMemory(watched->cgroup);
-  if (!look) {
+  const auto sample = SampleMemory(watched->cgroup);
+  if (!sample) {
     watched->looking = false;
     return;
   }
-  switch (watched->judge.Observe(*look)) {
+  switch (watched->judge.Observe(*sample)) {
     case ThrashJudge::Verdict::kCalm:
-      watched->hits = look->limit_hits;
+      watched->hits = sample->limit_hits;
       watched->looking = false;
       return;
     case ThrashJudge::Verdict::kStuck:
-      return End(watched, *look);
+      return End(watched, *sample);
     case ThrashJudge::Verdict::kBusy:
-      loop_.RunAfter(kBetweenLooks, [this, watched] { Look(watched); });
+      loop_.RunAfter(kBetweenSamples, [this, watched] { Sample(watched); });
   }
 }
 
-void ThrashWatch::End(const std::shared_ptr<Watched>& watched, const MemoryLook& look) {
+void ThrashWatch::End(const std::shared_ptr<Watched>& watched, const MemorySample& sample) {
   const auto ending = std::make_shared<Ending>(
-      Ending{.watched = watched, .look = look, .limit = {}, .lowered = {}});
+      Ending{.watched = watched, .sample = sample, .limit = {}, .lowered = {}});
   const auto begin = [&]() -> Result<void> {
     ending->limit = KATA_TRY(ReadLimit(watched->cgroup));
     const auto pids = KATA_TRY(watched->container->Pids());
-    ending->lowered = fmt::to_string(LimitThatKills(look, BiggestOf(pids, "/proc")));
-    return RunApart(
+    ending->lowered = fmt::to_string(LimitThatKills(sample, BiggestOf(pids, "/proc")));
+    return RunInChild(
         loop_,
         [path = watched->cgroup + "/memory.max", value = ending->lowered] {
           return SetLimitOnly(path, value);
@@ -137,9 +137,9 @@ void ThrashWatch::End(const std::shared_ptr<Watched>& watched, const MemoryLook&
   };
   log::Warn("a container stands still at its memory limit; the kernel is made to kill",
             {{"container", watched->id},
-             {"limit", fmt::to_string(look.limit.value_or(0))},
-             {"cache", fmt::to_string(look.cache)},
-             {"refaults", fmt::to_string(look.refaults)}});
+             {"limit", fmt::to_string(sample.limit.value_or(0))},
+             {"cache", fmt::to_string(sample.cache)},
+             {"refaults", fmt::to_string(sample.refaults)}});
   if (auto begun = begin(); !begun) {
     log::Warn("it cannot be", {{"container", watched->id}, {"error", begun.error().message()}});
     return Rest(watched);
@@ -151,7 +151,7 @@ void ThrashWatch::AwaitEnd(const std::shared_ptr<Ending>& ending) {
   Watched& watched = *ending->watched;
   if (watched.container == nullptr) return;
   const uint64_t kills = watched.container->OomKills().value_or(0);
-  const bool killed = kills > ending->look.oom_kills;
+  const bool killed = kills > ending->sample.oom_kills;
   if (killed || ending->deadline.Passed()) {
     // A limit that somebody has set meanwhile stays.
     if (const auto limit = ReadLimit(watched.cgroup); limit && *limit == ending->lowered) {

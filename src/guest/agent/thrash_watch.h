@@ -40,9 +40,9 @@ class ThrashWatch {
   struct Watched;
   struct Ending;
 
-  void Look(const std::shared_ptr<Watched>& watched);
+  void Sample(const std::shared_ptr<Watched>& watched);
   // The kernel's turn.
-  void End(const std::shared_ptr<Watched>& watched, const MemoryLook& look);
+  void End(const std::shared_ptr<Watched>& watched, const MemorySample& sample);
   void AwaitEnd(const std::shared_ptr<Ending>& ending);
   void Rest(const std::shared_ptr<Watched>& watched);
 

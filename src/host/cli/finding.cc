@@ -10,12 +10,12 @@
 namespace kata::cli {
 namespace {
 
-struct Look {
+struct Appearance {
   std::string_view word;
   std::string_view colour;
 };
 
-Look LookOf(Verdict verdict) {
+Appearance AppearanceOf(Verdict verdict) {
   switch (verdict) {
     case Verdict::kOk:
       return {"ok", "\033[32m"};
@@ -43,12 +43,13 @@ bool AnyProblem(const std::vector<Finding>& findings) {
                      [](const Finding& f) { return f.verdict == Verdict::kProblem; });
 }
 
-std::string_view WordOf(Verdict verdict) { return LookOf(verdict).word; }
+std::string_view WordOf(Verdict verdict) { return AppearanceOf(verdict).word; }
 
 std::string RenderLine(const Finding& finding, bool colours) {
-  const Look look = LookOf(finding.verdict);
-  std::string text = fmt::format("{}{:<8}{} {:<15} {}\n", colours ? look.colour : "", look.word,
-                                 colours ? "\033[0m" : "", finding.name, finding.detail);
+  const Appearance appearance = AppearanceOf(finding.verdict);
+  std::string text =
+      fmt::format("{}{:<8}{} {:<15} {}\n", colours ? appearance.colour : "", appearance.word,
+                  colours ? "\033[0m" : "", finding.name, finding.detail);
   if (!finding.remedy.empty()) text += fmt::format("{:25}to mend: {}\n", "", finding.remedy);
   return text;
 }

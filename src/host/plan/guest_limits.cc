@@ -45,7 +45,7 @@ void KeepDisks(Entries* entries, const std::vector<GuestDisk>& disks,
 
 }  // namespace
 
-void RemoveVainCapabilities(oci::Process* process, std::vector<std::string>* notes) {
+void RemoveUnusableCapabilities(oci::Process* process, std::vector<std::string>* notes) {
   if (!process->has_capabilities()) return;
   oci::LinuxCapabilities& sets = *process->mutable_capabilities();
   google::protobuf::RepeatedPtrField<std::string> kept;

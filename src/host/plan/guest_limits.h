@@ -22,7 +22,7 @@ struct GuestDisk {
 
 // Takes out ambient capabilities that are not permitted and inheritable as well, which no kernel
 // raises, and says so in `notes`. runc leaves them out, too.
-void RemoveVainCapabilities(oci::Process* process, std::vector<std::string>* notes);
+void RemoveUnusableCapabilities(oci::Process* process, std::vector<std::string>* notes);
 
 // Takes out of `resources` what a guest cannot honour and says so in `notes`. `disks` are those of
 // the container.

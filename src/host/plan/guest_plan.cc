@@ -156,7 +156,7 @@ void RemoveWhatStaysOnTheHost(GuestPlan& plan, const PlanInput& input) {
     linux.clear_seccomp();
   }
   NoteLabels(plan);
-  RemoveVainCapabilities(spec.mutable_process(), &plan.notes);
+  RemoveUnusableCapabilities(spec.mutable_process(), &plan.notes);
   if (linux.has_resources()) {
     RemoveHostResources(linux.mutable_resources(), plan.disks, input.device_number, &plan.notes);
   }

@@ -257,7 +257,7 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   oci::Process guest_process = process;
   guest_process.set_no_stdin(!io->has_input());
   std::vector<std::string> notes;
-  RemoveVainCapabilities(&guest_process, &notes);
+  RemoveUnusableCapabilities(&guest_process, &notes);
   for (const std::string& note : notes) log::Warn(note, {{"exec", exec_id}});
   const auto exec = std::make_shared<Process>(exec_id, stdio, io, guest_process);
   Report(container_id, *exec);

@@ -7,9 +7,9 @@
 
 #include <fmt/format.h>
 
-#include "guest/agent/apart.h"
 #include "guest/agent/ids.h"
-#include "guest/agent/process_look.h"
+#include "guest/agent/process_info.h"
+#include "guest/agent/run_in_child.h"
 #include "guest/agent/service/services.h"
 #include "proto/guest.pb.h"
 
@@ -47,7 +47,7 @@ void RemoveContainer(Agent& agent, const agent::RemoveContainerRequest& request,
 void UpdateContainer(Agent& agent, const Entry& entry, const agent::UpdateContainerRequest& request,
                      Responder responder) {
   const auto shared = std::make_shared<Responder>(std::move(responder));
-  const auto begun = RunApart(
+  const auto begun = RunInChild(
       agent.loop(),
       [&]() -> Result<std::string> {
         KATA_TRY(entry->container->Update(request.resources()));
@@ -71,7 +71,7 @@ Result<guest::ListProcessesResponse> ListProcesses(Agent& agent,
   for (const pid_t pid : KATA_TRY(entry->container->Pids())) {
     GuestProcess& process = *response.add_processes();
     process.set_pid(static_cast<uint32_t>(pid));
-    FillLook(pid, process);
+    FillProcessInfo(pid, process);
     if (request.files() && response.ByteSizeLong() < kMaxListed) FillFiles(pid, process);
     if (const auto exec = execs.find(pid); exec != execs.end()) {
       process.set_exec_id(exec->second);

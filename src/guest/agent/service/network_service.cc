@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "guest/agent/apart.h"
 #include "guest/agent/network/iptables.h"
+#include "guest/agent/run_in_child.h"
 #include "guest/agent/service/services.h"
 #include "proto/guest.pb.h"
 
@@ -58,7 +58,7 @@ void WithIpTables(Agent& agent, bool ipv6, Responder responder,
   if (!network) return responder.Fail(network.error());
   const IpTables tables{.network_namespace = (*network)->fd(), .ipv6 = ipv6};
   const auto shared = std::make_shared<Responder>(std::move(responder));
-  const auto begun = RunApart(
+  const auto begun = RunInChild(
       agent.loop(), [&] { return work(tables); },
       [shared, answer](Result<std::string> result) {
         if (!result) return shared->Fail(std::move(result).error());

@@ -48,9 +48,9 @@ std::string LastLines(std::string text) {
 }
 
 // The directory of one trial, locked by the process that works in it.
-class Room {
+class TrialDirectory {
  public:
-  static Result<Room> Make(const std::string& root) {
+  static Result<TrialDirectory> Make(const std::string& root) {
     KATA_TRY(sys::MakeDirs(root, 0700));
     std::string path = root + "/XXXXXX";
     if (::mkdtemp(path.data()) == nullptr) return FailErrno("mkdtemp", path);
@@ -60,20 +60,21 @@ class Room {
       (void)sys::RemoveTree(path);
       return Fail(Code::kUnavailable, fmt::format("{}/lock cannot be locked", path));
     }
-    return Room(std::move(path), *std::move(lock));
+    return TrialDirectory(std::move(path), *std::move(lock));
   }
   // Nothing where somebody works in it.
-  static Result<Room> Enter(const std::string& path) {
+  static Result<TrialDirectory> Enter(const std::string& path) {
     sys::UniqueFd lock = KATA_TRY(sys::Open(path + "/lock", O_RDWR));
     if (!LockAtOnce(lock.get())) return FailErrno("flock", path);
-    return Room(path, std::move(lock));
+    return TrialDirectory(path, std::move(lock));
   }
 
   const std::string& path() const { return path_; }
   std::string state() const { return path_ + "/state"; }
 
  private:
-  Room(std::string path, sys::UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  TrialDirectory(std::string path, sys::UniqueFd lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
 
   std::string path_;
   sys::UniqueFd lock_;
@@ -88,41 +89,44 @@ std::vector<std::string> NamesIn(const std::string& directory) {
   return names;
 }
 
-sys::Command RuntimeCommand(const TrialOptions& options, const Room& room,
+sys::Command RuntimeCommand(const TrialOptions& options, const TrialDirectory& directory,
                             std::vector<std::string> words) {
   sys::Command command;
-  command.argv = {options.program, "--root", room.state(), "--log", room.path() + "/runtime.log"};
+  command.argv = {options.program, "--root", directory.state(), "--log",
+                  directory.path() + "/runtime.log"};
   if (!options.config.empty())
     command.argv.insert(command.argv.end(), {"--config", options.config});
   command.argv.insert(command.argv.end(), words.begin(), words.end());
   return command;
 }
 
-// Removes the container and waits until nothing of it is there; then the room. Not to be cancelled.
-void CleanUp(const TrialOptions& options, const Room& room, const std::string& root, Trial* trial) {
+// Removes the container and waits until nothing of it is there; then the directory. Not to be
+// cancelled.
+void CleanUp(const TrialOptions& options, const TrialDirectory& directory, const std::string& root,
+             Trial* trial) {
   const Deadline deadline = Deadline::After(kCleanUpTime);
-  for (const std::string& id : NamesIn(room.state())) {
+  for (const std::string& id : NamesIn(directory.state())) {
     std::string problem;
-    const std::string directory = room.state() + "/" + id;
+    const std::string state = directory.state() + "/" + id;
     // A creation that was cut off is undone by others, too: what they leave is then removed here.
-    for (int attempt = 0; attempt < 3 && sys::Exists(directory); ++attempt) {
+    for (int attempt = 0; attempt < 3 && sys::Exists(state); ++attempt) {
       const auto done =
-          RunStep(RuntimeCommand(options, room, {"delete", "--force", id}), deadline, -1);
+          RunStep(RuntimeCommand(options, directory, {"delete", "--force", id}), deadline, -1);
       if (!done) {
         problem = done.error().message();
       } else if (!done->status.Success()) {
         problem = LastLines(done->errors);
       }
-      if (sys::Exists(directory)) std::this_thread::sleep_for(milliseconds(200));
+      if (sys::Exists(state)) std::this_thread::sleep_for(milliseconds(200));
     }
-    if (sys::Exists(directory)) {
+    if (sys::Exists(state)) {
       trial->left.push_back(fmt::format(
           "container {}: {}; remove it with {} --root {} delete --force {}", id,
-          problem.empty() ? "it is still there" : problem, options.program, room.state(), id));
+          problem.empty() ? "it is still there" : problem, options.program, directory.state(), id));
       return;
     }
   }
-  if (auto removed = sys::RemoveTree(room.path()); !removed) {
+  if (auto removed = sys::RemoveTree(directory.path()); !removed) {
     trial->left.push_back(removed.error().message());
   }
   // Only when it is empty.
@@ -131,8 +135,11 @@ void CleanUp(const TrialOptions& options, const Room& room, const std::string& r
 
 class Attempt {
  public:
-  Attempt(const TrialOptions& options, const Room& room, Trial* trial)
-      : options_(options), room_(room), trial_(*trial), id_(fmt::format("doctor-{}", ::getpid())) {}
+  Attempt(const TrialOptions& options, const TrialDirectory& directory, Trial* trial)
+      : options_(options),
+        directory_(directory),
+        trial_(*trial),
+        id_(fmt::format("doctor-{}", ::getpid())) {}
 
   // Every step; the error is in the last phase.
   void Run() {
@@ -146,8 +153,10 @@ class Attempt {
   }
 
   // Keeps the shim's log by a second name: a creation that fails removes the first.
-  void KeepLog() { (void)!::link((room_.state() + "/" + id_ + "/log").c_str(), KeptLog().c_str()); }
-  std::string KeptLog() const { return room_.path() + "/shim.log"; }
+  void KeepLog() {
+    (void)!::link((directory_.state() + "/" + id_ + "/log").c_str(), KeptLog().c_str());
+  }
+  std::string KeptLog() const { return directory_.path() + "/shim.log"; }
 
  private:
   // Runs `work` as a phase; its error is the phase's.
@@ -176,7 +185,7 @@ class Attempt {
     return Fail(Code::kInternal, said.empty() ? done.status.Describe() : std::move(said));
   }
   Result<std::string> Runtime(std::vector<std::string> words) {
-    return RunCommand(RuntimeCommand(options_, room_, std::move(words)));
+    return RunCommand(RuntimeCommand(options_, directory_, std::move(words)));
   }
   // The program in the container; its numbers.
   Result<std::map<std::string, double>> InContainer(std::vector<std::string> words) {
@@ -214,13 +223,13 @@ class Attempt {
   bool MakeNetwork() {
     return Try("network", [this]() -> Result<void> {
       network_ = KATA_TRY(TrialNetwork::Make());
-      return MakeTrialBundle(room_.path() + "/bundle", options_.probe, network_->path());
+      return MakeTrialBundle(directory_.path() + "/bundle", options_.probe, network_->path());
     });
   }
 
   bool Create() {
     return Try("create", [this]() -> Result<void> {
-      KATA_TRY(Runtime({"create", "--bundle", room_.path() + "/bundle", id_}));
+      KATA_TRY(Runtime({"create", "--bundle", directory_.path() + "/bundle", id_}));
       return {};
     });
   }
@@ -306,7 +315,7 @@ class Attempt {
   }
 
   const TrialOptions& options_;
-  const Room& room_;
+  const TrialDirectory& directory_;
   Trial& trial_;
   const std::string id_;
   std::unique_ptr<TrialNetwork> network_;
@@ -318,19 +327,19 @@ Result<Trial> RunTrial(const TrialOptions& options, const std::string& root) {
   Trial trial;
   for (const std::string& name : NamesIn(root)) {
     // Of a doctor that was killed.
-    if (const auto abandoned = Room::Enter(fmt::format("{}/{}", root, name))) {
+    if (const auto abandoned = TrialDirectory::Enter(fmt::format("{}/{}", root, name))) {
       CleanUp(options, *abandoned, root, &trial);
     }
   }
-  const Room room = KATA_TRY(Room::Make(root));
+  const TrialDirectory directory = KATA_TRY(TrialDirectory::Make(root));
   {
-    Attempt attempt(options, room, &trial);
+    Attempt attempt(options, directory, &trial);
     attempt.Run();
     attempt.KeepLog();
     if (const auto log = sys::ReadFile(attempt.KeptLog())) trial.log_tail = LastLines(*log);
     if (options.progress) options.progress("cleaning up");
     // The network is still there: the machine is in it.
-    CleanUp(options, room, root, &trial);
+    CleanUp(options, directory, root, &trial);
   }
   return trial;
 }

@@ -57,7 +57,7 @@ SetupStep JudgeContainer(const std::string& image, const ProgramResult& containe
                          const std::string& host_boot_id) {
   if (container.status != 0) {
     return CheckStep(SetupStep::Outcome::kFailed,
-                     fmt::format("a container of {}: {}", image, container.LastWords()),
+                     fmt::format("a container of {}: {}", image, container.LastLine()),
                      "kata-runtime check tells what this host lacks");
   }
   const std::string boot_id = FirstLine(container.out);

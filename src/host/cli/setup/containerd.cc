@@ -35,7 +35,7 @@ class ContainerdFrontEnd : public FrontEnd {
   ContainerdFrontEnd(SetupOptions options, KataPrograms programs)
       : options_(std::move(options)), programs_(std::move(programs)) {}
 
-  Result<SetupPlace> Look() override;
+  Result<DetectedFrontEnd> Detect() override;
   Result<std::string> Plan(const ConfigFile& file,
                            const std::optional<SetupRecord>& record) const override;
   Result<std::optional<std::string>> Unplan(const std::string& text,
@@ -56,7 +56,7 @@ class ContainerdFrontEnd : public FrontEnd {
 
  private:
   void ChooseDaemon();
-  ContainerdWish Wish() const {
+  ContainerdRuntime WantedRuntime() const {
     const std::string path =
         daemon_ ? daemon_->path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
     return {.name = options_.name,
@@ -97,11 +97,11 @@ void ContainerdFrontEnd::ChooseDaemon() {
   }
 }
 
-Result<SetupPlace> ContainerdFrontEnd::Look() {
+Result<DetectedFrontEnd> ContainerdFrontEnd::Detect() {
   main_ = kContainerdMain;
   ChooseDaemon();
   if (!options_.config_file.empty() && !options_.undo) main_ = options_.config_file;
-  SetupPlace place{.about = "containerd", .path = options_.sysroot + main_};
+  DetectedFrontEnd place{.about = "containerd", .path = options_.sysroot + main_};
   if (options_.sysroot.empty()) {
     program_ = daemon_ ? daemon_->program : "";
     if (program_.empty()) program_ = FindDaemonProgram("containerd");
@@ -141,7 +141,7 @@ Result<SetupPlace> ContainerdFrontEnd::Look() {
 
 Result<std::string> ContainerdFrontEnd::Plan(const ConfigFile& file,
                                              const std::optional<SetupRecord>& record) const {
-  if (version_ != 0) return PlanDropIn(file, ContainerdDropIn(version_, Wish()));
+  if (version_ != 0) return PlanDropIn(file, ContainerdDropIn(version_, WantedRuntime()));
   if (file.text && file.text->contains("DO NOT EDIT")) {
     return Fail(Code::kFailedPrecondition,
                 fmt::format("{} says \"DO NOT EDIT\": whoever writes it would take the handler out "
@@ -150,7 +150,7 @@ Result<std::string> ContainerdFrontEnd::Plan(const ConfigFile& file,
   }
   const bool is_new = !file.text || file.text->find_first_not_of(" \t\r\n") == std::string::npos;
   const std::string start = fmt::format("version = {}\n", major_ >= kFirstThatMerges ? 3 : 2);
-  return PlanContainerd(file.path, is_new ? start : *file.text, Wish(), record);
+  return PlanContainerd(file.path, is_new ? start : *file.text, WantedRuntime(), record);
 }
 
 Result<std::string> ContainerdFrontEnd::Dump(const std::string& path) const {
@@ -159,7 +159,7 @@ Result<std::string> ContainerdFrontEnd::Dump(const std::string& path) const {
   const auto result = KATA_TRY(RunProgram(argv, Deadline::After(kContainerdTime)));
   if (result.status == 0) return result.out;
   return Fail(Code::kFailedPrecondition,
-              fmt::format("containerd config dump of {}: {}", path, result.LastWords()));
+              fmt::format("containerd config dump of {}: {}", path, result.LastLine()));
 }
 
 // The file is tried beside the one that it replaces, from where it may import others by relative
@@ -177,14 +177,14 @@ Result<void> ContainerdFrontEnd::Prove(const ConfigFile& file, const std::string
   KATA_TRY(WriteConfigFile(candidate, text, 0600));
   const auto after = Dump(candidate);
   if (!after) return std::unexpected(after.error());
-  return CompareContainerdDumps(before, *after, Wish());
+  return CompareContainerdDumps(before, *after, WantedRuntime());
 }
 
 SetupStep ContainerdFrontEnd::Load(const std::optional<std::string>& text) const {
   SetupStep step{.name = "load"};
   if (version_ != 0 && text && !options_.undo && !program_.empty()) {
     const auto dump = Dump(main_);
-    const auto seen = dump ? CompareContainerdDumps(*dump, *dump, Wish())
+    const auto seen = dump ? CompareContainerdDumps(*dump, *dump, WantedRuntime())
                            : Result<void>(std::unexpected(dump.error()));
     if (!seen) {
       step.outcome = SetupStep::Outcome::kFailed;
@@ -267,7 +267,7 @@ SetupStep ContainerdFrontEnd::Check() const {
     (void)RunProgram(Ctr({"-n", space, "images", "pull", options_.image}),
                      Deadline::After(kContainerdRunTime));
   }
-  const std::string shim = Wish().shim;
+  const std::string shim = WantedRuntime().shim;
   return CheckByContainer(images, !options_.image.empty(), [&](const std::string& image) {
     const std::string name = CheckName();
     std::vector<std::string> words = {

@@ -49,15 +49,15 @@ std::string DefaultTable(std::string_view plugin, const std::string& name) {
                      config::ToToml(name));
 }
 
-std::string HandlerTable(std::string_view plugin, const ContainerdWish& wish) {
+std::string HandlerTable(std::string_view plugin, const ContainerdRuntime& runtime) {
   return fmt::format(
       "[plugins.\"{}\".containerd.runtimes.{}]\n"
       "runtime_type = \"{}\"\n"
       "{}"
       "privileged_without_host_devices = true\n"
       "pod_annotations = [\"io.katacontainers.*\"]\n",
-      plugin, wish.name, kShimType,
-      wish.shim.empty() ? "" : fmt::format("runtime_path = {}\n", config::ToToml(wish.shim)));
+      plugin, runtime.name, kShimType,
+      runtime.shim.empty() ? "" : fmt::format("runtime_path = {}\n", config::ToToml(runtime.shim)));
 }
 
 // The settings as pairs that can be compared; lists and strings in one spelling.
@@ -168,14 +168,15 @@ Stripped Strip(std::string text, const std::optional<std::string>& before) {
   return stripped;
 }
 
-bool IsAllowedChange(const std::pair<std::string, std::string>& where, const ContainerdWish& wish) {
+bool IsAllowedChange(const std::pair<std::string, std::string>& where,
+                     const ContainerdRuntime& runtime) {
   const auto& [table, key] = where;
   if (table.empty()) return key == "imports" || key == "version";
   for (const std::string_view plugin : {kOldCri, kNewCri}) {
     const std::string cri = CriTable(plugin);
-    const std::string handler = fmt::format("{}.runtimes.{}", cri, wish.name);
+    const std::string handler = fmt::format("{}.runtimes.{}", cri, runtime.name);
     if (table == handler || table.starts_with(handler + ".")) return true;
-    if (wish.make_default && table == cri && key == kDefaultKey) return true;
+    if (runtime.make_default && table == cri && key == kDefaultKey) return true;
   }
   return false;
 }
@@ -186,21 +187,21 @@ std::string Spelled(const std::pair<std::string, std::string>& where) {
 
 // The candidates for the default, in the order of preference; the first that parses is taken.
 std::vector<std::string> WithDefault(const Stripped& base, std::string_view plugin,
-                                     const ContainerdWish& wish, const Setting* there,
+                                     const ContainerdRuntime& runtime, const Setting* there,
                                      const std::string& handler) {
   if (there != nullptr) {
     const std::string_view line = LineAt(base.text, there->source.line);
     if (!IsPlainSetting(line)) return {};
-    const std::string changed = Replaced(base.text, line, DefaultLine(line, wish.name));
+    const std::string changed = Replaced(base.text, line, DefaultLine(line, runtime.name));
     std::optional<size_t> place = base.place;
     const auto at = static_cast<size_t>(line.data() - base.text.data());
     if (place && *place > at) *place += changed.size() - base.text.size();
     return {WithBlock(changed, place, handler)};
   }
   std::vector<std::string> candidates = {
-      WithBlock(base.text, base.place, DefaultTable(plugin, wish.name) + handler)};
+      WithBlock(base.text, base.place, DefaultTable(plugin, runtime.name) + handler)};
   if (const std::string_view line = HeaderLine(base.text, plugin); !line.empty()) {
-    const std::string added = DefaultLine(line, wish.name);
+    const std::string added = DefaultLine(line, runtime.name);
     std::optional<size_t> place = base.place;
     const auto at = static_cast<size_t>(line.data() - base.text.data());
     if (place && *place > at) *place += added.size();
@@ -212,10 +213,12 @@ std::vector<std::string> WithDefault(const Stripped& base, std::string_view plug
 
 // Whether `after` says what `before` does, with the handler and, where it is wanted, the default.
 bool SaysTheSame(const std::vector<Setting>& before, const std::string& after,
-                 std::string_view plugin, const ContainerdWish& wish) {
+                 std::string_view plugin, const ContainerdRuntime& runtime) {
   const auto parsed = config::ReadToml(after, "");
-  const auto expected = config::ReadToml(
-      HandlerTable(plugin, wish) + (wish.make_default ? DefaultTable(plugin, wish.name) : ""), "");
+  const auto expected =
+      config::ReadToml(HandlerTable(plugin, runtime) +
+                           (runtime.make_default ? DefaultTable(plugin, runtime.name) : ""),
+                       "");
   if (!parsed || !expected) return false;
   SettingMap wanted = MapOf(before);
   for (auto& [where, value] : MapOf(*expected)) wanted.insert_or_assign(where, value);
@@ -248,15 +251,15 @@ std::string DropInDirOf(const std::vector<std::string>& imports) {
   return "";
 }
 
-std::string ContainerdDropIn(int version, const ContainerdWish& wish) {
+std::string ContainerdDropIn(int version, const ContainerdRuntime& runtime) {
   const std::string_view plugin = PluginOf(version);
   return fmt::format("{}version = {}\n\n{}{}", kDropInMark, version,
-                     wish.make_default ? DefaultTable(plugin, wish.name) : "",
-                     HandlerTable(plugin, wish));
+                     runtime.make_default ? DefaultTable(plugin, runtime.name) : "",
+                     HandlerTable(plugin, runtime));
 }
 
 Result<std::string> PlanContainerd(const std::string& file, const std::string& text,
-                                   const ContainerdWish& wish,
+                                   const ContainerdRuntime& runtime,
                                    const std::optional<SetupRecord>& record) {
   const Stripped base = Strip(text, record ? record->before : std::nullopt);
   const auto settings = KATA_TRY(config::ReadToml(base.text, file));
@@ -269,8 +272,8 @@ Result<std::string> PlanContainerd(const std::string& file, const std::string& t
   }
   const std::string_view plugin = PluginOf(facts.version);
   const std::string cri = CriTable(plugin);
-  const std::string handler_table = fmt::format("{}.runtimes.{}", cri, wish.name);
-  std::string handler = HandlerTable(plugin, wish);
+  const std::string handler_table = fmt::format("{}.runtimes.{}", cri, runtime.name);
+  std::string handler = HandlerTable(plugin, runtime);
   for (const Setting& each : settings) {
     if (each.table != handler_table) continue;
     const Setting* type = FindSetting(settings, handler_table, "runtime_type");
@@ -279,30 +282,30 @@ Result<std::string> PlanContainerd(const std::string& file, const std::string& t
           Code::kAlreadyExists,
           fmt::format("{}:{}: there is a runtime \"{}\" of another type; remove it there, or "
                       "choose another name with --name",
-                      file, each.source.line, wish.name));
+                      file, each.source.line, runtime.name));
     }
     handler.clear();
   }
   const Setting* there = FindSetting(settings, cri, kDefaultKey);
-  const bool is_default = there && there->value == config::Value(wish.name);
+  const bool is_default = there && there->value == config::Value(runtime.name);
   std::vector<std::string> candidates;
-  if (!wish.make_default || is_default) {
+  if (!runtime.make_default || is_default) {
     candidates = {WithBlock(base.text, base.place, handler)};
   } else {
-    candidates = WithDefault(base, plugin, wish, there, handler);
+    candidates = WithDefault(base, plugin, runtime, there, handler);
   }
   // A handler of the user's keeps what it says besides its type.
   for (const std::string& candidate : candidates) {
     if (handler.empty() ? config::ReadToml(candidate, "").has_value()
-                        : SaysTheSame(settings, candidate, plugin, wish)) {
+                        : SaysTheSame(settings, candidate, plugin, runtime)) {
       return candidate;
     }
   }
   return Fail(Code::kUnimplemented,
               fmt::format("{} is written in a form that cannot be added to for certain; add there "
                           "by hand:\n{}{}",
-                          file, wish.make_default ? DefaultTable(plugin, wish.name) : "",
-                          HandlerTable(plugin, wish)));
+                          file, runtime.make_default ? DefaultTable(plugin, runtime.name) : "",
+                          HandlerTable(plugin, runtime)));
 }
 
 std::string UnplanContainerd(const std::string& text, const SetupRecord& record) {
@@ -314,7 +317,7 @@ std::string UnplanContainerd(const std::string& text, const SetupRecord& record)
 }
 
 Result<void> CompareContainerdDumps(const std::string& before, const std::string& after,
-                                    const ContainerdWish& wish) {
+                                    const ContainerdRuntime& runtime) {
   const SettingMap old_map = MapOf(KATA_TRY(config::ReadToml(before, "containerd config dump")));
   const SettingMap new_map = MapOf(KATA_TRY(config::ReadToml(after, "containerd config dump")));
   const auto refuse = [](const std::pair<std::string, std::string>& where) {
@@ -325,28 +328,28 @@ Result<void> CompareContainerdDumps(const std::string& before, const std::string
   };
   for (const auto& [where, value] : old_map) {
     const auto found = new_map.find(where);
-    if ((found == new_map.end() || found->second != value) && !IsAllowedChange(where, wish)) {
+    if ((found == new_map.end() || found->second != value) && !IsAllowedChange(where, runtime)) {
       return refuse(where);
     }
   }
   for (const auto& [where, value] : new_map) {
-    if (!old_map.contains(where) && !IsAllowedChange(where, wish)) return refuse(where);
+    if (!old_map.contains(where) && !IsAllowedChange(where, runtime)) return refuse(where);
   }
   bool has_handler = false;
   bool is_default = false;
   for (const std::string_view plugin : {kOldCri, kNewCri}) {
     const std::string cri = CriTable(plugin);
     has_handler |=
-        new_map.contains({fmt::format("{}.runtimes.{}", cri, wish.name), "runtime_type"});
+        new_map.contains({fmt::format("{}.runtimes.{}", cri, runtime.name), "runtime_type"});
     const auto found = new_map.find({cri, std::string(kDefaultKey)});
-    is_default |= found != new_map.end() && found->second == config::ToToml(wish.name);
+    is_default |= found != new_map.end() && found->second == config::ToToml(runtime.name);
   }
-  if (has_handler && (is_default || !wish.make_default)) return {};
+  if (has_handler && (is_default || !runtime.make_default)) return {};
   return Fail(
       Code::kFailedPrecondition,
       fmt::format("containerd would not see the runtime \"{}\"{}: another of its files says "
                   "something else",
-                  wish.name, has_handler ? " as its default" : ""));
+                  runtime.name, has_handler ? " as its default" : ""));
 }
 
 }  // namespace kata::cli::setup

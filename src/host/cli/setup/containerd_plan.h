@@ -19,7 +19,7 @@
 
 namespace kata::cli::setup {
 
-struct ContainerdWish {
+struct ContainerdRuntime {
   std::string name;
   bool make_default = false;
   std::string shim;  // its path, where containerd would not find it; else ""
@@ -39,7 +39,7 @@ Result<ContainerdFacts> ReadContainerd(const std::string& file, const std::strin
 std::string DropInDirOf(const std::vector<std::string>& imports);
 
 // A drop-in for a main file of this version, 2 or 3.
-std::string ContainerdDropIn(int version, const ContainerdWish& wish);
+std::string ContainerdDropIn(int version, const ContainerdRuntime& runtime);
 
 // `text` with the handler in it, proven by parsing both. Nothing else is changed: a block at the
 // end, and for the default the line of `default_runtime_name`.
@@ -47,7 +47,7 @@ std::string ContainerdDropIn(int version, const ContainerdWish& wish);
 // does
 //         not allow for it
 Result<std::string> PlanContainerd(const std::string& file, const std::string& text,
-                                   const ContainerdWish& wish,
+                                   const ContainerdRuntime& runtime,
                                    const std::optional<SetupRecord>& record);
 // `text`, which others have changed since, without that.
 std::string UnplanContainerd(const std::string& text, const SetupRecord& record);
@@ -55,6 +55,6 @@ std::string UnplanContainerd(const std::string& text, const SetupRecord& record)
 // Compares what containerd makes of its files before and after ("containerd config dump").
 // Errors  kFailedPrecondition  something else would change as well, or the handler is not there
 Result<void> CompareContainerdDumps(const std::string& before, const std::string& after,
-                                    const ContainerdWish& wish);
+                                    const ContainerdRuntime& runtime);
 
 }  // namespace kata::cli::setup

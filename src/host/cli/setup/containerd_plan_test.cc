@@ -11,8 +11,8 @@ namespace {
 
 using testing::HasSubstr;
 
-const ContainerdWish kPlain{.name = "kata"};
-const ContainerdWish kByDefault{.name = "kata", .make_default = true};
+const ContainerdRuntime kPlain{.name = "kata"};
+const ContainerdRuntime kByDefault{.name = "kata", .make_default = true};
 
 const std::string kMain =
     "version = 2\n"
@@ -27,9 +27,9 @@ const std::string kHandler =
     "privileged_without_host_devices = true\n"
     "pod_annotations = [\"io.katacontainers.*\"]\n";
 
-std::string ContainerdText(const std::string& text, const ContainerdWish& wish,
+std::string ContainerdText(const std::string& text, const ContainerdRuntime& runtime,
                            const std::optional<SetupRecord>& record = std::nullopt) {
-  const auto planned = PlanContainerd("/c.toml", text, wish, record);
+  const auto planned = PlanContainerd("/c.toml", text, runtime, record);
   return planned ? *planned : "error: " + planned.error().message();
 }
 

@@ -27,14 +27,14 @@ class CrioFrontEnd : public FrontEnd {
   CrioFrontEnd(SetupOptions options, KataPrograms programs)
       : options_(std::move(options)), programs_(std::move(programs)) {}
 
-  Result<SetupPlace> Look() override {
+  Result<DetectedFrontEnd> Detect() override {
     if (options_.sysroot.empty()) {
       auto daemons = FindDaemons("crio");
       if (!daemons.empty()) daemon_ = std::move(daemons.front());
     }
     const std::string dir =
         daemon_ ? FlagValue(daemon_->argv, "config-dir", 'd').value_or(kCrioDir) : kCrioDir;
-    SetupPlace place{.about = "cri-o", .path = options_.sysroot};
+    DetectedFrontEnd place{.about = "cri-o", .path = options_.sysroot};
     place.path +=
         options_.config_file.empty() ? fmt::format("{}/{}", dir, kCrioFile) : options_.config_file;
     const std::string program = daemon_ ? daemon_->program : FindDaemonProgram("crio");

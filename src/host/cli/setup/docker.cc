@@ -38,7 +38,7 @@ class DockerFrontEnd : public FrontEnd {
   DockerFrontEnd(SetupOptions options, KataPrograms programs)
       : options_(std::move(options)), programs_(std::move(programs)) {}
 
-  Result<SetupPlace> Look() override;
+  Result<DetectedFrontEnd> Detect() override;
   Result<std::string> Plan(const ConfigFile& file,
                            const std::optional<SetupRecord>& record) const override;
   Result<std::optional<std::string>> Unplan(const std::string& text,
@@ -101,9 +101,9 @@ Result<void> DockerFrontEnd::ChooseDaemon() {
   return {};
 }
 
-Result<SetupPlace> DockerFrontEnd::Look() {
+Result<DetectedFrontEnd> DockerFrontEnd::Detect() {
   KATA_TRY(ChooseDaemon());
-  SetupPlace place{.about = "docker", .path = options_.sysroot + kDockerFile};
+  DetectedFrontEnd place{.about = "docker", .path = options_.sysroot + kDockerFile};
   if (!options_.config_file.empty()) {
     place.path = options_.sysroot + options_.config_file;
   } else if (daemon_) {
@@ -142,11 +142,11 @@ Result<std::string> DockerFrontEnd::Plan(const ConfigFile& file,
           ? IsInPath(daemon_ ? daemon_->path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
                      kShimProgram)
           : std::all_of(containerds.begin(), containerds.end(), finds_shim);
-  const DockerWish wish{.name = options_.name,
-                        .entry = DockerRuntimeEntry(major_, programs_, in_path),
-                        .make_default = options_.make_default};
-  if (daemon_) KATA_TRY(CheckDockerArguments(daemon_->argv, wish));
-  return PlanDocker(file.path, file.text, wish, record);
+  const DockerRuntime runtime{.name = options_.name,
+                              .entry = DockerRuntimeEntry(major_, programs_, in_path),
+                              .make_default = options_.make_default};
+  if (daemon_) KATA_TRY(CheckDockerArguments(daemon_->argv, runtime));
+  return PlanDocker(file.path, file.text, runtime, record);
 }
 
 // Docker 23 and later tell what they would say of a file. Only what they say of ours and not of the
@@ -162,7 +162,7 @@ Result<void> DockerFrontEnd::Prove(const ConfigFile& file, const std::string& te
     std::vector<std::string> words = argv;
     words.insert(words.end(), {"--config-file", path});
     const auto result = KATA_TRY(RunProgram(words, Deadline::After(kAskTime)));
-    std::string said = result.status == 0 ? "" : result.LastWords();
+    std::string said = result.status == 0 ? "" : result.LastLine();
     if (const size_t at = said.find(path); at != said.npos) {
       said.replace(at, path.size(), file.path);
     }
@@ -187,7 +187,7 @@ Result<DockerFrontEnd::Known> DockerFrontEnd::Ask() const {
       KATA_TRY(RunProgram(Client({"info", "--format", "{{json .}}"}), Deadline::After(kAskTime)));
   const auto info = nlohmann::ordered_json::parse(result.out, nullptr, false);
   if (result.status != 0 || !info.is_object() || !info.contains("Runtimes")) {
-    return Fail(Code::kUnavailable, fmt::format("docker info: {}", result.LastWords()));
+    return Fail(Code::kUnavailable, fmt::format("docker info: {}", result.LastLine()));
   }
   Known known{.default_runtime = info.value("DefaultRuntime", "")};
   for (const auto& [name, runtime] : info["Runtimes"].items()) known.runtimes.push_back(name);

@@ -52,19 +52,19 @@ std::optional<std::string> MemberOf(const std::optional<std::string>& text, Json
   return GetMember(*text, path).value_or(std::nullopt);
 }
 
-Result<std::string> PlanEntry(const std::string& text, const DockerWish& wish,
+Result<std::string> PlanEntry(const std::string& text, const DockerRuntime& runtime,
                               const std::optional<SetupRecord>& record) {
-  const auto path = RuntimePath(wish.name);
+  const auto path = RuntimePath(runtime.name);
   const auto there = KATA_TRY(GetMember(text, path));
-  if (there && ServesAs(*there, wish.entry)) return text;
-  if (there && there != EntryOfRecord(record, wish.name)) {
+  if (there && ServesAs(*there, runtime.entry)) return text;
+  if (there && there != EntryOfRecord(record, runtime.name)) {
     return Fail(
         Code::kAlreadyExists,
         fmt::format("it has a runtime \"{}\" that is {}, not {}; remove it there, or choose "
                     "another name with --name",
-                    wish.name, *there, wish.entry));
+                    runtime.name, *there, runtime.entry));
   }
-  return SetMember(text, path, wish.entry);
+  return SetMember(text, path, runtime.entry);
 }
 
 }  // namespace
@@ -76,12 +76,13 @@ std::string DockerRuntimeEntry(int major, const KataPrograms& programs, bool shi
 }
 
 Result<std::string> PlanDocker(const std::string& file, const std::optional<std::string>& text,
-                               const DockerWish& wish, const std::optional<SetupRecord>& record) {
+                               const DockerRuntime& runtime,
+                               const std::optional<SetupRecord>& record) {
   std::string planned = TextOrEmptyObject(text);
   KATA_TRY(CheckJsonObject(planned, file));
-  planned = KATA_TRY_WITHIN(file, PlanEntry(planned, wish, record));
-  if (!wish.make_default) return planned;
-  return KATA_TRY_WITHIN(file, SetMember(planned, kDefaultPath, DockerJson(wish.name).dump()));
+  planned = KATA_TRY_WITHIN(file, PlanEntry(planned, runtime, record));
+  if (!runtime.make_default) return planned;
+  return KATA_TRY_WITHIN(file, SetMember(planned, kDefaultPath, DockerJson(runtime.name).dump()));
 }
 
 Result<std::optional<std::string>> UnplanDocker(const std::string& text,
@@ -127,15 +128,16 @@ std::optional<std::string> InterimDocker(const std::optional<std::string>& text,
   return interim;
 }
 
-Result<void> CheckDockerArguments(const std::vector<std::string>& argv, const DockerWish& wish) {
-  if (const auto value = FlagValue(argv, kDefaultRuntime); value && wish.make_default) {
+Result<void> CheckDockerArguments(const std::vector<std::string>& argv,
+                                  const DockerRuntime& runtime) {
+  if (const auto value = FlagValue(argv, kDefaultRuntime); value && runtime.make_default) {
     return Fail(Code::kFailedPrecondition,
                 fmt::format("dockerd is started with --default-runtime {} and would not start with "
                             "a default in its file as well; take that option out of its unit first",
                             *value));
   }
   for (const std::string& value : FlagValues(argv, "add-runtime")) {
-    if (!value.starts_with(wish.name + "=")) continue;
+    if (!value.starts_with(runtime.name + "=")) continue;
     return Fail(Code::kFailedPrecondition,
                 fmt::format("dockerd is started with --add-runtime {}; take that option out of its "
                             "unit first, or choose another name with --name",

@@ -22,7 +22,7 @@ namespace kata::cli::setup {
 // command line is right for every version.
 std::string DockerRuntimeEntry(int major, const KataPrograms& programs, bool shim_is_in_path);
 
-struct DockerWish {
+struct DockerRuntime {
   std::string name;
   std::string entry;  // by DockerRuntimeEntry
   bool make_default = false;
@@ -31,7 +31,8 @@ struct DockerWish {
 // `text` with the runtime in it. `file` is named in errors.
 // Errors  those of FrontEnd::Plan
 Result<std::string> PlanDocker(const std::string& file, const std::optional<std::string>& text,
-                               const DockerWish& wish, const std::optional<SetupRecord>& record);
+                               const DockerRuntime& runtime,
+                               const std::optional<SetupRecord>& record);
 
 // `text`, which others have changed since, without what the record says is ours; nullopt where
 // nothing else is in it and there was no file before.
@@ -50,7 +51,8 @@ std::optional<std::string> InterimDocker(const std::optional<std::string>& text,
                                          bool default_is_flag);
 
 // Why a dockerd with these arguments would not start any more with the runtime in its file.
-Result<void> CheckDockerArguments(const std::vector<std::string>& argv, const DockerWish& wish);
+Result<void> CheckDockerArguments(const std::vector<std::string>& argv,
+                                  const DockerRuntime& runtime);
 
 // The address to ask dockerd at, from its arguments and its file: the first that is a socket.
 std::string DockerAddress(const std::vector<std::string>& argv,

@@ -15,9 +15,9 @@ const KataPrograms kDockerPrograms{.runtime = "/usr/bin/kata-runtime",
                                    .shim = "/usr/bin/containerd-shim-kata-v2"};
 const std::string kShimEntry = R"({"runtimeType":"io.containerd.kata.v2"})";
 
-std::string PlannedText(const std::optional<std::string>& text, const DockerWish& wish,
+std::string PlannedText(const std::optional<std::string>& text, const DockerRuntime& runtime,
                         const std::optional<SetupRecord>& record = std::nullopt) {
-  const auto planned = PlanDocker("/etc/docker/daemon.json", text, wish, record);
+  const auto planned = PlanDocker("/etc/docker/daemon.json", text, runtime, record);
   return planned ? *planned : "error: " + planned.error().message();
 }
 
@@ -43,10 +43,10 @@ TEST(DockerPlan, MakesAFileWhereThereIsNone) {
       "  },\n"
       "  \"default-runtime\": \"kata\"\n"
       "}\n";
-  const DockerWish wish{.name = "kata", .entry = kShimEntry, .make_default = true};
-  EXPECT_EQ(PlannedText(std::nullopt, wish), expected);
-  EXPECT_EQ(PlannedText("", wish), expected);
-  EXPECT_EQ(PlannedText(expected, wish), expected) << "a second time changes nothing";
+  const DockerRuntime runtime{.name = "kata", .entry = kShimEntry, .make_default = true};
+  EXPECT_EQ(PlannedText(std::nullopt, runtime), expected);
+  EXPECT_EQ(PlannedText("", runtime), expected);
+  EXPECT_EQ(PlannedText(expected, runtime), expected) << "a second time changes nothing";
 }
 
 TEST(DockerPlan, KeepsAllThatIsThere) {
@@ -96,8 +96,8 @@ TEST(DockerPlan, NamesTheLineThatItCannotRead) {
 
 TEST(DockerUndo, TakesOutItsOwnOfAFileThatOthersHaveChanged) {
   const std::string before = "{\n  \"default-runtime\": \"crun\",\n  \"debug\": true\n}\n";
-  const DockerWish wish{.name = "kata", .entry = kShimEntry, .make_default = true};
-  const std::string written = PlannedText(before, wish);
+  const DockerRuntime runtime{.name = "kata", .entry = kShimEntry, .make_default = true};
+  const std::string written = PlannedText(before, runtime);
   std::string changed = written;
   changed.replace(changed.find("true"), 4, "false");
   const auto rest = UnplanDocker(changed, DockerRecord(before, written));
@@ -128,14 +128,14 @@ TEST(DockerInterim, SaysWhatDockerdWouldKeepOtherwise) {
 }
 
 TEST(DockerArguments, ADefaultThatIsAFlagCannotBeInTheFile) {
-  const DockerWish wish{.name = "kata", .entry = kShimEntry, .make_default = true};
-  const auto refused = CheckDockerArguments({"dockerd", "--default-runtime=crun"}, wish);
+  const DockerRuntime runtime{.name = "kata", .entry = kShimEntry, .make_default = true};
+  const auto refused = CheckDockerArguments({"dockerd", "--default-runtime=crun"}, runtime);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message(), HasSubstr("--default-runtime crun"));
   EXPECT_TRUE(CheckDockerArguments({"dockerd", "--default-runtime", "crun"},
                                    {.name = "kata", .entry = kShimEntry}));
-  EXPECT_FALSE(CheckDockerArguments({"dockerd", "--add-runtime", "kata=/k"}, wish));
-  EXPECT_TRUE(CheckDockerArguments({"dockerd", "--add-runtime", "kata2=/k"}, wish));
+  EXPECT_FALSE(CheckDockerArguments({"dockerd", "--add-runtime", "kata=/k"}, runtime));
+  EXPECT_TRUE(CheckDockerArguments({"dockerd", "--add-runtime", "kata2=/k"}, runtime));
 }
 
 TEST(DockerAddress, IsTheFirstThatIsASocket) {

@@ -47,12 +47,12 @@ struct KataPrograms {
 };
 
 // What a front end was found to be.
-struct SetupPlace {
+struct DetectedFrontEnd {
   std::string about;  // such as "docker 28.5.2, dockerd runs (pid 812)"
   std::string path;   // of the file to change
 };
 
-// One front end. Look comes first; what it found is what the others go by. Plan and Unplan are
+// One front end. Detect comes first; what it found is what the others go by. Plan and Unplan are
 // pure.
 class FrontEnd {
  public:
@@ -60,7 +60,7 @@ class FrontEnd {
 
   // Errors  kNotFound            nothing of it is installed
   //         kFailedPrecondition  it is set up in a way that ours would break, or changes nothing
-  virtual Result<SetupPlace> Look() = 0;
+  virtual Result<DetectedFrontEnd> Detect() = 0;
 
   // The file's text with the runtime in it; the same text where it has it already. `record` tells
   // what is ours in it.

@@ -24,10 +24,11 @@ class PodmanFrontEnd : public FrontEnd {
   PodmanFrontEnd(SetupOptions options, KataPrograms programs)
       : options_(std::move(options)), programs_(std::move(programs)) {}
 
-  Result<SetupPlace> Look() override {
-    SetupPlace place{.about = "podman",
-                     .path = options_.sysroot +
-                             (options_.config_file.empty() ? kPodmanFile : options_.config_file)};
+  Result<DetectedFrontEnd> Detect() override {
+    DetectedFrontEnd place{
+        .about = "podman",
+        .path =
+            options_.sysroot + (options_.config_file.empty() ? kPodmanFile : options_.config_file)};
     if (!options_.sysroot.empty()) return place;
     program_ = FindDaemonProgram("podman");
     if (program_.empty()) {

@@ -168,7 +168,7 @@ std::vector<std::string> NonEmptyLines(std::string_view text) {
   return lines;
 }
 
-std::string ProgramResult::LastWords() const {
+std::string ProgramResult::LastLine() const {
   for (std::string_view text : {std::string_view(err), std::string_view(out)}) {
     while (text.ends_with('\n') || text.ends_with(' ')) text.remove_suffix(1);
     if (!text.empty()) return std::string(text.substr(text.rfind('\n') + 1));
@@ -196,7 +196,7 @@ Result<void> RestartUnit(const std::string& unit) {
   const auto result =
       KATA_TRY(RunProgram({"systemctl", "restart", unit}, Deadline::After(kRestartTime)));
   if (result.status == 0) return {};
-  return Fail(Code::kInternal, fmt::format("systemctl restart {}: {}", unit, result.LastWords()));
+  return Fail(Code::kInternal, fmt::format("systemctl restart {}: {}", unit, result.LastLine()));
 }
 
 }  // namespace kata::cli::setup

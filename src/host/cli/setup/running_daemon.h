@@ -54,7 +54,7 @@ struct ProgramResult {
   std::string err;
 
   // The last line of its errors, else of its output, for a message.
-  std::string LastWords() const;
+  std::string LastLine() const;
 };
 // Errors  those of starting it; kDeadlineExceeded, and it is killed
 Result<ProgramResult> RunProgram(const std::vector<std::string>& argv, Deadline deadline);

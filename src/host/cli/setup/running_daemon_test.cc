@@ -54,7 +54,7 @@ TEST(RunProgram, KeepsOutputAndErrorsApart) {
   ASSERT_TRUE(result);
   EXPECT_EQ(result->status, 3);
   EXPECT_EQ(result->out, "out\n");
-  EXPECT_EQ(result->LastWords(), "last");
+  EXPECT_EQ(result->LastLine(), "last");
 }
 
 TEST(RunProgram, EndsAtItsDeadline) {

@@ -64,7 +64,7 @@ class SetupRun {
                               "engines can use kata; run it with sudo",
                               word_));
     }
-    SetupRecords records = options_.dry_run ? SetupRecords::Look(options_.sysroot)
+    SetupRecords records = options_.dry_run ? SetupRecords::OpenToRead(options_.sysroot)
                                             : KATA_TRY(SetupRecords::Open(options_.sysroot));
     record_ = KATA_TRY(records.Read(word_));
     KATA_TRY(options_.undo ? Undo(records) : Set(records));
@@ -81,7 +81,7 @@ class SetupRun {
     say_(fmt::format("{:<8}{}\n", "note", note));
     report_.notes.push_back(note);
   }
-  void Heading(const SetupPlace& place, const std::string& path) {
+  void Heading(const DetectedFrontEnd& place, const std::string& path) {
     report_.about = place.about;
     report_.path = path;
     say_(fmt::format("{}: {}\n", place.about, path));
@@ -97,7 +97,7 @@ class SetupRun {
       options_.make_default = true;
     }
     auto front_end = MakeFrontEnd(word_, options_, programs_);
-    const SetupPlace place = KATA_TRY(front_end->Look());
+    const DetectedFrontEnd place = KATA_TRY(front_end->Detect());
     const ConfigFile file = KATA_TRY(ReadConfigFile(place.path));
     Heading(place, file.path);
     if (record_ && (record_->path != file.path || record_->name != options_.name)) {
@@ -203,7 +203,7 @@ class SetupRun {
       options_.config_file = record_->path;
     }
     auto front_end = MakeFrontEnd(word_, options_, programs_);
-    const SetupPlace place = KATA_TRY(front_end->Look());
+    const DetectedFrontEnd place = KATA_TRY(front_end->Detect());
     Heading(place, record_->path);
     notes_ = front_end->Notes();
     const ConfigFile file = KATA_TRY(ReadConfigFile(record_->path));

@@ -36,7 +36,7 @@ std::string SetupRecords::PathOf(const std::string& front_end) const {
   return fmt::format("{}/{}.json", directory_, front_end);
 }
 
-SetupRecords SetupRecords::Look(const std::string& root) {
+SetupRecords SetupRecords::OpenToRead(const std::string& root) {
   return SetupRecords(root + std::string(kRecordDir));
 }
 

@@ -39,7 +39,7 @@ class SetupRecords {
   //         kPermissionDenied  not root
   static Result<SetupRecords> Open(const std::string& root);
   // The same, for who only looks: nothing is made, nobody is kept out.
-  static SetupRecords Look(const std::string& root);
+  static SetupRecords OpenToRead(const std::string& root);
   SetupRecords(SetupRecords&&) = default;
   SetupRecords& operator=(SetupRecords&&) = delete;
   // Removes the directory, and the one above it, if they are empty.

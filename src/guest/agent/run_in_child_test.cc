@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "guest/agent/apart.h"
+#include "guest/agent/run_in_child.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@ namespace {
 Result<std::string> ResultOf(const std::function<Result<std::string>()>& work) {
   const auto loop = sys::EventLoop::Create();
   std::optional<Result<std::string>> result;
-  const auto begun = RunApart(**loop, work, [&](Result<std::string> got) {
+  const auto begun = RunInChild(**loop, work, [&](Result<std::string> got) {
     result = std::move(got);
     (*loop)->Stop();
   });
@@ -27,14 +27,14 @@ Result<std::string> ResultOf(const std::function<Result<std::string>()>& work) {
   return *std::move(result);
 }
 
-TEST(RunApart, GivesWhatTheWorkReturned) {
+TEST(RunInChild, GivesWhatTheWorkReturned) {
   EXPECT_EQ(*ResultOf([]() -> Result<std::string> { return "text"; }), "text");
   EXPECT_EQ(*ResultOf([]() -> Result<std::string> { return std::string(); }), "");
   const std::string much(3 << 20, 'x');
   EXPECT_EQ(*ResultOf([&]() -> Result<std::string> { return much; }), much);
 }
 
-TEST(RunApart, ErrorsKeepTheirCodeAndWords) {
+TEST(RunInChild, ErrorsKeepTheirCodeAndWords) {
   const auto result =
       ResultOf([]() -> Result<std::string> { return Fail(Code::kInvalidArgument, "no rule"); });
   ASSERT_FALSE(result);
@@ -42,12 +42,12 @@ TEST(RunApart, ErrorsKeepTheirCodeAndWords) {
   EXPECT_EQ(result.error().message(), "no rule");
 }
 
-TEST(RunApart, TheWorkHoldsNoPipeOfTheAgentButThoseThatItIsGiven) {
+TEST(RunInChild, TheWorkHoldsNoPipeOfTheAgentButThoseThatItIsGiven) {
   const auto loop = sys::EventLoop::Create();
   sys::Pipe stream = sys::MakePipe().value();
   sys::Pipe proceed = sys::MakePipe().value();
   std::optional<Result<std::string>> result;
-  const auto begun = RunApart(
+  const auto begun = RunInChild(
       **loop,
       [&]() -> Result<std::string> {
         char byte = 0;
@@ -67,7 +67,7 @@ TEST(RunApart, TheWorkHoldsNoPipeOfTheAgentButThoseThatItIsGiven) {
   EXPECT_EQ(result->value_or(""), "went on");
 }
 
-TEST(RunApart, ADeathIsAnError) {
+TEST(RunInChild, ADeathIsAnError) {
   const auto died = ResultOf([]() -> Result<std::string> { ::_exit(1); });
   EXPECT_EQ(died.error().code(), Code::kInternal);
   const auto flood = ResultOf([]() -> Result<std::string> { return std::string(5 << 20, 'x'); });

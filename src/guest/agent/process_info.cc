@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "guest/agent/process_look.h"
+#include "guest/agent/process_info.h"
 
 #include <sys/stat.h>
 #include <time.h>
@@ -59,7 +59,7 @@ std::string CommandOf(const std::string& directory, const std::string& name) {
 
 }  // namespace
 
-void FillLook(pid_t pid, GuestProcess& process) {
+void FillProcessInfo(pid_t pid, GuestProcess& process) {
   const std::string directory = fmt::format("/proc/{}", pid);
   const auto text = sys::ReadFile(directory + "/stat", 4096);
   if (!text) return;

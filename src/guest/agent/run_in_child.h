@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// guest/agent/apart.h - work that blocks, in a process of its own, so that the agent does not.
+// guest/agent/run_in_child.h - work that blocks, in a process of its own; the agent does not.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,8 @@ namespace kata::guest {
 // that dies has failed with kInternal. At most 4 MiB come back.
 //
 // Errors  of the fork; then `done` is not called
-Result<void> RunApart(sys::EventLoop& loop, const std::function<Result<std::string>()>& work,
-                      std::move_only_function<void(Result<std::string>)> done,
-                      std::vector<int> keep = {});
+Result<void> RunInChild(sys::EventLoop& loop, const std::function<Result<std::string>()>& work,
+                        std::move_only_function<void(Result<std::string>)> done,
+                        std::vector<int> keep = {});
 
 }  // namespace kata::guest

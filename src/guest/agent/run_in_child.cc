@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "guest/agent/apart.h"
+#include "guest/agent/run_in_child.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -58,9 +58,9 @@ bool ReadOn(Wait& wait) {
 
 }  // namespace
 
-Result<void> RunApart(sys::EventLoop& loop, const std::function<Result<std::string>()>& work,
-                      std::move_only_function<void(Result<std::string>)> done,
-                      std::vector<int> keep) {
+Result<void> RunInChild(sys::EventLoop& loop, const std::function<Result<std::string>()>& work,
+                        std::move_only_function<void(Result<std::string>)> done,
+                        std::vector<int> keep) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return FailErrno("pipe");
   const auto wait = std::make_shared<Wait>(
