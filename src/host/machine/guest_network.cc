@@ -216,7 +216,7 @@ Result<void> GuestNetwork::SaveCards() {
   std::vector<NetworkEntry> entries;
   for (const Card& card : cards_) {
     if (!card.joint) continue;
-    entries.push_back({.namespace_path = path_, .namespace_id = id_, .joint = *card.joint});
+    entries.push_back({.namespace_path = path_, .namespace_id = id_, .connection = *card.joint});
   }
   return save_(std::move(entries));
 }
@@ -224,7 +224,7 @@ Result<void> GuestNetwork::SaveCards() {
 Result<void> GuestNetwork::Release(Card& card, hypervisor::Hypervisor& vm,
                                    agent::AgentClient& agent) {
   log::Info("an interface has gone", {{"interface", card.joint->interface}, {"nic", card.id}});
-  LogIfFailed(network::Part(socket_, *card.joint));
+  LogIfFailed(network::Disconnect(socket_, *card.joint));
   card.joint.reset();
   card.configured.clear();
   card.shares_names = false;
@@ -252,9 +252,9 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
   KATA_TRY(SaveCards());
   added.tap = KATA_TRY(
       network::MakeTapFor(model, namespace_.get(), socket_, endpoint, tap, options_.queues));
-  KATA_TRY(network::Join(model, socket_, endpoint, added.tap));
-  // Not before: what a Join that failed has found there is somebody else's.
-  undo.Add([&] { LogIfFailed(network::Part(socket_, *added.joint)); });
+  KATA_TRY(network::Connect(model, socket_, endpoint, added.tap));
+  // Not before: what a Connect that failed has found there is somebody else's.
+  undo.Add([&] { LogIfFailed(network::Disconnect(socket_, *added.joint)); });
   auto nic = KATA_TRY(NicOn(added));
   added.pci_path = KATA_TRY(vm.Attach(std::move(nic), Deadline::After(kPlugTimeout))).pci_path;
   undo.Release();
@@ -278,7 +278,7 @@ Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
     LogIfFailed(SaveCards());
   });
   KATA_TRY(SaveCards());
-  KATA_TRY(network::Join(model, socket_, endpoint, card.tap));
+  KATA_TRY(network::Connect(model, socket_, endpoint, card.tap));
   undo.Release();
   return {};
 }
@@ -400,7 +400,7 @@ void GuestNetwork::Close() {
   const std::lock_guard lock(mutex_);
   if (test_.valid()) test_.wait();
   for (const Card& card : cards_) {
-    if (card.joint) LogIfFailed(network::Part(socket_, *card.joint));
+    if (card.joint) LogIfFailed(network::Disconnect(socket_, *card.joint));
   }
   cards_.clear();
 }

@@ -81,11 +81,11 @@ class GuestNetwork {
     sys::MacAddress mac{};
     bool hot = false;
     std::string pci_path;
-    network::Tap tap;                     // its descriptors are the machine's by then
-    sys::UniqueFd kept;                   // of a tap that stays as long as its namespace
-    std::optional<network::Joint> joint;  // of the endpoint that it stands for
-    std::string configured;               // what the guest was told last
-    bool shares_names = false;            // with Docker's name server
+    network::Tap tap;                          // its descriptors are the machine's by then
+    sys::UniqueFd kept;                        // of a tap that stays as long as its namespace
+    std::optional<network::Connection> joint;  // of the endpoint that it stands for
+    std::string configured;                    // what the guest was told last
+    bool shares_names = false;                 // with Docker's name server
   };
 
   GuestNetwork(std::string path, sys::UniqueFd ns, sys::NamespaceId id, sys::NetlinkSocket socket,

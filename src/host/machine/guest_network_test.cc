@@ -86,7 +86,7 @@ class GuestNetworkTest : public sys::testing::NetworkTest {
 
   bool IsSaved(const std::string& name) const {
     return std::ranges::any_of(
-        saved_, [&](const NetworkEntry& entry) { return entry.joint.interface == name; });
+        saved_, [&](const NetworkEntry& entry) { return entry.connection.interface == name; });
   }
 
   std::unique_ptr<sys::EventLoop> loop_;

@@ -167,7 +167,8 @@ Result<void> Machine::Boot(const MachineSize& containers,
   if (!started) {
     Error error = Explain(std::move(started).error());
     // The VMM only sees that its peer has gone.
-    if (const std::string obituary = virtiofsd_ ? virtiofsd_->Obituary() : ""; !obituary.empty()) {
+    if (const std::string obituary = virtiofsd_ ? virtiofsd_->ExitReason() : "";
+        !obituary.empty()) {
       error = std::move(error).Within(obituary);
     }
     Stop();

@@ -254,7 +254,7 @@ void Machine::WatchVirtiofsd() {
       }
       {
         const std::lock_guard lock(mutex_);
-        virtiofsd_obituary_ = virtiofsd_->Obituary();
+        virtiofsd_obituary_ = virtiofsd_->ExitReason();
       }
       KillSoon();
     });

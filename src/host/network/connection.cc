@@ -102,25 +102,25 @@ Result<void> CheckFree(Model model, sys::NetlinkSocket& socket, const Endpoint& 
   return {};
 }
 
-Result<void> Join(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint,
-                  const Tap& tap) {
+Result<void> Connect(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint,
+                     const Tap& tap) {
   if (!TakesSpareTap(model, endpoint)) return {};
   KATA_TRY_WITHIN(fmt::format("connect interface \"{}\"", endpoint.link.name),
                   RedirectBothWays(socket, endpoint, tap));
   return {};
 }
 
-Result<void> Part(sys::NetlinkSocket& socket, const Joint& joint) {
+Result<void> Disconnect(sys::NetlinkSocket& socket, const Connection& connection) {
   const std::vector<sys::Link> links = KATA_TRY(sys::ListLinks(socket));
-  const auto tap = std::ranges::find(links, joint.tap, &sys::Link::name);
-  if (joint.model == Model::kMacvtap) {
+  const auto tap = std::ranges::find(links, connection.tap, &sys::Link::name);
+  if (connection.model == Model::kMacvtap) {
     if (tap == links.end() || tap->kind != "macvtap") return {};
     return sys::DeleteLink(socket, tap->index);
   }
-  if (joint.tap == joint.interface) return {};
+  if (connection.tap == connection.interface) return {};
   // Where there is none, all is well; one of somebody else's is never there beside ours.
   if (tap != links.end()) (void)sys::DeleteIngressQdisc(socket, tap->index);
-  const auto link = std::ranges::find(links, joint.link, &sys::Link::index);
+  const auto link = std::ranges::find(links, connection.link, &sys::Link::index);
   if (link == links.end()) return {};
   auto deleted = sys::DeleteIngressQdisc(socket, link->index);
   const bool gone = !deleted && (deleted.error().code() == Code::kNotFound ||

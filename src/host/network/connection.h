@@ -3,8 +3,9 @@
 // host/network/connection.h - the tap between an interface of a namespace and a machine's NIC.
 //
 // A tap is gone with its last descriptor. What is made on the interface itself (the hook for what
-// comes in, or a macvtap) is not, so the caller writes it down first, and takes it away with Part.
-// The functions are given a netlink socket of the namespace; they may be called from any thread.
+// comes in, or a macvtap) is not, so the caller writes it down first, and takes it away with
+// Disconnect. The functions are given a netlink socket of the namespace; they may be called from
+// any thread.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,7 @@ bool TakesSpareTap(Model model, const Endpoint& endpoint);
 Result<Tap> MakeTapFor(Model model, int ns, sys::NetlinkSocket& socket, const Endpoint& endpoint,
                        const std::string& name, uint32_t queues);
 
-// Whether Join can connect the endpoint, asked before the connection is written down: what is
+// Whether Connect can connect the endpoint, asked before the connection is written down: what is
 // written down counts as ours, and is taken away.
 // Errors  kFailedPrecondition  the interface has a hook for incoming frames, of somebody else
 Result<void> CheckFree(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint);
@@ -46,20 +47,20 @@ Result<void> CheckFree(Model model, sys::NetlinkSocket& socket, const Endpoint& 
 // Lets frames pass between `endpoint` and `tap`. After an error nothing of it is left.
 // Errors  kFailedPrecondition  the interface has a hook for incoming frames, of somebody else
 //         kNotFound            the interface has gone
-Result<void> Join(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint,
-                  const Tap& tap);
+Result<void> Connect(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint,
+                     const Tap& tap);
 
 // What is left of a connection once the machine has gone, or when it shall end. Only of one that
-// was made: Part cannot tell our hook from another one.
-struct Joint {
+// was made: Disconnect cannot tell our hook from another one.
+struct Connection {
   std::string interface;
   int link = 0;  // its index: another interface may have the name by now
   std::string tap;
   Model model = Model::kTcFilter;
 
-  friend bool operator==(const Joint&, const Joint&) = default;
+  friend bool operator==(const Connection&, const Connection&) = default;
 };
 // Leaves the interface as it was. What is gone already is success.
-Result<void> Part(sys::NetlinkSocket& socket, const Joint& joint);
+Result<void> Disconnect(sys::NetlinkSocket& socket, const Connection& connection);
 
 }  // namespace kata::network

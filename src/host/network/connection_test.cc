@@ -15,7 +15,7 @@ namespace {
 
 using testing::HasSubstr;
 
-class Connection : public sys::testing::NetworkTest {
+class ConnectionTest : public sys::testing::NetworkTest {
  protected:
   void SetUpNetwork() override {
     ASSERT_TRUE(sys::AddVethPair(*socket_, "eth0", "far"));
@@ -34,7 +34,7 @@ class Connection : public sys::testing::NetworkTest {
   }
 };
 
-TEST_F(Connection, FramesPassInEveryModel) {
+TEST_F(ConnectionTest, FramesPassInEveryModel) {
   for (const Model model : {Model::kTcFilter, Model::kMacvtap, Model::kNone}) {
     const auto tested = TestModel(model);
     EXPECT_TRUE(tested) << ModelName(model) << ": " << tested.error().message();
@@ -44,60 +44,60 @@ TEST_F(Connection, FramesPassInEveryModel) {
   EXPECT_FALSE(ModelByName("bridged"));
 }
 
-TEST_F(Connection, ASpareTapIsJoinedAndParted) {
+TEST_F(ConnectionTest, ASpareTapIsConnectedAndDisconnected) {
   const auto tap = MakeSpareTap(ns_.get(), *socket_, TapName(0), 2);
   ASSERT_TRUE(tap) << tap.error().message();
   const Endpoint endpoint = Eth0();
   for (int round = 0; round < 2; ++round) {
-    const auto joined = Join(Model::kTcFilter, *socket_, endpoint, *tap);
-    ASSERT_TRUE(joined) << joined.error().message();
+    const auto connected = Connect(Model::kTcFilter, *socket_, endpoint, *tap);
+    ASSERT_TRUE(connected) << connected.error().message();
     EXPECT_EQ(Find("tap0_kata").mtu, 1400U);
-    const auto parted = Part(*socket_, {.interface = "eth0",
-                                        .link = endpoint.link.index,
-                                        .tap = tap->name,
-                                        .model = Model::kTcFilter});
-    EXPECT_TRUE(parted) << parted.error().message();
+    const auto disconnected = Disconnect(*socket_, {.interface = "eth0",
+                                                    .link = endpoint.link.index,
+                                                    .tap = tap->name,
+                                                    .model = Model::kTcFilter});
+    EXPECT_TRUE(disconnected) << disconnected.error().message();
     EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, endpoint.link.index)) << "it has gone";
   }
-  EXPECT_TRUE(Part(*socket_, {.interface = "eth9", .link = 99, .tap = "tap9_kata"}));
+  EXPECT_TRUE(Disconnect(*socket_, {.interface = "eth9", .link = 99, .tap = "tap9_kata"}));
 }
 
-TEST_F(Connection, AHookOfSomebodyElseIsLeftAlone) {
+TEST_F(ConnectionTest, AHookOfSomebodyElseIsLeftAlone) {
   const auto tap = MakeSpareTap(ns_.get(), *socket_, TapName(0), 1);
   const Endpoint endpoint = Eth0();
   ASSERT_TRUE(sys::AddIngressQdisc(*socket_, endpoint.link.index));
-  const auto joined = Join(Model::kTcFilter, *socket_, endpoint, *tap);
-  ASSERT_FALSE(joined);
-  EXPECT_EQ(joined.error().code(), Code::kFailedPrecondition);
-  EXPECT_THAT(joined.error().message(), HasSubstr("ingress qdisc already"));
+  const auto connected = Connect(Model::kTcFilter, *socket_, endpoint, *tap);
+  ASSERT_FALSE(connected);
+  EXPECT_EQ(connected.error().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(connected.error().message(), HasSubstr("ingress qdisc already"));
   EXPECT_TRUE(sys::DeleteIngressQdisc(*socket_, endpoint.link.index)) << "it is still there";
 }
 
-TEST_F(Connection, AnInterfaceThatHasGoneIsAnErrorThatLeavesNothing) {
+TEST_F(ConnectionTest, AnInterfaceThatHasGoneIsAnErrorThatLeavesNothing) {
   const auto tap = MakeSpareTap(ns_.get(), *socket_, TapName(0), 1);
   const Endpoint endpoint = Eth0();
   ASSERT_TRUE(sys::DeleteLink(*socket_, endpoint.link.index));
-  const auto joined = Join(Model::kTcFilter, *socket_, endpoint, *tap);
-  ASSERT_FALSE(joined);
-  EXPECT_THAT(joined.error().message(), HasSubstr("eth0"));
+  const auto connected = Connect(Model::kTcFilter, *socket_, endpoint, *tap);
+  ASSERT_FALSE(connected);
+  EXPECT_THAT(connected.error().message(), HasSubstr("eth0"));
   EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, tap->link));
 }
 
-TEST_F(Connection, AMacvtapChangesNothingOfItsInterface) {
+TEST_F(ConnectionTest, AMacvtapChangesNothingOfItsInterface) {
   const Endpoint endpoint = Eth0();
   const auto tap = MakeTapFor(Model::kMacvtap, ns_.get(), *socket_, endpoint, TapName(0), 1);
   ASSERT_TRUE(tap) << tap.error().message();
-  EXPECT_TRUE(Part(*socket_, {.interface = "eth0",
-                              .link = endpoint.link.index,
-                              .tap = tap->name,
-                              .model = Model::kMacvtap}));
+  EXPECT_TRUE(Disconnect(*socket_, {.interface = "eth0",
+                                    .link = endpoint.link.index,
+                                    .tap = tap->name,
+                                    .model = Model::kMacvtap}));
   EXPECT_FALSE(sys::FindLink(*socket_, "tap0_kata"));
   sys::Link now = Find("eth0");
   now.counters = endpoint.link.counters;
   EXPECT_EQ(now, endpoint.link);
 }
 
-TEST_F(Connection, ANameThatIsTakenIsAnError) {
+TEST_F(ConnectionTest, ANameThatIsTakenIsAnError) {
   const auto first = MakeSpareTap(ns_.get(), *socket_, TapName(0), 1);
   const auto second = MakeSpareTap(ns_.get(), *socket_, TapName(0), 1);
   ASSERT_FALSE(second);

@@ -87,7 +87,7 @@ Result<void> TestInside(Model model, int ns) {
       .link = KATA_TRY(sys::FindLink(socket, kNear)), .addresses = {}, .neighbors = {}};
   KATA_TRY(sys::ChangeLink(socket, endpoint.link.index, {.up = true}));
   const Tap tap = KATA_TRY(MakeTapFor(model, ns, socket, endpoint, TapName(0), 1));
-  KATA_TRY(Join(model, socket, endpoint, tap));
+  KATA_TRY(Connect(model, socket, endpoint, tap));
   const sys::UniqueFd outside = KATA_TRY(OpenPacketSocket(far.index));
   KATA_TRY(Send(tap.fds[0].get(), std::string(kVirtioHeader, '\0') + Frame()));
   KATA_TRY(Await(outside.get(), 0, "from"));

@@ -122,7 +122,7 @@ TEST_F(NameAnswers, ReachTheHostToo) {
   const auto eth0 = std::ranges::find(view->endpoints, "eth0",
                                       [](const Endpoint& each) { return each.link.name; });
   ASSERT_NE(eth0, view->endpoints.end());
-  ASSERT_TRUE(Join(Model::kTcFilter, *socket_, *eth0, *tap));
+  ASSERT_TRUE(Connect(Model::kTcFilter, *socket_, *eth0, *tap));
   Send(Datagram(53, "before"));
   EXPECT_TRUE(TapHas(*tap, "before", 20));
 

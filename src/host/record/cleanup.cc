@@ -191,7 +191,7 @@ Result<void> KillAll(const SandboxRecord& record, Deadline deadline, const Clean
 
 // Leaves interfaces that others made as they were. A namespace without a path was gone with the
 // last process in it, and one that is another by now has nothing of ours.
-Result<void> PartNetwork(const NetworkEntry& entry) {
+Result<void> DisconnectNetwork(const NetworkEntry& entry) {
   if (entry.namespace_path.empty()) return {};
   const auto ns = sys::OpenNetworkNamespace(entry.namespace_path);
   if (!ns) return {};
@@ -199,7 +199,7 @@ Result<void> PartNetwork(const NetworkEntry& entry) {
   if (!id || *id != entry.namespace_id) return {};
   return sys::RunInNetns(ns->get(), [&]() -> Result<void> {
     sys::NetlinkSocket socket = KATA_TRY(sys::NetlinkSocket::Open());
-    return network::Part(socket, entry.joint);
+    return network::Disconnect(socket, entry.connection);
   });
 }
 
@@ -277,7 +277,7 @@ Result<void> KillProcess(const ProcessEntry& process, Deadline deadline) {
 
 Result<void> Cleanup(const SandboxRecord& record, Deadline deadline, const CleanupRoots& roots) {
   Result<void> result = KillAll(record, deadline, roots);
-  for (const NetworkEntry& entry : record.networks) KeepFirst(result, PartNetwork(entry));
+  for (const NetworkEntry& entry : record.networks) KeepFirst(result, DisconnectNetwork(entry));
   for (const std::string& path : record.sockets) {
     if (IsBelowAny(path, roots.sockets)) KeepFirst(result, RemoveSocket(path));
   }

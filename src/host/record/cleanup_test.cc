@@ -47,12 +47,13 @@ class CleanupTest : public testing::Test {
 
 // With /proc/self/ns/net the namespace is this one: a record of another is not followed.
 TEST_F(CleanupTest, NetworksThatAreGoneOrOthersByNowAreLeftAlone) {
-  const network::Joint joint{.interface = "lo", .link = 1, .tap = "tap0_kata"};
-  record_.networks = {{.namespace_path = "", .namespace_id = {}, .joint = joint},
-                      {.namespace_path = root_ + "/nothing", .namespace_id = {}, .joint = joint},
-                      {.namespace_path = "/proc/self/ns/net",
-                       .namespace_id = {.device = 1, .inode = 1},
-                       .joint = joint}};
+  const network::Connection connection{.interface = "lo", .link = 1, .tap = "tap0_kata"};
+  record_.networks = {
+      {.namespace_path = "", .namespace_id = {}, .connection = connection},
+      {.namespace_path = root_ + "/nothing", .namespace_id = {}, .connection = connection},
+      {.namespace_path = "/proc/self/ns/net",
+       .namespace_id = {.device = 1, .inode = 1},
+       .connection = connection}};
   EXPECT_TRUE(Run());
 }
 

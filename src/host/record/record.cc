@@ -87,10 +87,10 @@ json FormatNetwork(const NetworkEntry& entry) {
   return {{"namespace", entry.namespace_path},
           {"device", entry.namespace_id.device},
           {"inode", entry.namespace_id.inode},
-          {"interface", entry.joint.interface},
-          {"link", entry.joint.link},
-          {"tap", entry.joint.tap},
-          {"model", network::ModelName(entry.joint.model)}};
+          {"interface", entry.connection.interface},
+          {"link", entry.connection.link},
+          {"tap", entry.connection.tap},
+          {"model", network::ModelName(entry.connection.model)}};
 }
 
 Result<NetworkEntry> ParseNetwork(const json& item) {
@@ -108,14 +108,14 @@ Result<NetworkEntry> ParseNetwork(const json& item) {
   };
   entry.namespace_path = KATA_TRY(text("namespace"));
   entry.namespace_id = {.device = KATA_TRY(number("device")), .inode = KATA_TRY(number("inode"))};
-  entry.joint.interface = KATA_TRY(text("interface"));
+  entry.connection.interface = KATA_TRY(text("interface"));
   const uint64_t link = KATA_TRY(number("link"));
   if (link > std::numeric_limits<int>::max()) return Broken("networks");
-  entry.joint.link = static_cast<int>(link);
-  entry.joint.tap = KATA_TRY(text("tap"));
+  entry.connection.link = static_cast<int>(link);
+  entry.connection.tap = KATA_TRY(text("tap"));
   const auto model = network::ModelByName(KATA_TRY(text("model")));
   if (!model) return Broken("networks");
-  entry.joint.model = *model;
+  entry.connection.model = *model;
   return entry;
 }
 

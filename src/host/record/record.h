@@ -41,7 +41,7 @@ struct NetworkEntry {
   // Where the namespace is bound; empty for one that is gone with its processes.
   std::string namespace_path;
   sys::NamespaceId namespace_id;
-  network::Joint joint;
+  network::Connection connection;
 
   friend bool operator==(const NetworkEntry&, const NetworkEntry&) = default;
 };

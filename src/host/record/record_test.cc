@@ -35,10 +35,10 @@ SandboxRecord Example() {
           .sockets = {"/run/containerd/s/00ff"},
           .networks = {{.namespace_path = "/run/netns/x",
                         .namespace_id = {.device = 4, .inode = 4026532},
-                        .joint = {.interface = "eth0",
-                                  .link = 2,
-                                  .tap = "tap0_kata",
-                                  .model = network::Model::kMacvtap}}}};
+                        .connection = {.interface = "eth0",
+                                       .link = 2,
+                                       .tap = "tap0_kata",
+                                       .model = network::Model::kMacvtap}}}};
 }
 
 TEST_F(RecordTest, ComesBackAsItWasSaved) {

@@ -73,7 +73,7 @@ Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
                                                const std::vector<RootfsMount>& mounts,
                                                const std::string& directory, bool read_only,
                                                const std::vector<MountPoint>& mount_points,
-                                               int look_in) {
+                                               int mount_namespace) {
   const std::string parent = fmt::format("{}/{}", Mounts(), container_id);
   const std::string target = RootfsOf(container_id);
   Rollback undo;
@@ -83,7 +83,8 @@ Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
     ::rmdir(parent.c_str());
   });
   if (mounts.empty()) {
-    sys::UniqueFd tree = KATA_TRY_WITHIN("root file system", CloneSource(directory, true, look_in));
+    sys::UniqueFd tree =
+        KATA_TRY_WITHIN("root file system", CloneSource(directory, true, mount_namespace));
     struct stat status{};
     if (::fstat(tree.get(), &status) != 0) return FailErrno("root file system", directory);
     if (!S_ISDIR(status.st_mode)) {
@@ -131,9 +132,9 @@ Result<std::string> SharedDirectory::AddOverlay(const std::string& container_id,
 }
 
 Result<std::string> SharedDirectory::AddVolume(const std::string& container_id, size_t index,
-                                               const Volume& volume, int look_in) {
+                                               const Volume& volume, int mount_namespace) {
   const sys::MountOptions bind = sys::ParseMountOptions(volume.options);
-  sys::UniqueFd tree = KATA_TRY(CloneVolume(volume, look_in));
+  sys::UniqueFd tree = KATA_TRY(CloneVolume(volume, mount_namespace));
   struct stat status{};
   if (::fstat(tree.get(), &status) != 0) return FailErrno("mount source", volume.source);
   const std::string name = KATA_TRY(PlaceFor(container_id, index, volume.destination));

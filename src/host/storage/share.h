@@ -40,13 +40,14 @@ class SharedDirectory {
 
   // Mounts a container's root file system and returns its path in the guest. Without mounts,
   // `directory`, an absolute path on the host, is the root file system. `mount_points` are made in
-  // a root that is to be read-only. `look_in` is the mount namespace that `directory` is meant in;
-  // -1: this process's.
+  // a root that is to be read-only. `mount_namespace` is the one that `directory` is meant in; -1:
+  // this process's.
   // Errors  kNotFound  `directory` or a mount's source does not exist
   Result<std::string> AddRootfs(const std::string& container_id,
                                 const std::vector<RootfsMount>& mounts,
                                 const std::string& directory, bool read_only,
-                                const std::vector<MountPoint>& mount_points = {}, int look_in = -1);
+                                const std::vector<MountPoint>& mount_points = {},
+                                int mount_namespace = -1);
   // Where a container's root file system is on the host.
   std::string RootfsOf(const std::string& container_id) const;
 
@@ -56,7 +57,7 @@ class SharedDirectory {
   // Errors  kNotFound       there is nothing at `source`
   //         kUnimplemented  ids are to be mapped, which its file system cannot
   Result<std::string> AddVolume(const std::string& container_id, size_t index, const Volume& volume,
-                                int look_in = -1);
+                                int mount_namespace = -1);
 
   // The same for an overlay of directories of the host, mounted on this side; `options` name them.
   Result<std::string> AddOverlay(const std::string& container_id, size_t index,

@@ -8,20 +8,20 @@
 
 namespace kata::storage {
 
-Result<sys::UniqueFd> CloneSource(const std::string& path, bool recursive, int look_in) {
-  if (look_in < 0) return sys::CloneMount(AT_FDCWD, path, recursive);
+Result<sys::UniqueFd> CloneSource(const std::string& path, bool recursive, int mount_namespace) {
+  if (mount_namespace < 0) return sys::CloneMount(AT_FDCWD, path, recursive);
   Result<sys::UniqueFd> tree;
-  KATA_TRY(sys::RunInMountNamespace(look_in, [&]() -> Result<void> {
+  KATA_TRY(sys::RunInMountNamespace(mount_namespace, [&]() -> Result<void> {
     tree = sys::CloneMount(AT_FDCWD, path, recursive);
     return {};
   }));
   return tree;
 }
 
-Result<sys::UniqueFd> CloneVolume(const Volume& volume, int look_in) {
+Result<sys::UniqueFd> CloneVolume(const Volume& volume, int mount_namespace) {
   const bool recursive = (sys::ParseMountOptions(volume.options).flags & MS_REC) != 0;
   sys::UniqueFd tree =
-      KATA_TRY_WITHIN("mount source", CloneSource(volume.source, recursive, look_in));
+      KATA_TRY_WITHIN("mount source", CloneSource(volume.source, recursive, mount_namespace));
   if (volume.ids) {
     const sys::UniqueFd map =
         KATA_TRY_WITHIN("map ids", sys::MakeUserNamespace(volume.ids->uids, volume.ids->gids));

@@ -30,14 +30,14 @@ struct Volume {
 };
 
 // A detached mount of what is at `path`, with all that is mounted below it where `recursive`.
-// `look_in` is the mount namespace that the path is meant in; -1: this process's.
+// `mount_namespace` is the one that the path is meant in; -1: this process's.
 // Errors  kNotFound  there is nothing
-Result<sys::UniqueFd> CloneSource(const std::string& path, bool recursive, int look_in);
+Result<sys::UniqueFd> CloneSource(const std::string& path, bool recursive, int mount_namespace);
 
 // The same for a volume, with its ids mapped.
 // Errors  kNotFound       there is nothing at its source
 //         kUnimplemented  ids are to be mapped, which its file system cannot
-Result<sys::UniqueFd> CloneVolume(const Volume& volume, int look_in);
+Result<sys::UniqueFd> CloneVolume(const Volume& volume, int mount_namespace);
 
 // The last part of a path, made harmless as a file name.
 std::string BaseName(std::string path);

@@ -89,7 +89,7 @@ Result<std::unique_ptr<Virtiofsd>> Virtiofsd::Start(const VirtiofsdSpec& spec, D
   return daemon;
 }
 
-std::string Virtiofsd::Obituary() {
+std::string Virtiofsd::ExitReason() {
   const auto status = process_.Wait(Deadline::After({}));
   if (!status || status->Success()) return {};
   std::string words(2048, '\0');

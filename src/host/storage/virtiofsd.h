@@ -64,7 +64,7 @@ class Virtiofsd {
   int pidfd() const { return process_.pidfd(); }
   // How the daemon ended, with what it said last. Empty while it runs, and where it ended as it
   // should, because the VMM had gone. For error messages.
-  std::string Obituary();
+  std::string ExitReason();
 
  private:
   Virtiofsd() = default;

@@ -70,13 +70,13 @@ TEST_F(VirtiofsdTest, RunsUntilTheVmmGoes) {
   }
   auto daemon = Virtiofsd::Start(spec_, Deadline::After(seconds(10)));
   ASSERT_TRUE(daemon) << daemon.error().message();
-  EXPECT_EQ((*daemon)->Obituary(), "");
+  EXPECT_EQ((*daemon)->ExitReason(), "");
   EXPECT_FALSE(sys::Exists(dir_ + "/virtiofsd.sock"));
   {
     const sys::UniqueFd vmm = (*daemon)->TakeConnection();
   }
   EXPECT_TRUE(sys::WaitFor((*daemon)->pidfd(), POLLIN, Deadline::After(seconds(20))));
-  EXPECT_EQ((*daemon)->Obituary(), "");
+  EXPECT_EQ((*daemon)->ExitReason(), "");
 }
 
 TEST_F(VirtiofsdTest, ItsLastWordsExplainAFailure) {
@@ -86,7 +86,7 @@ TEST_F(VirtiofsdTest, ItsLastWordsExplainAFailure) {
   auto daemon = Virtiofsd::Start(spec_, Deadline::After(seconds(10)));
   ASSERT_TRUE(daemon) << daemon.error().message();
   ASSERT_TRUE(sys::WaitFor((*daemon)->pidfd(), POLLIN, Deadline::After(seconds(20))));
-  EXPECT_EQ((*daemon)->Obituary(), "virtiofsd ended with exit status 3: no such option");
+  EXPECT_EQ((*daemon)->ExitReason(), "virtiofsd ended with exit status 3: no such option");
 }
 
 TEST_F(VirtiofsdTest, NamesAMissingProgram) {

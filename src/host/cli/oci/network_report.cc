@@ -50,9 +50,9 @@ Result<std::vector<EndpointReport>> ReportNetwork(const std::string& id,
   for (const sandbox::NetworkEntry& entry : record.networks) {
     const sys::UniqueFd ns = KATA_TRY(OpenNamespaceOf(entry, record));
     const Found found = KATA_TRY(sys::RunInNetns(ns.get(), &LookInside));
-    const auto link = std::ranges::find(found.links, entry.joint.link, &sys::Link::index);
+    const auto link = std::ranges::find(found.links, entry.connection.link, &sys::Link::index);
     if (link == found.links.end()) continue;  // it has just gone
-    EndpointReport endpoint{.joint = entry.joint, .link = *link, .addresses = {}};
+    EndpointReport endpoint{.connection = entry.connection, .link = *link, .addresses = {}};
     for (const sys::LinkAddress& address : found.addresses) {
       if (address.link == link->index) endpoint.addresses.push_back(address.prefix.Text());
     }
@@ -68,7 +68,7 @@ std::string FormatNetworkTable(const std::vector<EndpointReport>& endpoints) {
   for (const EndpointReport& each : endpoints) {
     const sys::LinkCounters& count = each.link.counters;
     rows.push_back({each.link.name, each.link.kind.empty() ? "hardware" : each.link.kind,
-                    std::string(network::ModelName(each.joint.model)), each.joint.tap,
+                    std::string(network::ModelName(each.connection.model)), each.connection.tap,
                     std::to_string(each.link.mtu),
                     fmt::format("{} in {}", count.rx_bytes, count.rx_packets),
                     fmt::format("{} in {}", count.tx_bytes, count.tx_packets),
@@ -95,8 +95,8 @@ std::string FormatNetworkJson(const std::vector<EndpointReport>& endpoints) {
                      {"mac", sys::MacText(each.link.mac)},
                      {"mtu", each.link.mtu},
                      {"addresses", each.addresses},
-                     {"model", network::ModelName(each.joint.model)},
-                     {"tap", each.joint.tap},
+                     {"model", network::ModelName(each.connection.model)},
+                     {"tap", each.connection.tap},
                      {"received",
                       {{"bytes", count.rx_bytes},
                        {"packets", count.rx_packets},

@@ -17,7 +17,7 @@ namespace kata::cli::oci {
 
 // One interface of the sandbox.
 struct EndpointReport {
-  network::Joint joint;
+  network::Connection connection;
   sys::Link link;
   std::vector<std::string> addresses;  // "10.0.0.2/24"
 };
