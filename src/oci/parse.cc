@@ -6,7 +6,7 @@
 
 #include "oci/json_node.h"
 #include "oci/readers.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::oci {
 namespace {

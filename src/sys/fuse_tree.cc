@@ -12,7 +12,7 @@
 #include <cstring>
 #include <utility>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sys {
 namespace {

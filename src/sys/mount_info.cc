@@ -3,7 +3,7 @@
 
 #include <charconv>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::sys {

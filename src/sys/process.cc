@@ -26,7 +26,7 @@
 #include <fmt/format.h>
 
 #include "base/mutex.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3

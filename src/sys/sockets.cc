@@ -12,7 +12,7 @@
 
 #include <fmt/format.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sys {
 namespace {

@@ -17,7 +17,7 @@
 
 #include <gtest/gtest.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "ttrpc/client.h"
 #include "ttrpc/server.h"
 #include "ttrpc/session.h"

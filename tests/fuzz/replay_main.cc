@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 

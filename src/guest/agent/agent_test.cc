@@ -22,7 +22,7 @@
 #include "guest/agent/service/services.h"
 #include "proto/guest.pb.h"
 #include "proto/health.pb.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

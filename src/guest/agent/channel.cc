@@ -16,7 +16,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::guest {

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/temporary_dir.h"
 
 namespace kata::guest {

@@ -17,7 +17,7 @@
 #include <fmt/format.h>
 
 #include "guest/agent/hotplug.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::guest {

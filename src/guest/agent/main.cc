@@ -21,7 +21,7 @@
 #include "guest/agent/reaper.h"
 #include "guest/agent/service/services.h"
 #include "sys/event_loop.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "ttrpc/server.h"
 
 namespace kata::guest {

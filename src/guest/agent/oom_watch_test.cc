@@ -9,7 +9,7 @@
 
 #include "guest/agent/test_loop.h"
 #include "guest/agent/testing/fake_container.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/temporary_dir.h"
 
 namespace kata::guest {

@@ -11,7 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "guest/agent/test_loop.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/temporary_dir.h"
 
 namespace kata::guest {

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "guest/agent/cgroup/cgroup_stats.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

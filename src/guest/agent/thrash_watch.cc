@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "guest/agent/cgroup/cgroup_stats.h"
 #include "guest/agent/run_in_child.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

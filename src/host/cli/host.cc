@@ -14,7 +14,7 @@
 #include <fmt/format.h>
 
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace kata::cli {

@@ -21,7 +21,7 @@
 #include "host/cli/oci/command.h"
 #include "host/cli/oci/stand_in.h"
 #include "host/help/tree.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,11 +17,7 @@
 
 #include "base/log.h"
 #include "base/rollback.h"
-#include "sys/file.h"
-
-// Our own sys/file.h shadows the header of flock().
-constexpr int kLockExclusive = 2;
-constexpr int kLockNonBlocking = 4;
+#include "sys/files.h"
 
 namespace kata::factory {
 namespace {
@@ -255,7 +251,7 @@ Result<std::optional<sys::UniqueFd>> TemplateStore::TryLock() const {
   KATA_TRY(sys::MakeDirs(root_, 0700));
   KATA_TRY(CheckRoot());
   sys::UniqueFd lock = KATA_TRY(sys::Open(root_ + "/.lock", O_RDWR | O_CREAT, 0600));
-  if (::syscall(SYS_flock, lock.get(), kLockExclusive | kLockNonBlocking) == 0) {
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
     return std::optional(std::move(lock));
   }
   if (errno == EWOULDBLOCK) return std::nullopt;

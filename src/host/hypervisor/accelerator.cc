@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/hypervisor/kvm_probe.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::hypervisor {
 namespace {

@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "host/hypervisor/kvm_probe.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::hypervisor {
 namespace {

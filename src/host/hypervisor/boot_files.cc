@@ -13,7 +13,7 @@
 #include <fmt/format.h>
 
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::hypervisor {
 namespace {

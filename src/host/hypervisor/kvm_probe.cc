@@ -20,7 +20,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::hypervisor {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "host/plan/guest_mounts.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {

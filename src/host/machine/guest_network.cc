@@ -17,7 +17,7 @@
 #include "host/plan/network_messages.h"
 #include "host/plan/vm_plan.h"
 #include "host/record/phases.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/netns.h"
 #include "sys/tap.h"
 

@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 #include "sys/cgroups.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {

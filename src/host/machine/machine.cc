@@ -14,7 +14,7 @@
 #include "host/config/host_files.h"
 #include "host/record/cleanup.h"
 #include "sys/cgroups.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {

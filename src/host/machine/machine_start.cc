@@ -13,7 +13,7 @@
 #include "host/hypervisor/registry.h"
 #include "host/machine/machine.h"
 #include "host/machine/template_build.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {

@@ -12,7 +12,7 @@
 #include "host/hypervisor/registry.h"
 #include "host/machine/machine.h"
 #include "host/machine/rehearsal.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace kata::sandbox {

@@ -3,7 +3,7 @@
 
 #include <fcntl.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {

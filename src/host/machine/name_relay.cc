@@ -13,7 +13,7 @@
 #include <netinet/in.h>
 
 #include "base/log.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/netns.h"
 
 namespace kata::sandbox {

@@ -17,7 +17,7 @@
 #include "host/plan/sandbox_request.h"
 #include "host/storage/share.h"
 #include "oci/parse.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {

@@ -18,7 +18,7 @@
 #include "host/machine/mount_namespace.h"
 #include "host/machine/vm_template.h"
 #include "host/plan/vm_plan.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 #include "sys/program.h"
 

@@ -14,7 +14,7 @@
 #include "host/machine/guest_network.h"
 #include "host/network/plan.h"
 #include "host/plan/vm_plan.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {

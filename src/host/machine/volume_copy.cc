@@ -17,7 +17,7 @@
 
 #include "base/log.h"
 #include "host/storage/share.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::sandbox {

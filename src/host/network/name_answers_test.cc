@@ -16,7 +16,7 @@
 
 #include "host/network/connection.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/netns.h"
 #include "sys/testing/network_test.h"
 

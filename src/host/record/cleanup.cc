@@ -19,7 +19,7 @@
 #include <fmt/format.h>
 
 #include "host/hypervisor/vmm_traits.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace kata::sandbox {

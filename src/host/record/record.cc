@@ -2,7 +2,7 @@
 #include "host/record/record.h"
 
 #include <fcntl.h>
-#include <sys/syscall.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {
@@ -176,10 +176,9 @@ Result<SandboxRecord> ParseRecord(const std::string& text) {
 }
 
 Result<sys::UniqueFd> LockRecords(const std::string& root) {
-  constexpr int kLockExclusive = 2;  // LOCK_EX; <sys/file.h> is shadowed by our own
   KATA_TRY(sys::MakeDirs(root, 0700));
   sys::UniqueFd fd = KATA_TRY(sys::Open(root, O_RDONLY | O_DIRECTORY));
-  if (sys::RetryOnEintr([&] { return ::syscall(SYS_flock, fd.get(), kLockExclusive); }) != 0) {
+  if (sys::RetryOnEintr([&] { return ::flock(fd.get(), LOCK_EX); }) != 0) {
     return FailErrno("lock", root);
   }
   return fd;

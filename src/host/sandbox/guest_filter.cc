@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "host/machine/mount_namespace.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace kata::sandbox {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "host/stdio/endpoint.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {

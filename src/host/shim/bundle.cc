@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "oci/parse.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::shim {
 namespace {

@@ -15,7 +15,7 @@
 #include "host/shim/serving.h"
 #include "host/shim/shim_log.h"
 #include "sys/event_loop.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::shim {

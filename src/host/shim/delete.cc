@@ -18,7 +18,7 @@
 #include "host/shim/address.h"
 #include "host/shim/bundle.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::shim {

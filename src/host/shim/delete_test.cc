@@ -14,7 +14,7 @@
 
 #include "host/record/record.h"
 #include "host/shim/address.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::shim {

@@ -10,7 +10,7 @@
 
 #include "host/shim/event_transport.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace kata::shim {

@@ -18,7 +18,7 @@
 
 #include "base/mutex.h"
 #include "proto/events.pb.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 #include "ttrpc/server.h"
 

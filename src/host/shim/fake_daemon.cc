@@ -15,7 +15,7 @@
 #include "host/shim/template_action.h"
 #include "host/shim/warm_action.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::shim {
 namespace {

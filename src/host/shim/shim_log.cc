@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::shim {
 

@@ -11,7 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::shim {
 namespace {

@@ -5,9 +5,9 @@
 #include <linux/prctl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,7 +28,7 @@
 #include "host/shim/bundle.h"
 #include "host/warm/protocol.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 #include "sys/program.h"
 #include "sys/sockets.h"
@@ -87,8 +87,7 @@ Result<Plan> MakePlan(const CommandLine& line, const std::string& input) {
 // makes the daemon and the other finds it. Nothing that happens under the lock can wait.
 Result<sys::UniqueFd> LockDirectory(const std::string& directory) {
   sys::UniqueFd lock = KATA_TRY(sys::Open(directory, O_RDONLY | O_DIRECTORY));
-  // Not flock(): its header is shadowed by our own sys/file.h.
-  if (sys::RetryOnEintr([&] { return ::syscall(SYS_flock, lock.get(), LOCK_EX); }) != 0) {
+  if (sys::RetryOnEintr([&] { return ::flock(lock.get(), LOCK_EX); }) != 0) {
     return FailErrno("lock", directory);
   }
   return lock;

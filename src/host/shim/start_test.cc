@@ -23,7 +23,7 @@
 
 #include "host/shim/address.h"
 #include "proto/shim.pb.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 #include "sys/sockets.h"
 

@@ -14,7 +14,7 @@
 #include "host/record/size_report.h"
 #include "host/record/timing.h"
 #include "host/shim/testing/task_bed.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/temporary_dir.h"
 
 namespace kata::shim {

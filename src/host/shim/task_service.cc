@@ -13,7 +13,7 @@
 #include "host/shim/timestamp.h"
 #include "oci/parse.h"
 #include "proto/shim.pb.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::shim {
 namespace {

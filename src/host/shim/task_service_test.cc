@@ -13,7 +13,7 @@
 
 #include "base/mutex.h"
 #include "host/shim/testing/task_bed.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::shim {
 namespace {

@@ -19,7 +19,7 @@
 #include "host/shim/start.h"
 #include "host/warm/protocol.h"
 #include "sys/cgroups.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 #include "sys/program.h"
 #include "sys/sockets.h"

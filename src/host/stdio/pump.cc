@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "base/log.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::stdio {

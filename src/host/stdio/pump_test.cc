@@ -12,7 +12,7 @@
 
 #include <gtest/gtest.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::stdio {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/root_dir.h"
 
 namespace kata::storage {

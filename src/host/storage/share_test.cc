@@ -11,7 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::storage {

@@ -25,7 +25,7 @@
 #include "host/warm/pool.h"
 #include "host/warm/protocol.h"
 #include "sys/event_loop.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/program.h"
 #include "sys/sockets.h"
 

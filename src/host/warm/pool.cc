@@ -15,7 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::warm {

@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::warm {

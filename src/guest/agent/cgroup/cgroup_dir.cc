@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "guest/agent/cgroup/cgroup_stats.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "guest/agent/cgroup/cgroup_stats.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

@@ -16,7 +16,7 @@
 #include "guest/agent/container/rootfs.h"
 #include "guest/agent/container/start_hooks.h"
 #include "guest/agent/container/terminal.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

@@ -11,7 +11,7 @@
 #include <gmock/gmock.h>
 
 #include "guest/agent/container/container_test_bed.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

@@ -22,7 +22,7 @@
 #include "guest/agent/container/seccomp.h"
 #include "guest/agent/container/spawn.h"
 #include "guest/agent/container/user_namespace.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace kata::guest {

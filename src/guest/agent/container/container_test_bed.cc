@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/deadline.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::guest {

@@ -13,7 +13,7 @@
 #include <fmt/format.h>
 
 #include "guest/agent/container/rootfs.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

@@ -16,7 +16,7 @@
 #include <fmt/format.h>
 
 #include "guest/agent/container/lookup.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

@@ -16,7 +16,7 @@
 #include <fmt/format.h>
 
 #include "guest/agent/container/copy_up.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::guest {

@@ -20,7 +20,7 @@
 
 #include "base/deadline.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

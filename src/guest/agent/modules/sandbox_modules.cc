@@ -12,7 +12,7 @@
 
 #include "guest/agent/modules/module_loader.h"
 #include "guest/agent/modules/module_tree.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

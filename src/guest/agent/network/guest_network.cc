@@ -14,7 +14,7 @@
 #include <netinet/in.h>
 
 #include "guest/agent/network/network_messages.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

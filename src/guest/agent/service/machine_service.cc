@@ -20,7 +20,7 @@
 #include "proto/csi.pb.h"
 #include "proto/guest.pb.h"
 #include "proto/health.pb.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

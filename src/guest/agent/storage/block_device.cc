@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 // As macros they would take the place of members with these names in sources compiled together.
 #undef major

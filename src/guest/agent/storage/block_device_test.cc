@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "guest/agent/storage/storage.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 namespace {

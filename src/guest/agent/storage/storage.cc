@@ -17,7 +17,7 @@
 #include "base/rollback.h"
 #include "guest/agent/storage/block_device.h"
 #include "guest/agent/storage/ownership.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::guest {

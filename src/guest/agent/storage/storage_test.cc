@@ -16,7 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "guest/agent/storage/ownership.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 namespace kata::guest {

@@ -13,7 +13,7 @@
 #include "base/result.h"
 #include "guest/agent/cgroup/cgroup_stats.h"
 #include "guest/agent/container/container.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::guest {
 

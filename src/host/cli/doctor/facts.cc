@@ -11,7 +11,7 @@
 #include "host/factory/template_store.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/warm/protocol.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::doctor {
 namespace {

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "host/cli/doctor/facts.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::doctor {
 namespace {

@@ -12,7 +12,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::doctor {
 namespace {

@@ -17,7 +17,7 @@
 #include "host/cli/command.h"
 #include "host/cli/doctor/step.h"
 #include "host/cli/host.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::doctor {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/syscall.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,7 +22,7 @@
 #include "host/factory/template_store.h"
 #include "host/record/timing.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::doctor {
 namespace {
@@ -35,8 +35,7 @@ constexpr auto kCleanUpTime = seconds(90);
 constexpr int kExecs = 3;
 constexpr size_t kMostLog = 16 << 10;
 
-// LOCK_EX and LOCK_NB; <sys/file.h> is shadowed by our own.
-bool LockAtOnce(int fd) { return ::syscall(SYS_flock, fd, 2 | 4) == 0; }
+bool LockAtOnce(int fd) { return ::flock(fd, LOCK_EX | LOCK_NB) == 0; }
 
 double MillisSince(TrialClock::time_point begin) {
   return std::chrono::duration<double, std::milli>(TrialClock::now() - begin).count();

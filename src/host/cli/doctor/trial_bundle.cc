@@ -9,7 +9,7 @@
 
 #include "host/cli/doctor/probe.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::doctor {
 namespace {

@@ -25,7 +25,7 @@
 #include "host/stdio/line.h"
 #include "oci/runtime_error.h"
 #include "proto/wellknown.pb.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::cli::oci {

@@ -9,7 +9,7 @@
 
 #include "oci/parse.h"
 #include "oci/validate.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 namespace {

@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 namespace {

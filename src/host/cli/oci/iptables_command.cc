@@ -13,7 +13,7 @@
 #include "host/cli/oci/sandbox_lookup.h"
 #include "host/cli/oci/shim.h"
 #include "proto/agent.pb.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 namespace {

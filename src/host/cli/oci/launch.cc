@@ -29,7 +29,7 @@
 #include "oci/validate.h"
 #include "proto/wellknown.pb.h"
 #include "sys/cgroups.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/fuse_tree.h"
 #include "sys/process.h"
 

@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/cli/oci/stand_in.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 

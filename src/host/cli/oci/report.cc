@@ -9,7 +9,7 @@
 
 #include "host/cli/oci/command.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 namespace {

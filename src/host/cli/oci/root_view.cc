@@ -15,7 +15,7 @@
 #include <fmt/format.h>
 
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mount_options.h"
 #include "sys/mounts.h"
 #include "sys/root_dir.h"

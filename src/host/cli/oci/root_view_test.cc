@@ -17,7 +17,7 @@
 #include <gtest/gtest.h>
 
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 namespace {

@@ -10,7 +10,7 @@
 #include "host/cli/command.h"
 #include "host/cli/oci/command.h"
 #include "oci/features.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "host/cli/oci/shim.h"
 #include "host/cli/oci/stand_in.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/program.h"
 #include "sys/sockets.h"
 

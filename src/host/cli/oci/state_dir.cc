@@ -3,8 +3,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,18 +15,15 @@
 #include <nlohmann/json.hpp>
 
 #include "oci/id.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 namespace {
 
 using nlohmann::json;
 
-constexpr int kLockExclusive = 2;  // LOCK_EX; <sys/file.h> is shadowed by our own
-constexpr int kLockNoWait = 4;     // LOCK_NB
-
 Result<void> Flock(int fd, int operation) {
-  if (sys::RetryOnEintr([&] { return ::syscall(SYS_flock, fd, operation); }) != 0) {
+  if (sys::RetryOnEintr([&] { return ::flock(fd, operation); }) != 0) {
     return FailErrno("lock");
   }
   return {};
@@ -35,7 +32,7 @@ Result<void> Flock(int fd, int operation) {
 // Held while directories come and go; nothing that waits happens under it.
 Result<sys::UniqueFd> LockRoot(const std::string& root) {
   sys::UniqueFd fd = KATA_TRY(sys::Open(root, O_RDONLY | O_DIRECTORY));
-  KATA_TRY_WITHIN(root, Flock(fd.get(), kLockExclusive));
+  KATA_TRY_WITHIN(root, Flock(fd.get(), LOCK_EX));
   return fd;
 }
 
@@ -95,7 +92,7 @@ Result<StateDir> StateDir::Claim(const std::string& root, const std::string& id,
       stale = true;
     }
     dir.lock_ = KATA_TRY(OpenLock(path));
-    if (!Flock(dir.lock_.get(), kLockExclusive | kLockNoWait)) return Taken();
+    if (!Flock(dir.lock_.get(), LOCK_EX | LOCK_NB)) return Taken();
     if (stale && sys::Exists(StateFile(path))) return Taken();
   }
   if (!stale) return dir;
@@ -114,7 +111,7 @@ Result<StateDir> StateDir::Lock(const std::string& root, const std::string& id) 
     if (!sys::Exists(path)) return Missing();
     dir.lock_ = KATA_TRY(OpenLock(path));
   }
-  KATA_TRY(Flock(dir.lock_.get(), kLockExclusive));
+  KATA_TRY(Flock(dir.lock_.get(), LOCK_EX));
   // The one that had it may have removed the directory.
   struct stat ours{};
   struct stat there{};

@@ -9,7 +9,7 @@
 #include <csignal>
 #include <utility>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::cli::oci {

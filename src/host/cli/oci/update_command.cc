@@ -14,7 +14,7 @@
 #include "oci/validate.h"
 #include "proto/wellknown.pb.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "base/rollback.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::setup {
 namespace {

@@ -17,7 +17,7 @@
 #include "host/cli/setup/front_end.h"
 #include "host/cli/setup/running_daemon.h"
 #include "host/config/toml_file.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::setup {
 namespace {

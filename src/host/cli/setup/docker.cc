@@ -18,7 +18,7 @@
 #include "host/cli/setup/front_end.h"
 #include "host/cli/setup/running_daemon.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace kata::cli::setup {

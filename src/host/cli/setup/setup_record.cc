@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/cli/setup/setup_record.h"
 
-#include <sys/syscall.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <utility>
@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/cli/setup/config_file.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::cli::setup {
 namespace {
@@ -18,8 +18,6 @@ namespace {
 using RecordJson = nlohmann::ordered_json;
 
 constexpr std::string_view kRecordDir = "/var/lib/kata-containers/setup";
-// Of flock(2), whose header our own sys/file.h shadows.
-constexpr int kTryLockExclusive = 2 | 4;
 
 RecordJson TextOrNull(const std::optional<std::string>& text) {
   return text ? RecordJson(*text) : RecordJson();
@@ -45,7 +43,7 @@ Result<SetupRecords> SetupRecords::Open(const std::string& root) {
   KATA_TRY(sys::MakeDirs(records.directory_));
   records.lock_ = KATA_TRY(sys::Open(records.directory_, O_RDONLY | O_DIRECTORY));
   const int fd = records.lock_.get();
-  if (sys::RetryOnEintr([&] { return ::syscall(SYS_flock, fd, kTryLockExclusive); }) != 0) {
+  if (sys::RetryOnEintr([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) != 0) {
     return Fail(Code::kUnavailable,
                 fmt::format("lock \"{}\": another kata-runtime setup is at work; wait for its end",
                             records.directory_));

@@ -15,7 +15,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/temporary_dir.h"
 
 namespace kata::cli::setup {

@@ -18,7 +18,7 @@
 
 #include "host/hypervisor/registry.h"
 #include "host/hypervisor/testing/test_guest.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::hypervisor::qemu {

@@ -10,7 +10,7 @@
 
 #include "host/hypervisor/boot_files.h"
 #include "host/hypervisor/registry.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::hypervisor::qemu {

@@ -9,7 +9,7 @@
 
 #include "base/rollback.h"
 #include "host/hypervisor/qemu/qemu_vm.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::hypervisor::qemu {

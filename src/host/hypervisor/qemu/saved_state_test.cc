@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "host/hypervisor/qemu/fake_monitor.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace kata::hypervisor::qemu {
 namespace {

@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/process.h"
 
 namespace kata::hypervisor::testing {

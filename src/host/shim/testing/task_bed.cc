@@ -10,7 +10,7 @@
 
 #include "host/shim/event_transport.h"
 #include "proto/events.pb.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/sockets.h"
 
 namespace kata::shim {

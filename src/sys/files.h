@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sys/file.h - whole files and directories.
+// sys/files.h - whole files and directories.
 #pragma once
 
 #include <fcntl.h>
