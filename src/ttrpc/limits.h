@@ -18,6 +18,9 @@ struct Limits {
   // Calls of one connection that wait for an answer; a server answers more with
   // kResourceExhausted, a client refuses to make more.
   size_t max_calls = 4096;
+  // Of those that a server has parked (Responder::Park), which do not count above: clients that
+  // give up a call tell nobody, and one that waits for an event may wait for ever.
+  size_t max_parked = 16384;
   // Bytes of the payloads of those calls on the server; a call beyond is answered
   // kResourceExhausted unless it is the only one.
   size_t max_call_bytes = 64 << 20;

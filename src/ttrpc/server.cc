@@ -26,11 +26,17 @@ Responder& Responder::operator=(Responder&& other) noexcept {
   Responder abandoned(std::move(*this));
   send_ = std::exchange(other.send_, {});
   wanted_ = std::exchange(other.wanted_, {});
+  parks_ = std::exchange(other.parks_, {});
   return *this;
 }
 
 Responder::~Responder() {
   if (send_) Fail(Error(Code::kInternal, "the call was given up without an answer"));
+}
+
+bool Responder::Park() {
+  const Parks parks = std::exchange(parks_, {});
+  return !parks || parks();
 }
 
 void Responder::Answer(Result<std::string> answer) {

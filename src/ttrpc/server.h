@@ -42,11 +42,15 @@ class Responder {
   // Makes the answer travel to the connection; called at most once.
   using Send = std::move_only_function<void(Result<std::string>)>;
   using Wanted = std::function<bool()>;
+  // What Park() returns.
+  using Parks = std::function<bool()>;
 
-  explicit Responder(Send send, Wanted wanted = {})
-      : send_(std::move(send)), wanted_(std::move(wanted)) {}
+  explicit Responder(Send send, Wanted wanted = {}, Parks parks = {})
+      : send_(std::move(send)), wanted_(std::move(wanted)), parks_(std::move(parks)) {}
   Responder(Responder&& other) noexcept
-      : send_(std::exchange(other.send_, {})), wanted_(std::exchange(other.wanted_, {})) {}
+      : send_(std::exchange(other.send_, {})),
+        wanted_(std::exchange(other.wanted_, {})),
+        parks_(std::exchange(other.parks_, {})) {}
   Responder& operator=(Responder&& other) noexcept;
   ~Responder();
 
@@ -62,11 +66,17 @@ class Responder {
   // has gone. Who parks a Responder for a later event asks before the event is spent on it.
   bool wanted() const { return send_ && (!wanted_ || wanted_()); }
 
+  // Once, for a call that waits for an event and not for work: it does not count any longer among
+  // the connection's open calls, however many such there are. False where there are too many of
+  // these (Limits::max_parked); then it is to be refused.
+  [[nodiscard]] bool Park();
+
  private:
   void Answer(Result<std::string> answer);
 
   Send send_;
   Wanted wanted_;
+  Parks parks_;
 };
 
 class Server {

@@ -67,6 +67,10 @@ void ServerConnection::Dispatch(ServerSession::Call call) {
       [weak, key] {
         const auto self = weak.lock();
         return self && self->Wanted(key);
+      },
+      [weak, key] {
+        const auto self = weak.lock();
+        return !self || self->Park(key);
       });
   const Server::Handler* const handler = find_handler_(call.service, call.method);
   if (handler == nullptr) {
@@ -92,6 +96,11 @@ void ServerConnection::Answer(CallKey key, Result<std::string> answer) {
 bool ServerConnection::Wanted(CallKey key) const {
   const MutexLock lock(mutex_);
   return !closed_ && session_.open(key);
+}
+
+bool ServerConnection::Park(CallKey key) {
+  const MutexLock lock(mutex_);
+  return session_.Park(key);
 }
 
 void ServerConnection::ArmTimer() {

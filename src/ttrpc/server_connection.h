@@ -49,6 +49,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   // Any thread.
   void Answer(CallKey key, Result<std::string> answer);
   bool Wanted(CallKey key) const;
+  bool Park(CallKey key);
 
   sys::EventLoop& loop_;
   const Limits limits_;

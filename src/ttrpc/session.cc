@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -96,7 +97,7 @@ std::optional<ServerSession::Event> ServerSession::OnRequest(const Frame& frame,
   if (header.flags & kFlagRemoteOpen) {
     return Refuse(id, Code::kUnimplemented, "streaming is not supported");
   }
-  if (calls_.size() >= limits_.max_calls) {
+  if (calls_.size() - parked_ >= limits_.max_calls) {
     return Refuse(id, Code::kResourceExhausted, "too many calls are open");
   }
   if (call_bytes_ + frame.payload.size() > limits_.max_call_bytes && !calls_.empty()) {
@@ -136,12 +137,24 @@ void ServerSession::Forget(Calls::iterator call) {
     deadlines_.erase({call->second.deadline.when(), call->first});
   }
   call_bytes_ -= call->second.bytes;
+  if (call->second.parked) --parked_;
   calls_.erase(call);
 }
 
 bool ServerSession::open(CallKey key) const {
   const auto call = calls_.find(key.stream_id);
   return call != calls_.end() && call->second.serial == key.serial;
+}
+
+bool ServerSession::Park(CallKey key) {
+  if (!open(key)) return true;
+  OpenCall& call = calls_.find(key.stream_id)->second;
+  if (call.parked) return true;
+  if (parked_ >= limits_.max_parked) return false;
+  call.parked = true;
+  ++parked_;
+  call_bytes_ -= std::exchange(call.bytes, 0);
+  return true;
 }
 
 bool ServerSession::Finish(CallKey key) {
@@ -169,6 +182,7 @@ void ServerSession::Reset() {
   last_id_ = 0;
   calls_.clear();
   deadlines_.clear();
+  parked_ = 0;
   call_bytes_ = 0;
 }
 

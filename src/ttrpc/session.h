@@ -77,6 +77,9 @@ class ServerSession {
   // Ends an open call. True exactly once a call: then the caller sends the answer.
   bool Finish(CallKey key);
   bool open(CallKey key) const;
+  // The call waits for an event: it and its payload count no longer for Limits::max_calls and
+  // max_call_bytes. False where as many wait as may.
+  bool Park(CallKey key);
 
   // Ends the calls whose deadline is at or before `now`; the caller answers them
   // kDeadlineExceeded.
@@ -95,6 +98,7 @@ class ServerSession {
     uint64_t serial;
     Deadline deadline;
     size_t bytes;
+    bool parked = false;
   };
   using Calls = std::map<uint32_t, OpenCall>;
 
@@ -110,6 +114,7 @@ class ServerSession {
   uint64_t next_serial_ = 1;
   Calls calls_;
   std::set<std::pair<Clock::time_point, uint32_t>> deadlines_;
+  size_t parked_ = 0;
   size_t call_bytes_ = 0;
 };
 

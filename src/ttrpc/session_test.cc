@@ -105,6 +105,24 @@ TEST(ServerSession, BoundsTheNumberOfOpenCalls) {
   EXPECT_EQ(Names(Feed(session, RequestFrame(7))), (Strings{"call 7"}));
 }
 
+TEST(ServerSession, CallsThatWaitForAnEventDoNotCountAsOpen) {
+  ServerSession session({.max_calls = 1, .max_parked = 2});
+  CallKey parked{};
+  for (const uint32_t id : {1, 3}) {
+    const auto events = Feed(session, RequestFrame(id));
+    parked = std::get<ServerSession::Call>(events.at(0)).key;
+    EXPECT_TRUE(session.Park(parked));
+    EXPECT_TRUE(session.Park(parked)) << "once more is no more";
+  }
+  EXPECT_EQ(session.held_bytes(), 0u);
+  EXPECT_EQ(Names(Feed(session, RequestFrame(5) + RequestFrame(7))),
+            (Strings{"call 5", "RESOURCE_EXHAUSTED 7"}));
+  EXPECT_FALSE(session.Park({.stream_id = 5, .serial = parked.serial + 1}));
+  EXPECT_TRUE(session.Finish(parked));
+  EXPECT_TRUE(session.Park({.stream_id = 5, .serial = parked.serial + 1}));
+  EXPECT_EQ(Names(Feed(session, RequestFrame(9))), (Strings{"call 9"}));
+}
+
 TEST(ServerSession, BoundsTheBytesOfOpenCalls) {
   ServerSession session({.max_call_bytes = 1000});
   const auto first = Feed(session, RequestFrame(1, std::string(2000, 'x')));

@@ -401,6 +401,10 @@ Result<task::ConnectResponse> TaskService::Connect(const task::ConnectRequest& r
 
 void TaskService::HandleWait(ttrpc::CallContext, task::WaitRequest request,
                              ttrpc::Responder responder) {
+  // Callers that lose their patience tell nobody.
+  if (!responder.Park()) {
+    return responder.Fail(Error(Code::kResourceExhausted, "too many calls wait for an exit"));
+  }
   // Shared, because a callback that is refused would take the responder with it.
   const auto reply = std::make_shared<ttrpc::Responder>(std::move(responder));
   auto waiting =

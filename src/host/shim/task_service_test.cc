@@ -122,6 +122,18 @@ TEST(TaskService, APodLivesFromItsFirstCreateToItsLastDelete) {
                                               "exit m", "delete m", "exit pod", "delete pod"));
 }
 
+TEST(TaskService, CallersOfWaitThatHaveGoneUnheardRefuseNobodyElse) {
+  constexpr size_t kWaits = 2 * ttrpc::Limits().max_calls;
+  TaskBed bed;
+  bed.StartPod();
+  std::vector<TaskBed::Answer<task::WaitResponse>> waits;
+  waits.reserve(kWaits);
+  while (waits.size() < kWaits) waits.push_back(bed.Wait("pod"));
+  const auto killed = bed.Kill("pod").get();
+  EXPECT_TRUE(killed) << TextOf(killed);
+  for (auto& wait : waits) EXPECT_TRUE(wait.get());
+}
+
 TEST(TaskService, WhatACallerOfCreateNoLongerWantsIsUndone) {
   TaskBed bed;
   const Held held(bed, "CreateContainer", "m");

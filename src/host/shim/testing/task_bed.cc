@@ -17,6 +17,7 @@ namespace kata::shim {
 namespace {
 
 constexpr size_t kThreads = 16;
+constexpr size_t kMostCalls = 1 << 20;
 
 template <class Event>
 std::string Read(const events::Envelope& envelope, const char* verb) {
@@ -158,7 +159,8 @@ void TaskBed::Disconnect() {
 void TaskBed::Connect() {
   auto pair = sys::MakeSocketPair().value();
   RunOnLoop([&] { EXPECT_TRUE(server_->Serve(std::move(pair.theirs))); });
-  client_ = ttrpc::Client::Create(*loop_, std::move(pair.ours)).value();
+  // containerd has no bound of its own.
+  client_ = ttrpc::Client::Create(*loop_, std::move(pair.ours), {.max_calls = kMostCalls}).value();
 }
 
 std::string TaskBed::WriteBundle(const std::string& id, const std::string& annotations) {
