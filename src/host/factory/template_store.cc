@@ -321,6 +321,10 @@ void TemplateStore::Prune() const {
 }
 
 void TemplateStore::NoteFailure(const std::string& key, const std::string& reason) const {
+  // Those of configurations that nobody uses any more hold no longer, and nobody else comes by.
+  for (const std::string& name : Names(root_)) {
+    if (name.starts_with(kFailed) && !IsFresh(Path(name))) (void)sys::RemoveFile(Path(name));
+  }
   LogIfFailed(sys::WriteFile(Path(kFailed + NameOf(key)), reason, 0600));
 }
 

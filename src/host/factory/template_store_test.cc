@@ -142,6 +142,8 @@ TEST_F(TemplateStoreTest, AFailureHoldsForAWhile) {
   ASSERT_EQ(::utimensat(AT_FDCWD, note.c_str(), past, 0), 0);
   EXPECT_FALSE(store_.FailedLately("a"));
   EXPECT_TRUE(store_.Failures().empty());
+  store_.NoteFailure("b", "no space either");
+  EXPECT_FALSE(sys::Exists(note)) << "one that holds no longer goes with the next";
 }
 
 TEST(Manifest, ExtentsStayInside) {
