@@ -93,7 +93,9 @@ TEST_F(TaskRecord, TheTimingOfAStartGoesWithItsContainer) {
   ASSERT_TRUE(bed_.Kill("m").get());
   ASSERT_TRUE(end.get());
   ASSERT_TRUE(bed_.Delete("m").get());
-  EXPECT_EQ(sandbox::LoadTiming("m", records()).error().code(), Code::kNotFound);
+  const auto timing = sandbox::LoadTiming("m", records());
+  ASSERT_FALSE(timing);
+  EXPECT_EQ(timing.error().code(), Code::kNotFound);
   EXPECT_TRUE(sandbox::LoadTiming("pod", records()));
 }
 
