@@ -240,8 +240,8 @@ class Running:
         first = ticks()
         # One that is not paused, on the host, tells that time has passed.
         other = self.bed.new_name()
-        self.cli("run", "-d", "--rm", "--name", other, "--network", "none", IMAGE, *self.shell(
-            "while :; do echo x; sleep 0.1; done"), plain=True, check=True)
+        self.cli("run", "-d", "--rm", "--name", other, "--network", "none", IMAGE, "sh", "-c",
+                 "while :; do echo x; sleep 0.1; done", plain=True, check=True)
         wait_until(lambda: self.docker("logs", other).out.count("x") > 15, 60, "the other counter runs")
         self.assertEqual(ticks(), first)
         refused = self.in_box("true")
