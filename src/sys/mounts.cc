@@ -117,6 +117,10 @@ Result<void> SetMountReadOnly(int mount_fd, bool recursive) {
   return SetAttributes(mount_fd, {.attr_set = MOUNT_ATTR_RDONLY}, recursive);
 }
 
+Result<void> SetMountWritable(int mount_fd) {
+  return SetAttributes(mount_fd, {.attr_clr = MOUNT_ATTR_RDONLY}, false);
+}
+
 Result<void> MapMountIds(int mount_fd, int user_namespace_fd, bool recursive) {
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_IDMAP;

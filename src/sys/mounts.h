@@ -47,6 +47,7 @@ Result<void> AttachMount(int mount_fd, int target_fd);
 // The attributes and the propagation of `options` for the mount whose root is `mount_fd`.
 Result<void> SetMountOptions(int mount_fd, const MountOptions& options);
 Result<void> SetMountReadOnly(int mount_fd, bool recursive = false);
+Result<void> SetMountWritable(int mount_fd);
 Result<void> SetMountPropagation(int mount_fd, unsigned long flag);
 // Shows the ids of the files of a detached mount as a user namespace maps them: an id `inside` of
 // it on the disk is the one `outside` in the mount; all others are nobody's.

@@ -19,10 +19,12 @@
 #include <gtest/gtest.h>
 
 #include "guest/agent/agent_test_bed.h"
+#include "guest/agent/sandbox.h"
 #include "guest/agent/service/services.h"
 #include "proto/guest.pb.h"
 #include "proto/health.pb.h"
 #include "sys/files.h"
+#include "sys/mounts.h"
 
 namespace kata::guest {
 namespace {
@@ -125,6 +127,36 @@ TEST_F(AgentTest, AnswersWhileAVolumeIsGivenToItsGroup) {
   ASSERT_EQ(::stat((volume + "/sub").c_str(), &status), 0);
   EXPECT_EQ(status.st_gid, 88u);
   EXPECT_TRUE(RemoveContainer("c1"));
+}
+
+// As a virtiofs is entered where the host has a mount.
+TEST_F(AgentTest, LeavesWhatTheHostNoLongerShares) {
+  const std::string path = std::string(kSharedDir) + "/.volumes/0-data";
+  const auto agents = sys::Open(fmt::format("/proc/{}/ns/mnt", agent_.pid()), O_RDONLY);
+  ASSERT_TRUE(agents);
+  ASSERT_TRUE(sys::RunInMountNamespace(agents->get(), [&]() -> Result<void> {
+    KATA_TRY(sys::MakeDirs(path));
+    return sys::Mount("tmpfs", path, "tmpfs", 0UL);
+  }));
+  const auto entered = [&] {
+    const auto text = sys::ReadFile(fmt::format("/proc/{}/mountinfo", agent_.pid()));
+    return text.value_or("").find(path) != std::string::npos;
+  };
+  const auto forget = [&](const std::string& what) {
+    ForgetPathsRequest request;
+    request.add_paths(what);
+    const auto done = Do("ForgetPaths", request, "kata.cpp.v1.Guest");
+    return done ? Code::kOk : done.error().code();
+  };
+  EXPECT_TRUE(entered());
+  for (const std::string& other : {std::string("/proc"), std::string(kSharedDir), path + "/..",
+                                   std::string(kSharedDir) + "/../../x"}) {
+    EXPECT_EQ(forget(other), Code::kInvalidArgument) << other;
+  }
+  EXPECT_TRUE(entered());
+  EXPECT_EQ(forget(path), Code::kOk);
+  EXPECT_FALSE(entered());
+  EXPECT_EQ(forget(path), Code::kOk) << "what is not there is fine";
 }
 
 // As when the kernel has to reclaim first: the update stands still at a file of the cgroup.

@@ -224,6 +224,14 @@ void AgentClient::NextName(std::move_only_function<void(Result<guest::DnsMessage
                                         Deadline::Never(), std::move(done));
 }
 
+void AgentClient::ForgetPathsAsync(const std::vector<std::string>& paths) {
+  guest::ForgetPathsRequest request;
+  for (const std::string& path : paths) request.add_paths(path);
+  client_->CallAsync<wellknown::Empty>(kGuestService, "ForgetPaths", request,
+                                       Deadline::After(request_timeout_),
+                                       [](const Result<wellknown::Empty>&) {});
+}
+
 void AgentClient::AnswerName(uint64_t id, std::string message) {
   guest::DnsMessage answer;
   answer.set_id(id);

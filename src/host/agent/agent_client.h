@@ -94,6 +94,8 @@ class AgentClient {
   Result<void> ReleaseInterface(const std::string& permanent_mac);
   Result<void> UpdateRoutes(const agent::Routes& routes);
   Result<void> AddNeighbors(const agent::ARPNeighbors& neighbors);
+  // Has the guest let go of paths that are no longer shared. Nobody waits for that.
+  void ForgetPathsAsync(const std::vector<std::string>& paths);
   // Of the containers' namespace, as iptables-save and iptables-restore write and read it.
   // Errors  kFailedPrecondition  our agent has not been given the programs yet
   //         kInvalidArgument     not such text; nothing has changed

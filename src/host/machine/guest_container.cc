@@ -141,10 +141,10 @@ Result<void> GuestContainer::ShareVolumes(Machine& machine,
                                           const std::vector<SharedVolume>& volumes) {
   for (const SharedVolume& volume : volumes) {
     const auto share_it = [&](storage::SharedDirectory& share) {
-      const auto index = static_cast<size_t>(volume.mount);
       return volume.overlay
-                 ? share.AddOverlay(container_id_, index, volume.destination, volume.options)
-                 : share.AddVolume(container_id_, index,
+                 ? share.AddOverlay(container_id_, static_cast<size_t>(volume.mount),
+                                    volume.destination, volume.options)
+                 : share.AddVolume(container_id_,
                                    {volume.source, volume.destination, volume.options, volume.ids},
                                    look_in_);
     };
@@ -220,9 +220,15 @@ void GuestContainer::Remove(Machine& machine, bool keep_disks) {
     }
   }
   if (!machine.shares_files()) return;
-  auto removed = machine.WithShare(
-      [&](storage::SharedDirectory& share) { return share.RemoveContainer(container_id_); });
-  if (!removed) log::Warn("unmount", {{"error", removed.error().message()}});
+  const auto gone =
+      machine.WithShare([&](storage::SharedDirectory& share) -> Result<std::vector<std::string>> {
+        return share.RemoveContainer(container_id_);
+      });
+  if (!gone) return log::Warn("unmount", {{"error", gone.error().message()}});
+  // With its machine the guest forgets all.
+  if (const auto agent = machine.agent(); agent && !keep_disks && machine.alive()) {
+    agent->ForgetPathsAsync(*gone);
+  }
 }
 
 }  // namespace kata::sandbox

@@ -238,6 +238,10 @@ Result<void> Machine::StartVirtiofsd(Deadline deadline) {
                                           .extra_args = config().hypervisor.virtio_fs_extra_args},
                                          deadline));
   Record(virtiofsd_->pid(), ProcessRole::kVirtiofsd);
+  KATA_TRY(WithShare([&](storage::SharedDirectory& share) -> Result<void> {
+    share.ServedBy(virtiofsd_->pid());
+    return {};
+  }));
   WatchVirtiofsd();
   return {};
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // host/machine/mount_namespace.h - the mount namespace that the shim was started in, for programs
-// of the host that it runs after it has left it for one of its own: hooks, and what builds
-// templates.
+// of the host that it runs after it has left it for one of its own, hooks and what builds
+// templates, and for what it looks up on the host.
 //
 // Set once, before there are threads.
 #pragma once

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/rollback.h"
 #include "host/config/annotations.h"
+#include "host/machine/mount_namespace.h"
 #include "host/plan/sandbox_request.h"
 #include "host/record/phases.h"
 #include "host/sandbox/sandbox.h"
@@ -132,16 +133,17 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
   undo.Add([this, io] { CloseIo(*io); });
-  const sys::UniqueFd look_in = io->TakeMountNamespace();
-  GuestPlan plan =
-      KATA_TRY(PlanGuest(spec, {.container_id = request.id,
-                                .bundle = request.bundle,
-                                .container_kind = std::string(oci::ContainerKindName(role.kind)),
-                                .by_namespaces = by_namespaces,
-                                .guest_seccomp = !config.config.runtime.disable_guest_seccomp,
-                                .classify = [&](const std::string& path) {
-                                  return ClassifySourceIn(look_in.get(), path);
-                                }}));
+  // What the host has mounted since this shim began need not have come into its own namespace.
+  const sys::UniqueFd of_caller = io->TakeMountNamespace();
+  const int look_in = of_caller ? of_caller.get() : RememberedMountNamespace();
+  GuestPlan plan = KATA_TRY(PlanGuest(
+      spec,
+      {.container_id = request.id,
+       .bundle = request.bundle,
+       .container_kind = std::string(oci::ContainerKindName(role.kind)),
+       .by_namespaces = by_namespaces,
+       .guest_seccomp = !config.config.runtime.disable_guest_seccomp,
+       .classify = [&](const std::string& path) { return ClassifySourceIn(look_in, path); }}));
   plan.spec.mutable_process()->set_no_stdin(!io->has_input());
   for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
   phases.End("plan");
@@ -152,7 +154,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
 
   container.SetGuest(std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
-      machine_, request.id, std::move(plan), request.rootfs, request.bundle, look_in.get()))));
+      machine_, request.id, std::move(plan), request.rootfs, request.bundle, look_in))));
   GuestContainer& guest = container.guest();
   undo.Add([&] { container.TakeGuest()->Remove(machine_, in_guest); });
   phases.End("mounts");

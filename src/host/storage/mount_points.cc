@@ -2,6 +2,8 @@
 #include "host/storage/mount_points.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -33,6 +35,19 @@ Result<void> MakeMountPoints(const std::string& rootfs, const std::vector<MountP
     return std::unexpected(made.error().Within(fmt::format("mount point \"{}\"", destination)));
   }
   return {};
+}
+
+Result<void> MakeMountPoint(const std::string& path, bool directory) {
+  if (!directory) {
+    KATA_TRY(sys::Open(path, O_CREAT | O_EXCL | O_WRONLY, 0644));
+  } else if (::mkdir(path.c_str(), 0755) != 0) {
+    return FailErrno("mkdir", path);
+  }
+  return {};
+}
+
+void RemoveMountPoint(const std::string& path) {
+  if (::unlink(path.c_str()) != 0) ::rmdir(path.c_str());
 }
 
 }  // namespace kata::storage

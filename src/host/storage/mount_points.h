@@ -26,4 +26,8 @@ struct MountPoint {
 // it is.
 Result<void> MakeMountPoints(const std::string& rootfs, const std::vector<MountPoint>& points);
 
+// One place of our own to mount over, an empty directory or file, and its end.
+Result<void> MakeMountPoint(const std::string& path, bool directory);
+void RemoveMountPoint(const std::string& path);
+
 }  // namespace kata::storage

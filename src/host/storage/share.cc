@@ -11,7 +11,9 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "base/rollback.h"
+#include "host/storage/mount_points.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
 
@@ -19,20 +21,6 @@ namespace kata::storage {
 namespace {
 
 constexpr const char* kSandboxes = "/run/kata-containers/shared/sandboxes";
-
-// An empty file or directory, as `source` is, to mount over.
-Result<void> MakeMountPoint(const std::string& path, const struct stat& source) {
-  if (S_ISDIR(source.st_mode)) {
-    if (::mkdir(path.c_str(), 0755) != 0) return FailErrno("mkdir", path);
-  } else {
-    KATA_TRY(sys::Open(path, O_CREAT | O_EXCL | O_WRONLY, 0644));
-  }
-  return {};
-}
-
-void RemoveMountPoint(const std::string& path) {
-  if (::unlink(path.c_str()) != 0) ::rmdir(path.c_str());
-}
 
 }  // namespace
 
@@ -111,18 +99,12 @@ Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
 }
 
 // Inside of a directory that no other container has: any name could be that of one.
-Result<std::string> SharedDirectory::PlaceFor(const std::string& container_id, size_t index,
-                                              const std::string& destination) const {
-  KATA_TRY(sys::MakeDirs(fmt::format("{}/{}", Mounts(), container_id)));
-  return fmt::format("{}/{:016x}-{}", container_id, index, BaseName(destination));
-}
-
 Result<std::string> SharedDirectory::AddOverlay(const std::string& container_id, size_t index,
                                                 const std::string& destination,
                                                 const std::vector<std::string>& options) {
-  const std::string name = KATA_TRY(PlaceFor(container_id, index, destination));
+  const std::string name = fmt::format("{}/{:016x}-{}", container_id, index, BaseName(destination));
   const std::string target = fmt::format("{}/{}", Mounts(), name);
-  if (::mkdir(target.c_str(), 0755) != 0) return FailErrno("mkdir", target);
+  KATA_TRY(sys::MakeDirs(target));
   if (auto mounted = MountRootfs({{"overlay", "overlay", options}}, target); !mounted) {
     RemoveMountPoint(target);
     return std::unexpected(std::move(mounted).error());
@@ -131,41 +113,33 @@ Result<std::string> SharedDirectory::AddOverlay(const std::string& container_id,
   return kGuestDirectory + name;
 }
 
-Result<std::string> SharedDirectory::AddVolume(const std::string& container_id, size_t index,
+Result<std::string> SharedDirectory::AddVolume(const std::string& container_id,
                                                const Volume& volume, int mount_namespace) {
-  const sys::MountOptions bind = sys::ParseMountOptions(volume.options);
-  sys::UniqueFd tree = KATA_TRY(CloneVolume(volume, mount_namespace));
-  struct stat status{};
-  if (::fstat(tree.get(), &status) != 0) return FailErrno("mount source", volume.source);
-  const std::string name = KATA_TRY(PlaceFor(container_id, index, volume.destination));
-  const std::string target = fmt::format("{}/{}", Mounts(), name);
-  KATA_TRY(MakeMountPoint(target, status));
-  if (auto bound = sys::BindMount(std::move(tree), target, bind); !bound) {
-    RemoveMountPoint(target);
-    return std::unexpected(
-        std::move(bound).error().Within(fmt::format("bind \"{}\"", volume.source)));
-  }
-  entries_.push_back({container_id, target});
-  return kGuestDirectory + name;
+  return kGuestDirectory + KATA_TRY(volumes_.Add(container_id, volume, mount_namespace));
 }
 
-Result<void> SharedDirectory::RemoveContainer(const std::string& container_id) {
-  Result<void> result;
+std::vector<std::string> SharedDirectory::RemoveContainer(const std::string& container_id) {
+  std::vector<std::string> gone = volumes_.RemoveContainer(container_id);
   std::erase_if(entries_, [&](const Entry& entry) {
     if (entry.container_id != container_id) return false;
     // A root file system can be a stack of mounts; MNT_DETACH takes them one at a time.
     while (::umount2(entry.path.c_str(), MNT_DETACH) == 0) {
     }
-    if (errno != EINVAL && errno != ENOENT) result = FailErrno("unmount", entry.path);
+    if (errno != EINVAL && errno != ENOENT) log::Warn("unmount", {{"path", entry.path}});
     RemoveMountPoint(entry.path);
+    gone.push_back(entry.path.substr(Mounts().size() + 1));
     return true;
   });
-  ::rmdir(fmt::format("{}/{}", Mounts(), container_id).c_str());
-  return result;
+  if (::rmdir(fmt::format("{}/{}", Mounts(), container_id).c_str()) == 0) {
+    gone.push_back(container_id);
+  }
+  for (std::string& path : gone) path.insert(0, kGuestDirectory);
+  return gone;
 }
 
 Result<void> SharedDirectory::Remove() {
   entries_.clear();
+  volumes_ = SharedVolumes(Mounts(), served());
   KATA_TRY(sys::Unmount(root_, MNT_DETACH));
   if (::rmdir(root_.c_str()) != 0 && errno != ENOENT) return FailErrno("rmdir", root_);
   return {};

@@ -2,7 +2,7 @@
 //
 // host/storage/share.h - the directory tree that a sandbox shows to its guest.
 //
-//   <root>/mounts    what we mount: <container id>/rootfs and <container id>/<number>-<name>
+//   <root>/mounts    what we mount: <container id>/rootfs and .volumes/<number>-<name>
 //   <root>/shared    the same tree, seen read-only at its top: what virtiofsd serves
 //
 // <root> is /run/kata-containers/shared/sandboxes/<sandbox id>, a small file system of its own made
@@ -18,6 +18,7 @@
 #include "base/result.h"
 #include "host/storage/mount_points.h"
 #include "host/storage/rootfs.h"
+#include "host/storage/shared_volumes.h"
 #include "host/storage/source_tree.h"
 
 namespace kata::storage {
@@ -37,6 +38,8 @@ class SharedDirectory {
 
   // The side for virtiofsd.
   std::string served() const { return root_ + "/shared"; }
+  // The virtiofsd that has begun.
+  void ServedBy(pid_t virtiofsd) { volumes_.ServedBy(virtiofsd); }
 
   // Mounts a container's root file system and returns its path in the guest. Without mounts,
   // `directory`, an absolute path on the host, is the root file system. `mount_points` are made in
@@ -51,21 +54,21 @@ class SharedDirectory {
   // Where a container's root file system is on the host.
   std::string RootfsOf(const std::string& container_id) const;
 
-  // Shows a host file or directory to the guest in the container's directory, under a name made
-  // from `index` and the last part of its destination; returns its path in the guest. Read-only and
-  // mapped ids hold on this side, whatever the guest does.
-  // Errors  kNotFound       there is nothing at `source`
-  //         kUnimplemented  ids are to be mapped, which its file system cannot
-  Result<std::string> AddVolume(const std::string& container_id, size_t index, const Volume& volume,
+  // Shows a host file or directory to the guest, once for all containers that name it
+  // (shared_volumes.h); returns its path in the guest.
+  // Errors  as SharedVolumes::Add
+  Result<std::string> AddVolume(const std::string& container_id, const Volume& volume,
                                 int mount_namespace = -1);
 
-  // The same for an overlay of directories of the host, mounted on this side; `options` name them.
+  // Shows an overlay of directories of the host, mounted on this side, in the container's directory
+  // under a name made from `index` and the last part of its destination; `options` name them.
   Result<std::string> AddOverlay(const std::string& container_id, size_t index,
                                  const std::string& destination,
                                  const std::vector<std::string>& options);
 
-  // Unmounts everything of one container, newest first. What does not exist is fine.
-  Result<void> RemoveContainer(const std::string& container_id);
+  // Unmounts everything that only this container has, newest first; returns the paths in the guest
+  // that are no longer. What does not exist is fine.
+  std::vector<std::string> RemoveContainer(const std::string& container_id);
 
   // Unmounts the whole tree and removes its directory.
   Result<void> Remove();
@@ -75,13 +78,11 @@ class SharedDirectory {
     std::string container_id;
     std::string path;  // on the host, below mounts/
   };
-  explicit SharedDirectory(std::string root) : root_(std::move(root)) {}
+  explicit SharedDirectory(std::string root)
+      : root_(std::move(root)), volumes_(Mounts(), served()) {}
   std::string Mounts() const { return root_ + "/mounts"; }
-  // A volume's path below mounts/, whose directory exists then.
-  Result<std::string> PlaceFor(const std::string& container_id, size_t index,
-                               const std::string& destination) const;
-
   std::string root_;
+  SharedVolumes volumes_;
   std::vector<Entry> entries_;
 };
 

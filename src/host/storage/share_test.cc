@@ -52,7 +52,8 @@ TEST_F(ShareTest, TheTopIsReadOnlyAndARootfsBelowIsNot) {
   EXPECT_TRUE(sys::WriteFile(rootfs + "/file", "x"));
   EXPECT_EQ(sys::ReadFile(dir_ + "/rootfs/file").value(), "x");
   EXPECT_EQ(sys::WriteFile(share_->served() + "/file", "x").error().error_number(), EROFS);
-  EXPECT_TRUE(share_->RemoveContainer("c1"));
+  const std::string in_guest = std::string(SharedDirectory::kGuestDirectory) + "c1";
+  EXPECT_THAT(share_->RemoveContainer("c1"), testing::ElementsAre(in_guest + "/rootfs", in_guest));
   EXPECT_FALSE(sys::Exists(rootfs));
 }
 
@@ -61,7 +62,7 @@ TEST_F(ShareTest, ReadOnlyHoldsOnTheHostSide) {
   const std::string rootfs = Served(share_->AddRootfs("c1", {}, dir_ + "/rootfs", true).value());
   EXPECT_EQ(sys::WriteFile(rootfs + "/file", "x").error().error_number(), EROFS);
   const std::string volume =
-      Served(share_->AddVolume("c1", 0, {dir_, "/data", {"rbind", "ro"}}).value());
+      Served(share_->AddVolume("c1", {dir_, "/data", {"rbind", "ro"}}).value());
   EXPECT_EQ(sys::WriteFile(volume + "/file", "x").error().error_number(), EROFS);
 }
 
@@ -73,7 +74,7 @@ TEST_F(ShareTest, IdsAreMappedInTheMountAlone) {
   volume.ids.emplace();
   ASSERT_TRUE(volume.ids->uids.Add({.inside = 0, .outside = 1000, .size = 10}));
   ASSERT_TRUE(volume.ids->gids.Add({.inside = 0, .outside = 2000, .size = 10}));
-  const auto added = share_->AddVolume("c1", 0, volume);
+  const auto added = share_->AddVolume("c1", volume);
   if (!added && added.error().code() == Code::kUnimplemented) {
     GTEST_SKIP() << added.error().message();
   }
@@ -97,7 +98,7 @@ TEST_F(ShareTest, AnOverlayIsMountedOnTheHostAndGoesWithItsContainer) {
   EXPECT_EQ(sys::ReadFile(volume + "/below").value_or(""), "x");
   EXPECT_TRUE(sys::WriteFile(volume + "/above", "y"));
   EXPECT_EQ(sys::ReadFile(dir_ + "/upper/above").value_or(""), "y");
-  EXPECT_TRUE(share_->RemoveContainer("c1"));
+  share_->RemoveContainer("c1");
   EXPECT_FALSE(sys::Exists(volume));
 }
 
@@ -123,9 +124,8 @@ TEST_F(ShareTest, SourcesAreLookedUpInTheCallersMountNamespace) {
 TEST_F(ShareTest, AFileAndADirectoryOfTheSameNameDoNotCollide) {
   ASSERT_TRUE(sys::WriteFile(dir_ + "/hosts", "127.0.0.1"));
   const std::string file =
-      Served(share_->AddVolume("c1", 0, {dir_ + "/hosts", "/etc/hosts", {"bind"}}).value());
-  const std::string other =
-      Served(share_->AddVolume("c1", 1, {dir_, "/srv/hosts", {"bind"}}).value());
+      Served(share_->AddVolume("c1", {dir_ + "/hosts", "/etc/hosts", {"bind"}}).value());
+  const std::string other = Served(share_->AddVolume("c1", {dir_, "/srv/hosts", {"bind"}}).value());
   EXPECT_EQ(sys::ReadFile(file).value(), "127.0.0.1");
   EXPECT_EQ(sys::ReadFile(other + "/hosts").value(), "127.0.0.1");
 }
@@ -134,15 +134,15 @@ TEST_F(ShareTest, AContainerMayBeCalledLikeAVolumeOfAnother) {
   ASSERT_TRUE(sys::MakeDirs(dir_ + "/rootfs"));
   ASSERT_TRUE(sys::MakeDirs(dir_ + "/volume"));
   const std::string volume =
-      Served(share_->AddVolume("c1", 0, {dir_ + "/volume", "/data", {"bind"}}).value());
+      Served(share_->AddVolume("c1", {dir_ + "/volume", "/data", {"bind"}}).value());
   for (const char* id : {"c1-0000000000000000-data", "0000000000000000-data"}) {
     const auto added = share_->AddRootfs(id, {}, dir_ + "/rootfs", false);
     ASSERT_TRUE(added) << added.error().message();
     EXPECT_FALSE(sys::Exists(dir_ + "/volume/rootfs")) << "made in a volume of " << id;
-    EXPECT_TRUE(share_->RemoveContainer(id));
+    share_->RemoveContainer(id);
     EXPECT_TRUE(sys::Exists(volume));
   }
-  EXPECT_TRUE(share_->RemoveContainer("c1"));
+  share_->RemoveContainer("c1");
   EXPECT_FALSE(sys::Exists(volume));
 }
 
@@ -162,7 +162,7 @@ TEST_F(ShareTest, MountsContainerdsList) {
   EXPECT_EQ(sys::ReadFile(rootfs + "/file").value(), "below");
   ASSERT_TRUE(sys::WriteFile(rootfs + "/new", "x"));
   EXPECT_EQ(sys::ReadFile(dir_ + "/upper/new").value(), "x");
-  EXPECT_TRUE(share_->RemoveContainer("c1"));
+  share_->RemoveContainer("c1");
   EXPECT_FALSE(sys::Exists(rootfs));
 }
 
@@ -170,7 +170,7 @@ TEST_F(ShareTest, NamesWhatIsMissing) {
   const auto rootfs = share_->AddRootfs("c1", {}, dir_ + "/nowhere", false);
   EXPECT_EQ(rootfs.error().code(), Code::kNotFound);
   EXPECT_THAT(rootfs.error().message(), HasSubstr(dir_ + "/nowhere"));
-  EXPECT_EQ(share_->AddVolume("c1", 0, {dir_ + "/nowhere", "/x", {"bind"}}).error().code(),
+  EXPECT_EQ(share_->AddVolume("c1", {dir_ + "/nowhere", "/x", {"bind"}}).error().code(),
             Code::kNotFound);
   EXPECT_EQ(share_->AddRootfs("c1", {{"nosuchfs", "none", {}}}, "", false).error().error_number(),
             ENODEV);

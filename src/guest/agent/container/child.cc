@@ -14,6 +14,7 @@
 #include "guest/agent/container/process_setup.h"
 #include "guest/agent/container/report.h"
 #include "guest/agent/container/rootfs.h"
+#include "guest/agent/container/shared_sources.h"
 #include "guest/agent/container/start_hooks.h"
 #include "guest/agent/container/terminal.h"
 #include "sys/files.h"
@@ -115,6 +116,7 @@ Result<std::string> Finish(ProcessPlan* process, Confinement* confinement, Termi
 
 Result<std::string> SetUpInit(InitContext* context) {
   const ContainerSpec& spec = context->spec;
+  EnterSources(context->mounts);
   KATA_TRY(EnterNamespaces(spec));
   if (HasNamespace(spec.oci, "time")) KATA_TRY(EnterTimeNamespace(spec.oci.linux()));
   const UserNamespace& user = context->confinement.user;

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "guest/agent/container/shared_sources.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/process_info.h"
 #include "guest/agent/run_in_child.h"
@@ -24,6 +25,7 @@ constexpr std::chrono::seconds kRemoveTimeout{10};
 constexpr uint32_t kMaxRemoveSeconds = 3600;
 // Files of /proc are told of as many processes as make so many bytes.
 constexpr size_t kMaxListed = 384 << 10;
+constexpr int kMaxForgotten = 4096;
 
 void RemoveContainer(Agent& agent, const agent::RemoveContainerRequest& request,
                      Responder responder) {
@@ -57,6 +59,26 @@ void UpdateContainer(Agent& agent, const Entry& entry, const agent::UpdateContai
         if (!updated) return shared->Fail(updated.error());
         shared->ReplyEmpty();
       });
+  if (!begun) shared->Fail(begun.error());
+}
+
+void ForgetPaths(Agent& agent, const ForgetPathsRequest& request, Responder responder) {
+  const std::string below = std::string(kSharedDir) + "/";
+  for (const std::string& path : request.paths()) {
+    if (request.paths_size() <= kMaxForgotten && path.starts_with(below) &&
+        path.find("/..") == path.npos) {
+      continue;
+    }
+    return responder.Fail(Error(Code::kInvalidArgument, "not paths of the shared directory"));
+  }
+  const auto shared = std::make_shared<Responder>(std::move(responder));
+  const auto begun = RunInChild(
+      agent.loop(),
+      [&]() -> Result<std::string> {
+        guest::ForgetPaths({request.paths().begin(), request.paths().end()});
+        return std::string();
+      },
+      [shared](const Result<std::string>&) { shared->ReplyEmpty(); });
   if (!begun) shared->Fail(begun.error());
 }
 
@@ -134,6 +156,11 @@ void RegisterContainerMethods(ttrpc::Server& server, Agent& agent) {
       server, agent, "StatsContainer",
       [](const Entry& entry, const agent::StatsContainerRequest&, Responder responder) {
         Answer(responder, entry->container->Stats());
+      });
+  server.Handle<ForgetPathsRequest>(
+      kGuestService, "ForgetPaths",
+      [&agent](CallContext, const ForgetPathsRequest& request, Responder responder) {
+        ForgetPaths(agent, request, std::move(responder));
       });
   HandleNow<ListProcessesRequest>(
       server, kGuestService, "ListProcesses",

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/storage/shared_volumes.h - the volumes of a sandbox's containers: what several name is
+// mounted once, so that it is one file system in the guest, too.
+//
+// Locks, unix sockets and fifos are met by inode. A directory that two mounts showed would be two
+// file systems to the guest, whose containers would lock, listen and wait past each other.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <list>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "host/storage/source_tree.h"
+#include "sys/fd.h"
+#include "sys/mount_options.h"
+
+namespace kata::storage {
+
+class SharedVolumes {
+ public:
+  // They are mounted in `mounts`/kFolder, which is seen at `served`/kFolder by what serves the
+  // guest.
+  SharedVolumes(std::string mounts, std::string served)
+      : mounts_(std::move(mounts)), served_(std::move(served)) {}
+
+  // No container is called so.
+  static constexpr const char* kFolder = ".volumes";
+
+  // The process that serves `served` in a mount namespace of its own, as whose root.
+  void ServedBy(pid_t server) { server_ = server; }
+
+  // Returns the volume's path below `mounts`. It is that of a volume added before which is the same
+  // file or directory with the same mounts below it, the same ids and the same propagation.
+  // Read-only holds on this side, whatever the guest does, until a container may write to it.
+  // Errors  kNotFound       there is nothing at its source
+  //         kUnimplemented  ids are to be mapped, which its file system cannot
+  Result<std::string> Add(const std::string& container_id, const Volume& volume,
+                          int mount_namespace);
+
+  // Unmounts what only this container has, newest first; returns the names.
+  std::vector<std::string> RemoveContainer(const std::string& container_id);
+
+ private:
+  // Two volumes of one identity, and with the same mounts below, are one.
+  struct Identity {
+    dev_t device = 0;
+    ino_t inode = 0;
+    bool directory = false;
+    bool read_only = false;   // already before the options say so
+    unsigned long flags = 0;  // of the options, but for what the guest keeps
+    unsigned long cleared = 0;
+    uint64_t recursive_set = 0;
+    uint64_t recursive_clear = 0;
+    std::vector<unsigned long> propagation;
+    std::string ids;
+
+    bool operator==(const Identity&) const = default;
+  };
+  struct Mounted {
+    Identity identity;
+    std::string name;     // below mounts_
+    bool locked = false;  // read-only because all of its containers want that
+    std::multiset<std::string> containers;
+  };
+
+  std::string PathOf(const Mounted& mounted) const { return mounts_ + "/" + mounted.name; }
+  static Result<Identity> Identify(int tree, const Volume& volume,
+                                   const sys::MountOptions& options);
+  // The one that stands for `volume` already, as writable as it wants; else null.
+  Result<Mounted*> Find(const Identity& identity, const Volume& volume, bool read_only,
+                        int mount_namespace);
+  Result<Mounted*> Mount(sys::UniqueFd tree, const Volume& volume, sys::MountOptions options,
+                         Identity identity);
+  // Lets a mount be written to, wherever it is seen.
+  Result<void> Unlock(Mounted& mounted) const;
+
+  std::string mounts_;
+  std::string served_;
+  pid_t server_ = 0;
+  uint64_t count_ = 0;  // that were mounted; no name comes again
+  std::list<Mounted> mounted_;
+};
+
+}  // namespace kata::storage

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/storage/shared_volumes.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sys/files.h"
+#include "sys/mounts.h"
+
+namespace kata::storage {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+// A process that sees nothing but `directory`, in a mount namespace of its own, as a file daemon.
+class Server {
+ public:
+  explicit Server(const std::string& directory) {
+    int ready[2];
+    if (::pipe2(ready, O_CLOEXEC) != 0) return;
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      const bool inside = ::unshare(CLONE_NEWNS) == 0 && ::chdir(directory.c_str()) == 0 &&
+                          ::mount("none", "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0 &&
+                          ::mount(".", ".", nullptr, MS_BIND | MS_REC, nullptr) == 0 &&
+                          ::chdir(directory.c_str()) == 0 &&
+                          ::syscall(SYS_pivot_root, ".", ".") == 0 &&
+                          ::umount2(".", MNT_DETACH) == 0;
+      (void)!::write(ready[1], inside ? "y" : "n", 1);
+      for (;;) ::pause();
+    }
+    char answer = 'n';
+    (void)!::read(ready[0], &answer, 1);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    inside_ = answer == 'y';
+  }
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  ~Server() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  bool inside() const { return inside_; }
+  pid_t pid() const { return pid_; }
+  std::string Root() const { return "/proc/" + std::to_string(pid_) + "/root/"; }
+
+ private:
+  pid_t pid_ = -1;
+  bool inside_ = false;
+};
+
+class SharedVolumesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+    ASSERT_TRUE(sys::SetPropagation("/", MS_PRIVATE | MS_REC));
+    char name[] = "/tmp/kata-volumes-test-XXXXXX";
+    dir_ = ::mkdtemp(name);
+    for (const char* each : {"/mounts", "/served", "/data", "/other"}) {
+      ASSERT_TRUE(sys::MakeDirs(dir_ + each));
+    }
+    ASSERT_TRUE(sys::Mount("tmpfs", dir_ + "/data", "tmpfs", 0UL));
+    sys::MountOptions bind;
+    bind.Add("bind");
+    ASSERT_TRUE(sys::BindMount(Mounts(), Mounts(), bind));
+    ASSERT_TRUE(sys::SetPropagation(Mounts(), MS_SHARED));
+    ASSERT_TRUE(sys::BindMount(Mounts(), dir_ + "/served", bind));
+    volumes_ = std::make_unique<SharedVolumes>(Mounts(), dir_ + "/served");
+  }
+  void TearDown() override {
+    if (dir_.empty()) return;
+    for (const char* each : {"/served", "/mounts", "/data"}) {
+      ::umount2((dir_ + each).c_str(), MNT_DETACH);
+    }
+    EXPECT_TRUE(sys::RemoveTree(dir_));
+  }
+  std::string Mounts() const { return dir_ + "/mounts"; }
+  std::string Data() const { return dir_ + "/data"; }
+  // The volume's path in `served`; empty after an error.
+  std::string Add(const std::string& container, const std::string& source,
+                  std::vector<std::string> options = {"rbind", "rprivate"}) {
+    auto name = volumes_->Add(container, {source, "/data", std::move(options)}, -1);
+    EXPECT_TRUE(name) << name.error().message();
+    return name ? dir_ + "/served/" + *name : "";
+  }
+  static int WriteError(const std::string& directory) {
+    const auto written = sys::WriteFile(directory + "/file", "x");
+    return written ? 0 : written.error().error_number();
+  }
+  std::string dir_;
+  std::unique_ptr<SharedVolumes> volumes_;
+};
+
+TEST_F(SharedVolumesTest, ADirectoryThatTwoContainersNameIsMountedOnceUntilBothHaveGone) {
+  const std::string first = Add("a", Data());
+  EXPECT_EQ(Add("b", Data()), first);
+  EXPECT_EQ(Add("b", Data() + "/../data/"), first);
+  EXPECT_NE(Add("b", dir_ + "/other"), first);
+  EXPECT_THAT(volumes_->RemoveContainer("a"), IsEmpty());
+  EXPECT_EQ(WriteError(first), 0);
+  EXPECT_TRUE(sys::Exists(Data() + "/file"));
+  EXPECT_THAT(volumes_->RemoveContainer("b"), ElementsAre(".volumes/1-data", ".volumes/0-data"));
+  EXPECT_FALSE(sys::Exists(first));
+  EXPECT_TRUE(sys::Exists(Data() + "/file"));
+}
+
+TEST_F(SharedVolumesTest, ANameDoesNotComeAgain) {
+  const std::string first = Add("a", Data());
+  EXPECT_THAT(volumes_->RemoveContainer("a"), SizeIs(1));
+  EXPECT_NE(Add("a", Data()), first);
+}
+
+TEST_F(SharedVolumesTest, AFileIsSharedLikewise) {
+  ASSERT_TRUE(sys::WriteFile(Data() + "/hosts", "127.0.0.1"));
+  const std::string first = Add("a", Data() + "/hosts", {"bind", "ro"});
+  EXPECT_EQ(Add("b", Data() + "/hosts", {"bind", "ro"}), first);
+  EXPECT_EQ(sys::ReadFile(first).value_or(""), "127.0.0.1");
+}
+
+TEST_F(SharedVolumesTest, WhatAllWantReadOnlyCanBeWrittenOnceOneMay) {
+  const std::string first = Add("a", Data(), {"rbind", "rprivate", "ro"});
+  EXPECT_EQ(Add("b", Data(), {"rbind", "rprivate", "ro"}), first);
+  EXPECT_EQ(WriteError(first), EROFS);
+  EXPECT_EQ(Add("c", Data(), {"rbind", "rprivate", "rw"}), first);
+  EXPECT_EQ(WriteError(first), 0);
+  EXPECT_EQ(Add("d", Data(), {"rbind", "rprivate", "ro"}), first)
+      << "the guest keeps d from writing";
+}
+
+TEST_F(SharedVolumesTest, TheServersViewBecomesWritableToo) {
+  const Server server(dir_ + "/served");
+  ASSERT_TRUE(server.inside());
+  volumes_->ServedBy(server.pid());
+  const std::string first = Add("a", Data(), {"rbind", "rprivate", "ro"});
+  const std::string seen = server.Root() + first.substr((dir_ + "/served/").size());
+  EXPECT_EQ(WriteError(seen), EROFS);
+  EXPECT_EQ(Add("b", Data()), first);
+  EXPECT_EQ(WriteError(seen), 0);
+}
+
+TEST_F(SharedVolumesTest, AMountThatCannotBecomeWritableIsLeftAsItIs) {
+  volumes_->ServedBy(::getpid());  // whose root is another one
+  const std::string first = Add("a", Data(), {"rbind", "rprivate", "ro"});
+  const std::string second = Add("b", Data());
+  EXPECT_NE(second, first);
+  EXPECT_EQ(WriteError(first), EROFS);
+  EXPECT_EQ(WriteError(second), 0);
+}
+
+TEST_F(SharedVolumesTest, WhatIsReadOnlyOnTheHostStaysSo) {
+  sys::MountOptions read_only;
+  for (const char* word : {"bind", "ro"}) read_only.Add(word);
+  ASSERT_TRUE(sys::BindMount(Data(), dir_ + "/other", read_only));
+  const std::string writable = Add("a", Data());
+  const std::string other = Add("b", dir_ + "/other");
+  EXPECT_NE(other, writable);
+  EXPECT_EQ(WriteError(other), EROFS);
+  EXPECT_EQ(WriteError(writable), 0);
+  ASSERT_EQ(::umount2((dir_ + "/other").c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(SharedVolumesTest, WithOtherMountsBelowItIsAnotherVolume) {
+  ASSERT_TRUE(sys::MakeDirs(Data() + "/sub"));
+  const std::string before = Add("a", Data());
+  ASSERT_TRUE(sys::Mount("tmpfs", Data() + "/sub", "tmpfs", 0UL));
+  ASSERT_TRUE(sys::WriteFile(Data() + "/sub/mark", "x"));
+  const std::string after = Add("b", Data());
+  EXPECT_NE(after, before);
+  EXPECT_EQ(sys::ReadFile(after + "/sub/mark").value_or(""), "x");
+  EXPECT_EQ(Add("c", Data()), after);
+  EXPECT_NE(Add("d", Data(), {"bind"}), after) << "without what is below";
+}
+
+TEST_F(SharedVolumesTest, OtherIdsAreAnotherVolume) {
+  const std::string plain = Add("a", Data(), {"bind"});
+  Volume volume{Data(), "/data", {"bind"}};
+  volume.ids.emplace();
+  ASSERT_TRUE(volume.ids->uids.Add({.inside = 0, .outside = 1000, .size = 10}));
+  ASSERT_TRUE(volume.ids->gids.Add({.inside = 0, .outside = 1000, .size = 10}));
+  const auto mapped = volumes_->Add("b", volume, -1);
+  if (!mapped && mapped.error().code() == Code::kUnimplemented) {
+    GTEST_SKIP() << mapped.error().message();
+  }
+  ASSERT_TRUE(mapped) << mapped.error().message();
+  EXPECT_NE(dir_ + "/served/" + *mapped, plain);
+  EXPECT_EQ(volumes_->Add("c", volume, -1).value_or(""), *mapped);
+}
+
+TEST_F(SharedVolumesTest, NothingIsLeftOfWhatIsNotThere) {
+  EXPECT_EQ(volumes_->Add("a", {dir_ + "/nowhere", "/x", {"bind"}}, -1).error().code(),
+            Code::kNotFound);
+  EXPECT_THAT(volumes_->RemoveContainer("a"), IsEmpty());
+}
+
+}  // namespace
+}  // namespace kata::storage

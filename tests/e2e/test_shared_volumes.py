@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers of one sandbox that mount the same directory of the host: locks, fifos and sockets meet."""
+
+import contextlib
+import glob
+import os
+import subprocess
+
+from support.case import ContainerdCase, core, only
+from testbed.process import wait_until
+
+SANDBOX, MEMBER = (f"io.kubernetes.cri.container-type={kind}" for kind in ("sandbox", "container"))
+SECONDS = 20
+ALL_MEET = "flock EAGAIN\nposix EAGAIN\nofd EAGAIN\nfifo met\nmap met\nsocket met\n"
+
+
+@only("kata", "containers of others have one kernel, where all meet")
+class SharedVolumes(ContainerdCase):
+    @classmethod
+    def set_up_bed(cls):
+        cls.meet = cls.compiled("meet")
+
+    def setUp(self):
+        super().setUp()
+        self.folder = f"{self.containerd.base}/{self.name}-shared"
+        os.mkdir(self.folder)
+
+    def start(self, name, kind, *mounts):
+        flags = []
+        for source, target, options in (*mounts, (self.meet, "/meet", "rbind:ro")):
+            flags += ["--mount", f"type=bind,src={source},dst={target},options={options}"]
+        self.containerd.run_detached(name, ["sleep", "1000"], "--annotation", kind, "--annotation",
+                                     f"io.kubernetes.cri.sandbox-id={self.name}", *flags, timeout=90)
+        return name
+
+    def hold(self, name):
+        """A process in the container that holds what there is to hold, from now on."""
+        holder = self.containerd.popen(*self.containerd.exec_arguments(name, ["/meet", "hold", "/v"]),
+                                       stderr=subprocess.PIPE)
+        self.addCleanup(holder.communicate)
+        self.addCleanup(holder.kill)
+        line = holder.stdout.readline()
+        self.assertEqual(line, b"ready\n", "" if line else holder.stderr.read())
+
+    def assert_meets(self, name, folder="/v"):
+        self.assert_output(self.containerd.exec(name, ["/meet", "try", folder]), ALL_MEET)
+
+    @core
+    def test_members_meet_in_a_directory(self):
+        pod = self.start(self.name, SANDBOX, (self.folder, "/v", "rbind:rw"))
+        member = self.start(f"{self.name}-m", MEMBER, (self.folder, "/v", "rbind:rw"),
+                            (self.folder, "/again", "rbind:rw"))
+        self.hold(pod)
+        self.assert_meets(member)
+        self.assert_meets(member, "/again")
+        self.assertTrue(self.containerd.remove(member))
+        self.assert_output(self.containerd.exec(pod, ["sh", "-c", "echo on > /v/f; cat /v/f"]), "on\n")
+
+    def test_a_member_that_may_only_read_meets_one_that_may_write_whoever_comes_first(self):
+        pod = self.start(self.name, SANDBOX, (self.folder, "/v", "rbind:ro"))
+        self.assertNotEqual(self.containerd.exec(pod, ["touch", "/v/mine"]).code, 0)
+        writer = self.start(f"{self.name}-w", MEMBER, (self.folder, "/v", "rbind:rw"))
+        self.hold(writer)
+        self.assert_meets(pod)
+        done = self.containerd.exec(pod, ["touch", "/v/mine"])
+        self.assertIn("Read-only file system", done.err)
+        self.assertFalse(os.path.exists(f"{self.folder}/mine"))
+        later = self.start(f"{self.name}-r", MEMBER, (self.folder, "/v", "rbind:ro"))
+        self.assert_meets(later)
+        self.assertIn("Read-only file system", self.containerd.exec(later, ["touch", "/v/mine"]).err)
+
+    def holders(self, device):
+        """The processes with an open file of this file system."""
+        found = set()
+        for path in glob.glob("/proc/[0-9]*/fd/*"):
+            with contextlib.suppress(OSError):
+                if os.stat(path).st_dev == device:
+                    found.add(int(path.split("/")[2]))
+        return found
+
+    def test_a_volume_that_nobody_has_any_more_is_the_hosts_again(self):
+        pod = self.start(self.name, SANDBOX)
+        subprocess.run(["mount", "-t", "tmpfs", "volume", self.folder], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.folder], stderr=subprocess.DEVNULL)
+        device = os.stat(self.folder).st_dev
+        member = self.start(f"{self.name}-m", MEMBER, (self.folder, "/v", "rbind:rw"))
+        self.assert_output(self.containerd.exec(member, ["sh", "-c", "echo on > /v/f; cat /v/f"]), "on\n")
+        self.assertTrue(self.holders(device))
+        self.assertTrue(self.containerd.remove(member))
+        wait_until(lambda: not self.holders(device), SECONDS, lambda: f"{self.holders(device)} let go")
+        subprocess.run(["umount", self.folder], check=True)
+        self.assert_output(self.containerd.exec(pod, ["echo", "on"]), "on\n")
