@@ -113,6 +113,7 @@ class Doctor(OciCase):
         daemon = f"{self.base}/virtiofsd"
         with open(daemon, "w") as file:
             file.write("#!/bin/sh\n[ \"$1\" = --version ] && echo virtiofsd 1.13.0 && exit 0\n"
+                       "[ \"$1\" = --help ] && echo '--shared-dir\\n--fd' && exit 0\n"
                        "echo no such luck >&2\nexit 1\n")
         os.chmod(daemon, 0o755)
         done, result = self.result(config=self.broken("serve", virtio_fs_daemon=daemon))

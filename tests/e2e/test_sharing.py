@@ -16,8 +16,11 @@ class Sharing(OciCase):
         super().setUp()
         self.volume = f"{self.base}/volume-{self.name}"
         os.mkdir(self.volume)
-        self.run_detached("sleep", "1000", change=lambda spec: spec["mounts"].append(
-            {"destination": "/volume", "source": self.volume, "type": "bind", "options": ["rbind"]}))
+        self.run_detached("sleep", "1000", change=self.change)
+
+    def change(self, spec):
+        spec["mounts"].append({"destination": "/volume", "source": self.volume, "type": "bind",
+                               "options": ["rbind"]})
 
     def write(self, name, text, mode="w"):
         with open(f"{self.volume}/{name}", mode) as file:

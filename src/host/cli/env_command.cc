@@ -15,6 +15,7 @@
 #include "host/config/render.h"
 #include "host/config/schema.h"
 #include "host/hypervisor/accelerator.h"
+#include "host/storage/virtiofsd_features.h"
 
 namespace kata::cli {
 namespace {
@@ -44,6 +45,12 @@ Section Accelerator(const config::Loaded& loaded) {
   return {"accelerator", {{"kind", std::string(choice->name())}, {"reason", choice->reason}}};
 }
 
+std::string KindOfVirtiofsd(const std::string& program) {
+  if (program.empty()) return "";
+  const auto features = storage::AskVirtiofsd(program);
+  return features ? std::string(features->title()) : "unknown: " + features.error().message();
+}
+
 std::vector<Section> Facts(const config::Loaded& loaded) {
   const config::HypervisorConfig& vm = loaded.config.hypervisor;
   const Cpu cpu = ReadCpu("");
@@ -67,7 +74,10 @@ std::vector<Section> Facts(const config::Loaded& loaded) {
        {{"path", vm.path},
         {"version", VersionOf(vm.path)},
         {"chosen_by", loaded.SourceOf(config::Table::kRuntime, "hypervisor_name").ToString()}}},
-      {"virtiofsd", {{"path", vm.virtio_fs_daemon}, {"version", VersionOf(vm.virtio_fs_daemon)}}},
+      {"virtiofsd",
+       {{"path", vm.virtio_fs_daemon},
+        {"version", VersionOf(vm.virtio_fs_daemon)},
+        {"kind", KindOfVirtiofsd(vm.virtio_fs_daemon)}}},
       {"kernel",
        {{"path", vm.kernel},
         {"release", GuestKernelRelease(vm.kernel).value_or("")},

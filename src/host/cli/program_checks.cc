@@ -18,6 +18,7 @@
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/boot_files.h"
 #include "host/hypervisor/registry.h"
+#include "host/storage/virtiofsd_argv.h"
 
 namespace kata::cli {
 namespace {
@@ -72,9 +73,21 @@ Finding CheckVirtiofsd(const config::Loaded& loaded) {
     return Problem("virtiofsd", there.error());
   }
   const std::string& path = loaded.config.hypervisor.virtio_fs_daemon;
-  const auto version = ProgramVersion(path);
-  if (!version) return Problem("virtiofsd", version.error(), "reinstall it, or correct its path");
-  return {.name = "virtiofsd", .detail = fmt::format("{}, version {}", path, *version)};
+  const auto features = storage::AskVirtiofsd(path);
+  if (!features) return Problem("virtiofsd", features.error(), "reinstall it, or correct its path");
+  const config::HypervisorConfig& vm = loaded.config.hypervisor;
+  const storage::VirtiofsdSpec spec{.program = path,
+                                    .shared_directory = "/",
+                                    .run_directory = "/",
+                                    .cache = vm.virtio_fs_cache,
+                                    .extra_args = vm.virtio_fs_extra_args};
+  if (const auto arguments = storage::VirtiofsdArguments(spec, *features, 0); !arguments) {
+    return Problem("virtiofsd", arguments.error());
+  }
+  return {
+      .name = "virtiofsd",
+      .detail = fmt::format("{}, version {}, {}", path, ProgramVersion(path).value_or("unknown"),
+                            storage::WhatFollows(*features, vm.virtio_fs_cache))};
 }
 
 Finding CheckBootFile(const std::string& name, const std::string& path, const Result<void>& there,

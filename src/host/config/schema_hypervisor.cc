@@ -168,7 +168,8 @@ const Key kKeys[] = {
     {.table = Table::kHypervisor,
      .name = "virtio_fs_extra_args",
      .field = KATA_FIELD(virtio_fs_extra_args),
-     .help = "Added to virtiofsd's command line.",
+     .help =
+         "Added to virtiofsd's command line, in the words of either daemon (docs/virtiofsd.md).",
      .annotation = "virtio_fs_extra_args"},
     {.table = Table::kHypervisor,
      .name = "virtio_fs_queue_size",

@@ -23,49 +23,14 @@ uint64_t MaxOpenFiles() {
   return std::min<uint64_t>(limit.rlim_max, kWanted);
 }
 
-// Told by the pattern that QEMU's parses one of its options with: asking a program for its help
-// would cost each start a process.
-VirtiofsdKind KindOf(const std::string& program) {
-  const auto text = sys::ReadFile(program);
-  const bool of_qemu = text && text->find("timeout=%lf") != std::string::npos;
-  return of_qemu ? VirtiofsdKind::kQemu : VirtiofsdKind::kRust;
-}
-
-std::vector<std::string> WordsOfQemu(const VirtiofsdSpec& spec) {
-  std::string cache = "cache=" + spec.cache;
-  if (spec.cache == "never") cache = "cache=none";
-  if (spec.cache == "auto") cache = "cache=always,timeout=0.1";
-  return {"-o", "source=" + spec.shared_directory,
-          "-o", std::move(cache),
-          "-o", "sandbox=namespace",
-          "-o", "xattr",
-          "-o", "announce_submounts"};
-}
-
-std::vector<std::string> WordsOfRust(const VirtiofsdSpec& spec) {
-  // Its log tells at level info that a VMM came and went, which is no error's explanation.
-  return {"--shared-dir=" + spec.shared_directory,
-          "--cache=" + spec.cache,
-          "--sandbox=namespace",
-          "--xattr",
-          "--announce-submounts",
-          "--log-level=warn"};
-}
-
 }  // namespace
 
-std::vector<std::string> VirtiofsdArguments(const VirtiofsdSpec& spec,
-                                            const VirtiofsdLimits& limits) {
-  std::vector<std::string> arguments = {spec.program, "--fd=3"};
-  const auto words = limits.kind == VirtiofsdKind::kQemu ? WordsOfQemu(spec) : WordsOfRust(spec);
-  arguments.insert(arguments.end(), words.begin(), words.end());
-  arguments.insert(arguments.end(),
-                   {"--thread-pool-size=1", fmt::format("--rlimit-nofile={}", limits.max_files)});
-  arguments.insert(arguments.end(), spec.extra_args.begin(), spec.extra_args.end());
-  return arguments;
-}
-
 Result<std::unique_ptr<Virtiofsd>> Virtiofsd::Start(const VirtiofsdSpec& spec, Deadline deadline) {
+  const VirtiofsdFeatures features =
+      KATA_TRY_WITHIN("start virtiofsd", AskVirtiofsd(spec.program, deadline));
+  sys::Command command;
+  command.argv = KATA_TRY(VirtiofsdArguments(spec, features, MaxOpenFiles()));
+
   std::unique_ptr<Virtiofsd> daemon(new Virtiofsd());
   const std::string path = spec.run_directory + "/virtiofsd.sock";
   KATA_TRY(sys::RemoveFile(path));
@@ -77,9 +42,6 @@ Result<std::unique_ptr<Virtiofsd>> Virtiofsd::Start(const VirtiofsdSpec& spec, D
 
   // Non-blocking for the writer, so that a guest that provokes messages cannot stop the daemon.
   sys::Pipe errors = KATA_TRY(sys::MakePipe(O_NONBLOCK));
-  sys::Command command;
-  command.argv =
-      VirtiofsdArguments(spec, {.max_files = MaxOpenFiles(), .kind = KindOf(spec.program)});
   command.stderr_fd = errors.write.get();
   command.stdout_fd = errors.write.get();
   command.fds = {{listener.get(), 3}};

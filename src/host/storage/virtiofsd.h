@@ -2,58 +2,31 @@
 //
 // host/storage/virtiofsd.h - the daemon that serves the shared directory to the VMM.
 //
-// Works with the virtiofsd that came with QEMU up to 7.2 and with the one written in Rust. The
-// daemon confines itself: namespaces of its own, pivoted into the shared directory, seccomp on. It
-// ends when the VMM closes its connection; the destructor kills it.
-// Basis: virtiofsd(1); vhost-user protocol.
+// Works with the virtiofsd written in C and with the one written in Rust, each by what it says of
+// itself (virtiofsd_features.h). The daemon confines itself: namespaces of its own, pivoted into
+// the shared directory, seccomp on. It ends when the VMM closes its connection; the destructor
+// kills it. Basis: virtiofsd(1); vhost-user protocol.
 #pragma once
 
 #include <sys/types.h>
 
 #include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "base/deadline.h"
 #include "base/result.h"
+#include "host/storage/virtiofsd_argv.h"
 #include "sys/fd.h"
 #include "sys/process.h"
 
 namespace kata::storage {
 
-struct VirtiofsdSpec {
-  std::string program;                  // absolute path
-  std::string shared_directory;         // absolute path
-  std::string run_directory;            // holds the socket while the two sides find each other
-  std::string cache = "auto";           // auto, always, never, metadata (Rust only)
-  std::vector<std::string> extra_args;  // appended as they are
-};
-
-// QEMU's, written in C, or the one written in Rust, which deprecates the other's options.
-enum class VirtiofsdKind { kQemu, kRust };
-
-// What a daemon is, and how many files it may hold open here.
-struct VirtiofsdLimits {
-  uint64_t max_files = 0;
-  VirtiofsdKind kind = VirtiofsdKind::kRust;
-};
-
-// The command line, the listening socket being descriptor 3.
-//
-// Root file systems and volumes are mounts below the directory: submounts are announced, or their
-// inode numbers would collide in the guest.
-//
-// By itself the cache mode "auto" forgets a file's pages whenever it is opened, so a program is
-// read again each time it is run. QEMU's has a timeout for names and attributes; with it, pages
-// are kept instead, as long as a file's size and time of change stay the same: what changes on the
-// host is seen within the timeout, a tenth of a second, which is also earlier than by "auto"
-// itself.
-std::vector<std::string> VirtiofsdArguments(const VirtiofsdSpec& spec,
-                                            const VirtiofsdLimits& limits);
-
 class Virtiofsd {
  public:
   // Errors  kNotFound, kPermissionDenied  no such program, or not executable
+  //         kFailedPrecondition           it is no virtiofsd, or does not run
+  //         kInvalidArgument              it has no such cache mode
   static Result<std::unique_ptr<Virtiofsd>> Start(const VirtiofsdSpec& spec, Deadline deadline);
 
   // The VMM's end of the connection. Once.

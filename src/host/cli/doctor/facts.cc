@@ -10,6 +10,7 @@
 #include "host/cli/host.h"
 #include "host/factory/template_store.h"
 #include "host/hypervisor/accelerator.h"
+#include "host/storage/virtiofsd_features.h"
 #include "host/warm/protocol.h"
 #include "sys/files.h"
 
@@ -60,6 +61,8 @@ Facts ReadFacts(const config::Loaded& loaded) {
   facts.shares_files = vm.shares_files();
   if (facts.shares_files) {
     facts.virtiofsd_version = ProgramVersion(vm.virtio_fs_daemon).value_or("");
+    const auto features = storage::AskVirtiofsd(vm.virtio_fs_daemon);
+    facts.virtiofsd_in_c = features && features->kind == storage::VirtiofsdFeatures::Kind::kC;
   }
   facts.enable_template = factory.enable_template;
   facts.template_path = factory.template_path;

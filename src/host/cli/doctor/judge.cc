@@ -41,7 +41,6 @@ constexpr double kSlowRoundTripKvmUs = 1000;
 constexpr double kSlowRoundTripTcgUs = 10000;
 constexpr double kSlowFilesMib = 20;
 // The C program was part of QEMU and has its version; the one in Rust counts from 1.
-constexpr int kFirstQemuWithVirtiofsd = 5;
 
 bool IsEmulated(const Facts& facts) { return facts.accelerator != "kvm"; }
 
@@ -233,16 +232,16 @@ void JudgeMemory(std::vector<Finding>& findings, const Facts& facts) {
 }
 
 void JudgeVirtiofsd(std::vector<Finding>& findings, const Facts& facts) {
-  if (!facts.shares_files || facts.virtiofsd_version.empty()) return;
-  if (MajorVersion(facts.virtiofsd_version) < kFirstQemuWithVirtiofsd) return;
+  if (!facts.shares_files || !facts.virtiofsd_in_c) return;
   findings.push_back(
       {.name = "virtiofsd",
        .verdict = Verdict::kNote,
        .detail = fmt::format("{}: the one in C, which QEMU 8 and later do not have any more; it "
                              "works, and gets no new features",
                              facts.virtiofsd_version),
-       .remedy = "where the distribution has a package virtiofsd (the one in Rust), install it and "
-                 "name it in virtio_fs_daemon of configuration.toml"});
+       .remedy =
+           "nothing has to be done; the one in Rust is taken where the distribution's package "
+           "virtiofsd is installed (docs/virtiofsd.md has what differs)"});
 }
 
 void JudgeFrontEnds(std::vector<Finding>& findings, const Facts& facts) {

@@ -72,7 +72,8 @@ struct Facts {
   int64_t memory_available_mib = 0;
   int64_t machine_memory_mib = 0;
   bool shares_files = true;
-  std::string virtiofsd_version;  // empty: not known
+  std::string virtiofsd_version;
+  bool virtiofsd_in_c = false;
   bool enable_template = true;
   size_t templates = 0;
   std::string template_path;
