@@ -128,7 +128,8 @@ Result<void> QemuVm::Enter(VmSpec& spec, uint32_t luns, sys::UniqueFd agent, Dea
 
   if (spec.restored) KATA_TRY(PrepareMigration(deadline));
 
-  const MutexLock resize_lock(resize_mutex_);
+  if (!resizing_.Begin(deadline)) return Fail(Code::kInternal, "the VM was started twice");
+  const CallTurn turn(resizing_);
   const MutexLock lock(mutex_);
   memory_ = std::move(spec.memory);
   cpus_ = spec.cpus;

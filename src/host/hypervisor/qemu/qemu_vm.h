@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/call_queue.h"
 #include "base/mutex.h"
 #include "host/hypervisor/console_log.h"
 #include "host/hypervisor/hypervisor.h"
@@ -161,13 +162,12 @@ class QemuVm : public Hypervisor {
   // Has QEMU begin with `command` to write a state to `stream`, or to read one from it.
   Result<void> BeginMigration(std::string_view command, sys::UniqueFd stream, Deadline deadline);
   // These give the reason why they fall short, or nothing.
-  Result<std::string> AddCpus(uint32_t wanted, Deadline deadline) KATA_REQUIRES(resize_mutex_);
-  Result<std::string> AddMemory(uint32_t wanted_mib, Deadline deadline)
-      KATA_REQUIRES(resize_mutex_);
-  Result<void> AddModule(uint32_t size_mib, Deadline deadline) KATA_REQUIRES(resize_mutex_);
+  Result<std::string> AddCpus(uint32_t wanted, Deadline deadline) KATA_REQUIRES(resizing_);
+  Result<std::string> AddMemory(uint32_t wanted_mib, Deadline deadline) KATA_REQUIRES(resizing_);
+  Result<void> AddModule(uint32_t size_mib, Deadline deadline) KATA_REQUIRES(resizing_);
   // What was plugged so far, as QEMU counts it: a command that was not answered in time may have
   // been done all the same.
-  Result<void> CountModules(Deadline deadline) KATA_REQUIRES(resize_mutex_);
+  Result<void> CountModules(Deadline deadline) KATA_REQUIRES(resizing_);
   // A command; QEMU's death in the middle is explained in the error.
   Result<nlohmann::json> Call(std::string_view command, const nlohmann::json& arguments,
                               Deadline deadline, int fd = -1);
@@ -190,10 +190,10 @@ class QemuVm : public Hypervisor {
   std::bitset<kMaxLun + 1> luns_used_ KATA_GUARDED_BY(mutex_);
   int64_t next_fd_set_ KATA_GUARDED_BY(mutex_) = kFirstFdSet;
 
-  Mutex resize_mutex_ KATA_ACQUIRED_BEFORE(mutex_);  // one Resize at a time
-  uint32_t vcpus_ KATA_GUARDED_BY(resize_mutex_) = 0;
-  uint32_t memory_mib_ KATA_GUARDED_BY(resize_mutex_) = 0;
-  uint32_t slots_used_ KATA_GUARDED_BY(resize_mutex_) = 0;
+  CallQueue resizing_;  // one Resize at a time
+  uint32_t vcpus_ KATA_GUARDED_BY(resizing_) = 0;
+  uint32_t memory_mib_ KATA_GUARDED_BY(resizing_) = 0;
+  uint32_t slots_used_ KATA_GUARDED_BY(resizing_) = 0;
 };
 
 }  // namespace kata::hypervisor::qemu

@@ -51,6 +51,25 @@ Result<QmpGreeting> QmpClient::Handshake(Deadline deadline) {
   return *greeting_;
 }
 
+Result<void> QmpClient::Send(std::string_view line, int fd, Deadline deadline) {
+  if (!writing_.Begin(deadline)) {
+    return Fail(Code::kDeadlineExceeded, "it does not read an earlier command");
+  }
+  const CallTurn turn(writing_);
+  {
+    const MutexLock lock(mutex_);
+    if (broken_) return Fail(Code::kUnavailable, *broken_);
+  }
+  const auto sent = fd >= 0 ? sys::SendWithFd(socket_.get(), line, fd, deadline)
+                            : sys::SendAll(socket_.get(), line, deadline);
+  if (sent) return {};
+  // Half a command may have gone out; nothing after it would be understood.
+  const MutexLock lock(mutex_);
+  broken_ = broken_.value_or(sent.error().message());
+  changed_.NotifyAll();
+  return Fail(Code::kUnavailable, *broken_);
+}
+
 Result<json> QmpClient::Call(std::string_view command, const json& arguments, Deadline deadline,
                              int fd) {
   uint64_t id = 0;
@@ -60,20 +79,11 @@ Result<json> QmpClient::Call(std::string_view command, const json& arguments, De
     id = next_id_++;
     calls_.emplace(id, PendingCall{});
   }
-  const std::string line = QmpCodec::Encode(id, command, arguments);
-  Result<void> sent;
-  {
-    const MutexLock lock(write_mutex_);
-    sent = fd >= 0 ? sys::SendWithFd(socket_.get(), line, fd, deadline)
-                   : sys::SendAll(socket_.get(), line, deadline);
-  }
+  const Result<void> sent = Send(QmpCodec::Encode(id, command, arguments), fd, deadline);
   const MutexLock lock(mutex_);
   if (!sent) {
     calls_.erase(id);
-    // Half a command may have gone out; nothing after it would be understood.
-    broken_ = broken_.value_or(sent.error().message());
-    changed_.NotifyAll();
-    return Fail(Code::kUnavailable, fmt::format("QEMU {}: {}", command, *broken_));
+    return std::unexpected(sent.error().Within(fmt::format("QEMU {}", command)));
   }
   const bool answered = changed_.WaitUntil(mutex_, deadline, [&]() KATA_REQUIRES(mutex_) {
     return broken_ || calls_.at(id).answer.has_value();

@@ -15,6 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/call_queue.h"
 #include "base/deadline.h"
 #include "base/mutex.h"
 #include "base/result.h"
@@ -58,6 +59,9 @@ class QmpClient : public std::enable_shared_from_this<QmpClient> {
 
   QmpClient(sys::EventLoop& loop, sys::UniqueFd socket, EventHandler on_event)
       : loop_(loop), socket_(std::move(socket)), on_event_(std::move(on_event)) {}
+  // Writes one whole command, behind those of others.
+  // Errors  kDeadlineExceeded  QEMU does not read theirs; nothing of this one has gone out
+  Result<void> Send(std::string_view line, int fd, Deadline deadline);
   void Handle(QmpMessage message) KATA_REQUIRES(read_mutex_);
   void Break(std::string reason);
 
@@ -68,7 +72,7 @@ class QmpClient : public std::enable_shared_from_this<QmpClient> {
   QmpCodec codec_ KATA_GUARDED_BY(read_mutex_);
   EventHandler on_event_ KATA_GUARDED_BY(read_mutex_);
 
-  Mutex write_mutex_;  // one whole command at a time
+  CallQueue writing_;  // one whole command at a time
 
   Mutex mutex_;
   CondVar changed_;

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <atomic>
+#include <future>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -96,6 +97,23 @@ TEST_F(QmpClientTest, ErrorsCarryQemusWords) {
   EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
   EXPECT_EQ(refused.error().message(), "QEMU device_add: Bus full");
   EXPECT_EQ(missing.error().code(), Code::kNotFound);
+}
+
+TEST_F(QmpClientTest, ACommandWaitsForOneThatQemuDoesNotReadNoLongerThanItMay) {
+  constexpr size_t kMoreThanASocketHolds = 8 << 20;
+  auto first = std::async(std::launch::async, [this] {
+    return client_->Call("first", std::string(kMoreThanASocketHolds, 'x'), Soon());
+  });
+  // It has begun.
+  ASSERT_TRUE(sys::WaitFor(qemu_.get(), POLLIN, Soon()));
+  auto second = std::async(std::launch::async, [this] {
+    return client_->Call("second", nullptr, Deadline::After(milliseconds(10)));
+  });
+  EXPECT_EQ(second.wait_for(seconds(10)), std::future_status::ready) << "it waits for the first";
+  qemu_.Reset();
+  EXPECT_EQ(first.get().error().code(), Code::kUnavailable);
+  const auto answer = second.get();
+  EXPECT_EQ(answer.error().code(), Code::kDeadlineExceeded) << answer.error().message();
 }
 
 TEST_F(QmpClientTest, AnswersOutOfOrderReachTheirCallers) {

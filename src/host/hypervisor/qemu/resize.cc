@@ -94,7 +94,10 @@ Result<std::string> QemuVm::AddMemory(uint32_t wanted_mib, Deadline deadline) {
 }
 
 Result<Resized> QemuVm::Resize(Resources wanted, Deadline deadline) {
-  const MutexLock resize_lock(resize_mutex_);
+  if (!resizing_.Begin(deadline)) {
+    return Fail(Code::kDeadlineExceeded, "another change of the VM's size does not end");
+  }
+  const CallTurn turn(resizing_);
   Resized reached;
   if (wanted.vcpus > vcpus_) {
     reached.shortfall = KATA_TRY_WITHIN("add vCPUs", AddCpus(wanted.vcpus, deadline));

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <future>
+#include <thread>
+
 #include <gmock/gmock.h>
 
 #include "host/hypervisor/qemu/fake_monitor.h"
@@ -50,6 +54,20 @@ TEST_F(Resize, ARefusedModuleLeavesNoMemoryBehind) {
   ASSERT_TRUE(grown) << grown.error().message();
   EXPECT_EQ(grown->now.memory_mib, 384u) << "half of what was refused as a whole";
   EXPECT_THAT(grown->shortfall, ::testing::HasSubstr("refused"));
+}
+
+TEST_F(Resize, WaitsForOneThatHangsNoLongerThanItMay) {
+  monitor_->AnswerLate("device_add");
+  auto first = std::async(std::launch::async, [this] { return vm_->Resize({.vcpus = 2}, Soon()); });
+  while (monitor_->devices().empty()) std::this_thread::yield();
+  auto second = std::async(std::launch::async, [this] {
+    return vm_->Resize({.vcpus = 3}, Deadline::After(std::chrono::milliseconds(10)));
+  });
+  EXPECT_EQ(second.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  // The answer comes behind that of the next command.
+  ASSERT_TRUE(vm_->Pause(Soon()));
+  EXPECT_TRUE(first.get());
+  EXPECT_EQ(second.get().error().code(), Code::kDeadlineExceeded);
 }
 
 }  // namespace
