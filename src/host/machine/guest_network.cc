@@ -120,7 +120,8 @@ void GuestNetwork::BeginTest(const network::NamespaceView& view) {
 }
 
 Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& options, Save save) {
-  const std::lock_guard lock(mutex_);
+  calls_.Begin();
+  const CallTurn turn(calls_);
   std::vector<hypervisor::Nic> nics;
   const network::NamespaceView view = KATA_TRY(Begin(options, std::move(save)));
   size_t count = network::NicsAtBoot(view, options_.model, kMostNicsAtBoot);
@@ -158,7 +159,10 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
 }
 
 Result<void> GuestNetwork::TakeNic(GuestNetwork& from, const Options& options, Save save) {
-  const std::scoped_lock lock(mutex_, from.mutex_);
+  calls_.Begin();
+  const CallTurn turn(calls_);
+  from.calls_.Begin();
+  const CallTurn turn_of_other(from.calls_);
   const network::NamespaceView view = KATA_TRY(Begin(options, std::move(save)));
   if (!from.cards_.empty()) {
     Card card = std::move(from.cards_.front());
@@ -181,7 +185,8 @@ Result<void> GuestNetwork::TakeNic(GuestNetwork& from, const Options& options, S
 }
 
 void GuestNetwork::ForgetNics() {
-  const std::lock_guard lock(mutex_);
+  calls_.Begin();
+  const CallTurn turn(calls_);
   if (test_.valid()) test_.wait();
   cards_.clear();
   next_card_ = 0;
@@ -245,7 +250,7 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
   cards_.push_back(std::move(card));
   Card& added = cards_.back();
   Rollback undo;
-  undo.Add([&] {
+  undo.Add([&]() KATA_REQUIRES(calls_) {
     cards_.pop_back();
     LogIfFailed(SaveCards());
   });
@@ -254,7 +259,7 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
       network::MakeTapFor(model, namespace_.get(), socket_, endpoint, tap, options_.queues));
   KATA_TRY(network::Connect(model, socket_, endpoint, added.tap));
   // Not before: what a Connect that failed has found there is somebody else's.
-  undo.Add([&] { LogIfFailed(network::Disconnect(socket_, *added.joint)); });
+  undo.Add([&]() KATA_REQUIRES(calls_) { LogIfFailed(network::Disconnect(socket_, *added.joint)); });
   auto nic = KATA_TRY(NicOn(added));
   added.pci_path = KATA_TRY(vm.Attach(std::move(nic), Deadline::After(kPlugTimeout))).pci_path;
   undo.Release();
@@ -273,7 +278,7 @@ Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
                 .tap = card.tap.name,
                 .model = model};
   Rollback undo;
-  undo.Add([&] {
+  undo.Add([&]() KATA_REQUIRES(calls_) {
     card.joint.reset();
     LogIfFailed(SaveCards());
   });
@@ -362,8 +367,13 @@ void GuestNetwork::ShareNameAnswers() {
   }
 }
 
-Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& agent) {
-  const std::lock_guard lock(mutex_);
+Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& agent,
+                                Deadline deadline) {
+  if (!calls_.Begin(deadline)) {
+    return Fail(Code::kDeadlineExceeded,
+                "network: the guest does not answer about an earlier change");
+  }
+  const CallTurn turn(calls_);
   if (sys::DrainNetlinkEvents(events_.get())) dirty_ = true;
   if (options_.model == network::Model::kNone) return {};
   RelayNames(agent);
@@ -383,7 +393,8 @@ Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& 
 void GuestNetwork::Close() {
   std::shared_ptr<NameRelay> names;
   {
-    const std::lock_guard lock(mutex_);
+    calls_.Begin();
+    const CallTurn turn(calls_);
     names = std::exchange(names_, nullptr);
   }
   if (names) names->Stop();
@@ -397,7 +408,8 @@ void GuestNetwork::Close() {
     removed.get_future().wait();
     loop_ = nullptr;
   }
-  const std::lock_guard lock(mutex_);
+  calls_.Begin();
+  const CallTurn turn(calls_);
   if (test_.valid()) test_.wait();
   for (const Card& card : cards_) {
     if (card.joint) LogIfFailed(network::Disconnect(socket_, *card.joint));

@@ -4,18 +4,19 @@
 //
 // Open, then MakeNics before the machine starts, Follow and Sync when its agent serves, Sync again
 // whenever `changed` is called and before a container starts, Close when the machine has ended.
-// Safe from every thread; Sync blocks and asks the guest, one at a time.
+// Safe from every thread; Sync blocks and asks the guest, one after the other.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/call_queue.h"
+#include "base/deadline.h"
 #include "base/result.h"
 #include "host/agent/agent_client.h"
 #include "host/config/config.h"
@@ -68,8 +69,9 @@ class GuestNetwork {
   void Follow(sys::EventLoop& loop, std::function<void()> changed);
 
   // Plugs, unplugs and configures what differs; does nothing where nothing has changed since the
-  // last time.
-  Result<void> Sync(hypervisor::Hypervisor& vm, agent::AgentClient& agent);
+  // last time. Until `deadline` it waits behind others.
+  // Errors  kDeadlineExceeded  also: they have not come to an end by then
+  Result<void> Sync(hypervisor::Hypervisor& vm, agent::AgentClient& agent, Deadline deadline);
 
   // Leaves the namespace's interfaces as they were. The machine has ended. Idempotent.
   void Close();
@@ -93,31 +95,35 @@ class GuestNetwork {
       : path_(std::move(path)),
         namespace_(std::move(ns)),
         id_(id),
-        socket_(std::move(socket)),
-        events_(std::move(events)) {}
+        events_(std::move(events)),
+        socket_(std::move(socket)) {}
 
-  // What there is, looked at before anything is made for it.
-  Result<network::NamespaceView> Begin(const Options& options, Save save);
-  // Finds out how frames pass here, while other things are done.
-  void BeginTest(const network::NamespaceView& view);
   void OnEvents();
-  Result<network::Model> WorkingModel();
-  Result<void> SaveCards();
-  Result<hypervisor::Nic> NicOn(Card& card);
-  Result<void> Release(Card& card, hypervisor::Hypervisor& vm, agent::AgentClient& agent);
+  // What there is, looked at before anything is made for it.
+  Result<network::NamespaceView> Begin(const Options& options, Save save) KATA_REQUIRES(calls_);
+  // Finds out how frames pass here, while other things are done.
+  void BeginTest(const network::NamespaceView& view) KATA_REQUIRES(calls_);
+  Result<network::Model> WorkingModel() KATA_REQUIRES(calls_);
+  Result<void> SaveCards() KATA_REQUIRES(calls_);
+  Result<hypervisor::Nic> NicOn(Card& card) KATA_REQUIRES(calls_);
+  Result<void> Release(Card& card, hypervisor::Hypervisor& vm, agent::AgentClient& agent)
+      KATA_REQUIRES(calls_);
   Result<void> Connect(const network::NetworkPlan::Connect& step, const network::Endpoint& endpoint,
-                       network::Model model, hypervisor::Hypervisor& vm);
+                       network::Model model, hypervisor::Hypervisor& vm) KATA_REQUIRES(calls_);
   Result<void> Plug(const std::string& tap, const network::Endpoint& endpoint, network::Model model,
-                    hypervisor::Hypervisor& vm);
-  Result<void> Configure(const network::NamespaceView& view, agent::AgentClient& agent);
-  Result<void> SyncOnce(hypervisor::Hypervisor& vm, agent::AgentClient& agent);
-  void RelayNames(agent::AgentClient& agent);
-  void ShareNameAnswers();
-  sys::MacAddress FreeMac(const sys::MacAddress& wanted) const;
+                    hypervisor::Hypervisor& vm) KATA_REQUIRES(calls_);
+  Result<void> Configure(const network::NamespaceView& view, agent::AgentClient& agent)
+      KATA_REQUIRES(calls_);
+  Result<void> SyncOnce(hypervisor::Hypervisor& vm, agent::AgentClient& agent)
+      KATA_REQUIRES(calls_);
+  void RelayNames(agent::AgentClient& agent) KATA_REQUIRES(calls_);
+  void ShareNameAnswers() KATA_REQUIRES(calls_);
+  sys::MacAddress FreeMac(const sys::MacAddress& wanted) const KATA_REQUIRES(calls_);
 
   const std::string path_;
   const sys::UniqueFd namespace_;
   const sys::NamespaceId id_;
+  const sys::UniqueFd events_;
 
   // The loop's.
   sys::EventLoop* loop_ = nullptr;
@@ -126,19 +132,18 @@ class GuestNetwork {
 
   std::atomic<bool> dirty_ = true;
 
-  std::mutex mutex_;  // guards all below; one Sync at a time
-  sys::NetlinkSocket socket_;
-  const sys::UniqueFd events_;
-  Options options_;
-  Save save_;
-  std::future<Result<network::Model>> test_;
-  std::optional<network::Model> model_;
-  std::vector<Card> cards_;
-  int next_card_ = 0;
-  std::shared_ptr<NameRelay> names_;
-  std::string routes_;              // what the guest was told last
-  std::string neighbors_;           // likewise
-  std::vector<std::string> notes_;  // that were logged already
+  CallQueue calls_;  // of Sync to the guest and the VMM, and whatever else changes what follows
+  sys::NetlinkSocket socket_ KATA_GUARDED_BY(calls_);
+  Options options_ KATA_GUARDED_BY(calls_);
+  Save save_ KATA_GUARDED_BY(calls_);
+  std::future<Result<network::Model>> test_ KATA_GUARDED_BY(calls_);
+  std::optional<network::Model> model_ KATA_GUARDED_BY(calls_);
+  std::vector<Card> cards_ KATA_GUARDED_BY(calls_);
+  int next_card_ KATA_GUARDED_BY(calls_) = 0;
+  std::shared_ptr<NameRelay> names_ KATA_GUARDED_BY(calls_);
+  std::string routes_ KATA_GUARDED_BY(calls_);              // what the guest was told last
+  std::string neighbors_ KATA_GUARDED_BY(calls_);           // likewise
+  std::vector<std::string> notes_ KATA_GUARDED_BY(calls_);  // that were logged already
 };
 
 // As configured; `of_template` as there.

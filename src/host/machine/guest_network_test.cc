@@ -7,6 +7,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
+#include <functional>
+#include <future>
 #include <thread>
 
 #include <fmt/format.h>
@@ -30,6 +33,7 @@ class PlugBoard : public hypervisor::Hypervisor {
   Result<sys::UniqueFd> ConnectAgent(Deadline) override { return sys::UniqueFd(); }
   Result<hypervisor::GuestAddress> Attach(hypervisor::Device, Deadline) override {
     ++attached;
+    if (on_attach) on_attach();
     return Fail(Code::kResourceExhausted, "no free port");
   }
   Result<void> Detach(const std::string&, Deadline) override { return {}; }
@@ -48,6 +52,7 @@ class PlugBoard : public hypervisor::Hypervisor {
   std::string ConsoleTail(size_t) const override { return ""; }
 
   int attached = 0;
+  std::function<void()> on_attach;
 };
 
 class GuestNetworkTest : public sys::testing::NetworkTest {
@@ -104,7 +109,7 @@ TEST_F(GuestNetworkTest, AHookOfSomebodyElseOutlivesAPlugThatItPrevents) {
   ASSERT_TRUE(sys::AddIngressQdisc(*socket_, last));
   // The next look must not take the interface either.
   for (int look = 0; look < 2; ++look) {
-    const auto synced = network_->Sync(vm_, *agent_);
+    const auto synced = network_->Sync(vm_, *agent_, Deadline::Never());
     ASSERT_FALSE(synced);
     EXPECT_THAT(synced.error().message(), HasSubstr("which is not ours"));
   }
@@ -115,12 +120,31 @@ TEST_F(GuestNetworkTest, AHookOfSomebodyElseOutlivesAPlugThatItPrevents) {
 }
 
 TEST_F(GuestNetworkTest, APlugThatTheMachineRefusesLeavesTheInterfaceAsItWas) {
-  const auto synced = network_->Sync(vm_, *agent_);
+  const auto synced = network_->Sync(vm_, *agent_, Deadline::Never());
   ASSERT_FALSE(synced);
   EXPECT_THAT(synced.error().message(), HasSubstr("no free port"));
   EXPECT_EQ(vm_.attached, 1);
   EXPECT_FALSE(IsSaved("eth4"));
   EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, Find("eth4").index)) << "ours has gone";
+}
+
+TEST_F(GuestNetworkTest, ASyncWaitsForOneThatHangsNoLongerThanItMay) {
+  std::promise<void> plugging;
+  std::promise<void> proceed;
+  vm_.on_attach = [&] {
+    plugging.set_value();
+    proceed.get_future().wait();
+  };
+  auto first = std::async(std::launch::async,
+                          [this] { return network_->Sync(vm_, *agent_, Deadline::Never()); });
+  plugging.get_future().wait();
+  auto second = std::async(std::launch::async, [this] {
+    return network_->Sync(vm_, *agent_, Deadline::After(std::chrono::milliseconds(10)));
+  });
+  EXPECT_EQ(second.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  proceed.set_value();
+  EXPECT_EQ(second.get().error().code(), Code::kDeadlineExceeded);
+  EXPECT_FALSE(first.get());
 }
 
 }  // namespace

@@ -291,7 +291,8 @@ Result<void> Machine::SyncNetwork() {
     agent = agent_;
   }
   if (!network || !agent || !alive()) return {};
-  return network->Sync(*vm, *agent);
+  return network->Sync(*vm, *agent,
+                       Deadline::After(milliseconds(config().agent.request_timeout_ms)));
 }
 
 void Machine::OnVmExit(const hypervisor::VmExit& exit) {

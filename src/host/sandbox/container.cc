@@ -8,22 +8,23 @@
 namespace kata::sandbox {
 
 void Container::SetInit(std::shared_ptr<Process> init) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   init_ = std::move(init);
 }
 
-void Container::SetGuest(std::unique_ptr<GuestContainer> guest) {
-  const std::lock_guard lock(mutex_);
+GuestContainer& Container::SetGuest(std::unique_ptr<GuestContainer> guest) {
+  const MutexLock lock(mutex_);
   guest_ = std::move(guest);
+  return *guest_;
 }
 
 std::unique_ptr<GuestContainer> Container::TakeGuest() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return std::move(guest_);
 }
 
 Result<std::shared_ptr<Process>> Container::Find(const std::string& exec_id) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (exec_id.empty()) return init_;
   const auto it = execs_.find(exec_id);
   if (it == execs_.end()) {
@@ -33,7 +34,7 @@ Result<std::shared_ptr<Process>> Container::Find(const std::string& exec_id) con
 }
 
 Result<void> Container::AddExec(std::shared_ptr<Process> exec) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const std::string& exec_id = exec->exec_id();
   if (closed_) {
     return Fail(Code::kFailedPrecondition, fmt::format("container \"{}\" is being deleted", id_));
@@ -46,12 +47,12 @@ Result<void> Container::AddExec(std::shared_ptr<Process> exec) {
 }
 
 void Container::RemoveExec(const std::string& exec_id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   execs_.erase(exec_id);
 }
 
 std::vector<std::shared_ptr<Process>> Container::Processes() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<std::shared_ptr<Process>> all;
   if (init_) all.push_back(init_);
   for (const auto& [id, exec] : execs_) all.push_back(exec);
@@ -59,18 +60,18 @@ std::vector<std::shared_ptr<Process>> Container::Processes() const {
 }
 
 bool Container::paused() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return paused_;
 }
 
 void Container::SetPaused(bool paused) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   paused_ = paused;
 }
 
 std::vector<std::shared_ptr<Process>> Container::Close() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
   }
   return Processes();

@@ -7,10 +7,11 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/call_queue.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "host/machine/guest_container.h"
 #include "host/record/timing.h"
@@ -46,6 +47,9 @@ class Container {
   bool paused() const;
   void SetPaused(bool paused);
 
+  // Updates of its limits, in whose order the guest has to see them.
+  CallQueue& updates() { return updates_; }
+
   // Set once, while the container is created; read when it exists in the guest.
   void SetHooks(HookRunner hooks) { hooks_ = std::move(hooks); }
   const HookRunner& hooks() const { return hooks_; }
@@ -57,24 +61,23 @@ class Container {
   void SetProc(std::shared_ptr<sys::FuseServer> server) { proc_ = std::move(server); }
 
   // What the host does for the container, from its creation to its removal; null after it was
-  // taken.
-  void SetGuest(std::unique_ptr<GuestContainer> guest);
+  // taken. What SetGuest returns is for who creates the container.
+  GuestContainer& SetGuest(std::unique_ptr<GuestContainer> guest);
   std::unique_ptr<GuestContainer> TakeGuest();
-  // For who creates the container.
-  GuestContainer& guest() { return *guest_; }
 
  private:
   const std::string id_;
   const std::string bundle_;
   HookRunner hooks_;
   std::shared_ptr<sys::FuseServer> proc_;
+  CallQueue updates_;
 
-  mutable std::mutex mutex_;  // guards what follows
-  std::shared_ptr<Process> init_;
-  std::unique_ptr<GuestContainer> guest_;
-  std::map<std::string, std::shared_ptr<Process>> execs_;
-  bool paused_ = false;
-  bool closed_ = false;
+  mutable Mutex mutex_;
+  std::shared_ptr<Process> init_ KATA_GUARDED_BY(mutex_);
+  std::unique_ptr<GuestContainer> guest_ KATA_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<Process>> execs_ KATA_GUARDED_BY(mutex_);
+  bool paused_ KATA_GUARDED_BY(mutex_) = false;
+  bool closed_ KATA_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace kata::sandbox

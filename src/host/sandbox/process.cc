@@ -44,27 +44,28 @@ std::vector<Process::ExitCallback> Process::Tell(ExitInfo exit) {
   return std::exchange(callbacks_, {});
 }
 
-std::vector<Process::ExitCallback> Process::Enter(ProcessState state) {
+Process::Due Process::Enter(ProcessState state) {
   state_ = state;
   idle_.NotifyAll();
-  const auto held = std::exchange(held_exit_, std::nullopt);
-  return held ? Tell(*held) : std::vector<ExitCallback>();
+  Due due{.of_exit = {}, .deferred = std::exchange(deferred_, {})};
+  if (const auto held = std::exchange(held_exit_, std::nullopt)) due.of_exit = Tell(*held);
+  return due;
 }
 
-void Process::Call(std::vector<ExitCallback> callbacks) {
-  if (callbacks.empty()) return;
-  const ExitInfo told = exit();
-  for (ExitCallback& callback : callbacks) callback(told);
+void Process::Call(Due due) {
+  const ExitInfo told = due.of_exit.empty() ? ExitInfo() : exit();
+  for (ExitCallback& callback : due.of_exit) callback(told);
+  for (const auto& callback : due.deferred) callback();
 }
 
 void Process::Created(const Announce& announce) {
-  std::vector<ExitCallback> callbacks;
+  Due due;
   {
     const MutexLock lock(mutex_);
     announce();
-    callbacks = Enter(ProcessState::kCreated);
+    due = Enter(ProcessState::kCreated);
   }
-  Call(std::move(callbacks));
+  Call(std::move(due));
 }
 
 Result<void> Process::BeginStart() {
@@ -86,29 +87,31 @@ Result<void> Process::BeginStart() {
 }
 
 void Process::FailStart() {
-  std::vector<ExitCallback> callbacks;
+  Due due;
   {
     const MutexLock lock(mutex_);
-    if (state_ == ProcessState::kStarting) callbacks = Enter(ProcessState::kCreated);
+    if (state_ == ProcessState::kStarting) due = Enter(ProcessState::kCreated);
   }
-  Call(std::move(callbacks));
+  Call(std::move(due));
 }
 
 bool Process::Started(const Announce& announce) {
-  std::vector<ExitCallback> callbacks;
+  Due due;
   {
     const MutexLock lock(mutex_);
     if (state_ != ProcessState::kStarting) return false;
     announce();
-    callbacks = Enter(ProcessState::kRunning);
+    due = Enter(ProcessState::kRunning);
   }
-  Call(std::move(callbacks));
+  Call(std::move(due));
   return true;
 }
 
-void Process::AwaitStart() {
+bool Process::Defer(std::function<void()> callback) {
   const MutexLock lock(mutex_);
-  idle_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return !busy(); });
+  if (!busy()) return false;
+  deferred_.push_back(std::move(callback));
+  return true;
 }
 
 void Process::KnowExit(ExitInfo exit) {
@@ -117,16 +120,16 @@ void Process::KnowExit(ExitInfo exit) {
 }
 
 void Process::Exited(ExitInfo exit) {
-  std::vector<ExitCallback> callbacks;
+  Due due;
   {
     const MutexLock lock(mutex_);
     if (busy()) {
       if (!held_exit_) held_exit_ = exit;
       return;
     }
-    callbacks = Tell(exit);
+    due.of_exit = Tell(exit);
   }
-  Call(std::move(callbacks));
+  Call(std::move(due));
 }
 
 Result<void> Process::BeginDelete() {
@@ -143,16 +146,16 @@ Result<void> Process::BeginDelete() {
 }
 
 void Process::DeleteWithContainer(ExitInfo exit) {
-  std::vector<ExitCallback> callbacks;
+  Due due;
   {
     const MutexLock lock(mutex_);
     // Who creates it announces it in a moment.
     idle_.Wait(mutex_,
                [this]() KATA_REQUIRES(mutex_) { return state_ != ProcessState::kCreating; });
-    callbacks = Enter(ProcessState::kDeleted);
-    if (callbacks.empty()) callbacks = Tell(exit);
+    due = Enter(ProcessState::kDeleted);
+    if (due.of_exit.empty()) due.of_exit = Tell(exit);
   }
-  Call(std::move(callbacks));
+  Call(std::move(due));
 }
 
 void Process::OnExit(ExitCallback callback) {

@@ -85,8 +85,9 @@ class Process {
   // The start succeeded. False where the process has been deleted with its container meanwhile:
   // nothing was announced.
   [[nodiscard]] bool Started(const Announce& announce) KATA_EXCLUDES(mutex_);
-  // Returns when no creation or start is under way.
-  void AwaitStart() KATA_EXCLUDES(mutex_);
+  // While a creation or start is under way: keeps `callback`, which is called when that has come to
+  // its end, by whoever ends it, without a lock. Else false, and nothing is kept.
+  [[nodiscard]] bool Defer(std::function<void()> callback) KATA_EXCLUDES(mutex_);
   // How the process has ended, which nobody is to hear of yet: its output is still on its way.
   void KnowExit(ExitInfo exit) KATA_EXCLUDES(mutex_);
   // Tells the exit: the one that was known before, else this one. Changes nothing when that has
@@ -110,10 +111,15 @@ class Process {
   bool busy() const KATA_REQUIRES(mutex_) {
     return state_ == ProcessState::kCreating || state_ == ProcessState::kStarting;
   }
-  // Leaves a busy state; the callbacks to call of an exit that waited for that.
-  std::vector<ExitCallback> Enter(ProcessState state) KATA_REQUIRES(mutex_);
+  // What is to be called after a change of the state.
+  struct Due {
+    std::vector<ExitCallback> of_exit;
+    std::vector<std::function<void()>> deferred;
+  };
+  // Leaves a busy state, for which an exit and what was deferred may have waited.
+  Due Enter(ProcessState state) KATA_REQUIRES(mutex_);
   std::vector<ExitCallback> Tell(ExitInfo exit) KATA_REQUIRES(mutex_);
-  void Call(std::vector<ExitCallback> callbacks) KATA_EXCLUDES(mutex_);
+  void Call(Due due) KATA_EXCLUDES(mutex_);
 
   mutable Mutex mutex_;
   CondVar idle_;  // no longer busy()
@@ -124,6 +130,7 @@ class Process {
   std::optional<ExitInfo> held_exit_ KATA_GUARDED_BY(mutex_);  // came while busy()
   std::optional<ExitInfo> exit_ KATA_GUARDED_BY(mutex_);       // that was told
   std::vector<ExitCallback> callbacks_ KATA_GUARDED_BY(mutex_);
+  std::vector<std::function<void()>> deferred_ KATA_GUARDED_BY(mutex_);
 };
 
 }  // namespace kata::sandbox

@@ -24,6 +24,11 @@ ExitInfo ExitNow(uint32_t status) {
   return {.status = status, .at = std::chrono::system_clock::now()};
 }
 
+std::unexpected<Error> FilterIsBusy() {
+  return Fail(Code::kDeadlineExceeded,
+              "packet filter: the guest does not answer an earlier call; try again");
+}
+
 }  // namespace
 
 Sandbox::Sandbox(std::string id, std::string owner, std::string container_namespace,
@@ -57,13 +62,18 @@ Result<void> Sandbox::FindAlive(const std::string& container_id) const {
   return Fail(Code::kFailedPrecondition, "process already finished");
 }
 
+Deadline Sandbox::RequestDeadline() const {
+  return Deadline::After(std::chrono::milliseconds(machine_.config().agent.request_timeout_ms));
+}
+
 void Sandbox::FollowNetwork() { LogIfFailed(Explained(machine_.SyncNetwork())); }
 
 Result<std::string> Sandbox::IpTables(bool ipv6) {
   if (!machine_.booted() || !machine_.alive()) {
     return Fail(Code::kFailedPrecondition, "the sandbox has ended");
   }
-  const std::lock_guard lock(filter_mutex_);
+  if (!filter_calls_.Begin(RequestDeadline())) return FilterIsBusy();
+  const CallTurn turn(filter_calls_);
   return Explained(ReadFilter(*machine_.agent(), FilterFolder(machine_.config()), ipv6));
 }
 
@@ -71,7 +81,8 @@ Result<void> Sandbox::SetIpTables(bool ipv6, const std::string& rules) {
   if (!machine_.booted() || !machine_.alive()) {
     return Fail(Code::kFailedPrecondition, "the sandbox has ended");
   }
-  const std::lock_guard lock(filter_mutex_);
+  if (!filter_calls_.Begin(RequestDeadline())) return FilterIsBusy();
+  const CallTurn turn(filter_calls_);
   return Explained(WriteFilter(*machine_.agent(), FilterFolder(machine_.config()), ipv6, rules));
 }
 
@@ -217,8 +228,13 @@ Result<void> Sandbox::CloseStdin(const std::string& container_id, const std::str
 
 Result<void> Sandbox::Update(const std::string& container_id,
                              const oci::LinuxResources& resources) {
-  KATA_TRY(FindProcess(container_id, ""));
+  const auto container = KATA_TRY(FindContainer(container_id));
   KATA_TRY_WITHIN("update", oci::ValidateResources(resources));
+  if (!container->updates().Begin(RequestDeadline())) {
+    return Fail(Code::kDeadlineExceeded,
+                "update: the guest does not answer an earlier one; try again");
+  }
+  const CallTurn turn(container->updates());
   KATA_TRY_WITHIN("update", GrowForUpdate(container_id, resources));
   agent::UpdateContainerRequest request;
   request.set_container_id(container_id);
@@ -230,7 +246,7 @@ Result<void> Sandbox::Update(const std::string& container_id,
 }
 
 MachineSize Sandbox::AskFor(const std::string& container_id, const MachineSize& wanted) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   MachineSize& size = sizes_[container_id];
   if (wanted.vcpus > 0) size.vcpus = wanted.vcpus;
   if (wanted.memory_mib > 0) size.memory_mib = wanted.memory_mib;
@@ -245,12 +261,12 @@ Result<void> Sandbox::GrowForUpdate(const std::string& container_id,
                                     const oci::LinuxResources& resources) {
   MachineSize before;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     before = sizes_[container_id];
   }
   auto grown = machine_.GrowOrRefuse(AskFor(container_id, SizeOf(resources)));
   if (grown) return grown;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (const auto size = sizes_.find(container_id); size != sizes_.end()) size->second = before;
   return grown;
 }

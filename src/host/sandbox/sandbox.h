@@ -12,11 +12,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/call_queue.h"
 #include "base/deadline.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "host/config/load.h"
 #include "host/machine/machine.h"
@@ -47,7 +48,7 @@ struct Observer {
       on_deleted;
   std::function<void(const std::string& container_id)> on_oom;
   // A process's stand-in on the host said something, to be given to Sandbox::HandleLine() on
-  // another thread; `handled` is called after that. May be empty.
+  // another thread, with `handled`. May be empty.
   std::function<void(const std::string& container_id, const std::string& exec_id,
                      const stdio::LineEvent& event, std::function<void()> handled)>
       on_line;
@@ -62,6 +63,8 @@ struct Observer {
 struct Caller {
   // Whether he still waits for the answer. What he no longer wants is undone.
   std::function<bool()> wanted = [] { return true; };
+  // Until when he waits at most: how long his container queues for the boot of another one.
+  Deadline deadline = Deadline::Never();
   // Called before anybody can hear anything else of the container; must not block.
   std::function<void()> created = [] {};
 };
@@ -135,9 +138,10 @@ class Sandbox {
                     Process::ExitCallback done);
 
   // Does what the stand-in of a process asks for: a signal, a new size of the terminal, or, when
-  // the stand-in has gone, SIGKILL. Errors are logged.
+  // the stand-in has gone, SIGKILL. Errors are logged. `handled` is called after that. What comes
+  // while the process is being started is given to Observer::on_line once more when it has been.
   void HandleLine(const std::string& container_id, const std::string& exec_id,
-                  const stdio::LineEvent& event);
+                  const stdio::LineEvent& event, std::function<void()> handled);
 
   // Makes the guest's network what the namespace has now. Errors are logged.
   void FollowNetwork();
@@ -168,10 +172,10 @@ class Sandbox {
   bool UndoCreation(const std::string& container_id);
   // Opens the machine for the first container, configured as that one's annotations say.
   Result<void> OpenFor(const std::string& container_id, const oci::Spec& spec,
-                       const config::Loaded& config);
+                       const config::Loaded& config, Deadline deadline);
   // Boots the machine, or makes the running one big enough for one container more.
   Result<void> BootFor(const std::string& container_id, const oci::Spec& spec,
-                       bool share_pid_namespace);
+                       bool share_pid_namespace, Deadline deadline);
   // Observer::on_exit shall hear of the process's end.
   void Report(const std::string& container_id, Process& process);
   // Of a process that others can find by now: its machine may have ended before that.
@@ -181,6 +185,7 @@ class Sandbox {
   void FollowLine(const std::string& container_id, const std::shared_ptr<Process>& process);
   // Serves the /proc that is shown at the container's stand-in, if it has one.
   void ShowProcesses(const std::string& container_id, ProcessIo& io, Container& container);
+  void ObeyLine(const std::string& container_id, Process& process, const stdio::LineEvent& event);
   Result<void> StartInGuest(const std::string& container_id, Process& process);
   // The host's ends of a process, whose logging program has ended then and leaves the record.
   void CloseIo(ProcessIo& io);
@@ -195,10 +200,12 @@ class Sandbox {
   void Grow(const std::string& container_id, const oci::LinuxResources& resources);
   // The same for one that runs: what the machine cannot have is refused, and not noted.
   Result<void> GrowForUpdate(const std::string& container_id, const oci::LinuxResources& resources);
-  // Of all containers; under mutex_.
-  MachineSize SumOfSizes() const;
+  // Of all containers.
+  MachineSize SumOfSizes() const KATA_REQUIRES(mutex_);
   void OnMachineEnd();
   void WatchOom();
+  // For a turn behind other calls to the guest: as long as one of them may take.
+  Deadline RequestDeadline() const;
   // The same result, an error completed by what the machine knows.
   template <class T>
   Result<T> Explained(Result<T> result) const {
@@ -213,13 +220,14 @@ class Sandbox {
   const std::unique_ptr<Machine> owned_machine_;
   Machine& machine_;
 
-  std::mutex boot_mutex_;    // one container at a time boots the machine
-  std::mutex filter_mutex_;  // one call about the packet filter at a time
+  CallQueue booting_;       // one container at a time boots the machine
+  CallQueue filter_calls_;  // about the packet filter, which the first one gives to the guest
 
   Members members_;
 
-  mutable std::mutex mutex_;                  // guards what follows
-  std::map<std::string, MachineSize> sizes_;  // what each container asks for
+  mutable Mutex mutex_;
+  // What each container asks for.
+  std::map<std::string, MachineSize> sizes_ KATA_GUARDED_BY(mutex_);
 };
 
 }  // namespace kata::sandbox

@@ -83,6 +83,11 @@ bool JoinsNamespaces(const oci::Spec& spec) {
   });
 }
 
+std::unexpected<Error> BootsForAnother() {
+  return Fail(Code::kDeadlineExceeded,
+              "the sandbox's machine is still being started for another container");
+}
+
 Result<oci::Spec> LoadSpec(const std::string& bundle) {
   auto parsed = KATA_TRY(oci::LoadBundle(bundle));
   for (const oci::Unsupported& part : parsed.unsupported) {
@@ -110,7 +115,7 @@ Result<void> Sandbox::Create(const ContainerRequest& request, const config::Load
 void Sandbox::Forget(const std::string& container_id) {
   MachineSize left;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     sizes_.erase(container_id);
     left = SumOfSizes();
   }
@@ -148,18 +153,18 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
   phases.End("plan");
   const bool share_pid_namespace = plan.share_pid_namespace;
-  KATA_TRY(OpenFor(request.id, spec, config));
+  KATA_TRY(OpenFor(request.id, spec, config, caller.deadline));
   machine_.RecordContainer(request.id);
   undo.Add([this, &request] { machine_.ForgetContainer(request.id); });
   if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
 
-  container.SetGuest(std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
-      machine_, request.id, std::move(plan), request.rootfs, request.bundle, look_in))));
-  GuestContainer& guest = container.guest();
+  GuestContainer& guest =
+      container.SetGuest(std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
+          machine_, request.id, std::move(plan), request.rootfs, request.bundle, look_in))));
   undo.Add([&] { container.TakeGuest()->Remove(machine_, in_guest); });
   phases.End("mounts");
   KATA_TRY(members_.CheckWanted(request.id));
-  KATA_TRY(BootFor(request.id, spec, share_pid_namespace));
+  KATA_TRY(BootFor(request.id, spec, share_pid_namespace, caller.deadline));
   phases.End("boot");
   KATA_TRY(members_.CheckWanted(request.id));
   KATA_TRY(guest.Deliver(machine_));
@@ -200,8 +205,9 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
 }
 
 Result<void> Sandbox::OpenFor(const std::string& container_id, const oci::Spec& spec,
-                              const config::Loaded& config) {
-  const std::lock_guard lock(boot_mutex_);
+                              const config::Loaded& config, Deadline deadline) {
+  if (!booting_.Begin(deadline)) return BootsForAnother();
+  const CallTurn turn(booting_);
   KATA_TRY(members_.CheckWanted(container_id));
   if (machine_.is_open()) return {};
   config::Loaded effective = config;
@@ -214,15 +220,17 @@ Result<void> Sandbox::OpenFor(const std::string& container_id, const oci::Spec& 
 }
 
 Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& spec,
-                              bool share_pid_namespace) {
-  const std::lock_guard lock(boot_mutex_);
+                              bool share_pid_namespace, Deadline deadline) {
+  if (!booting_.Begin(deadline)) return BootsForAnother();
+  const CallTurn turn(booting_);
+  KATA_TRY(members_.CheckWanted(container_id));
   const MachineSize size = SizeOf(spec.linux().resources());
   if (machine_.booted()) {
     Grow(container_id, spec.linux().resources());
     return {};
   }
   {
-    const std::lock_guard sizes(mutex_);
+    const MutexLock sizes(mutex_);
     sizes_[container_id] = size;
   }
   const config::Config& config = machine_.config();

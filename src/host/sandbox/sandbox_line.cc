@@ -45,17 +45,29 @@ void Sandbox::ShowProcesses(const std::string& container_id, ProcessIo& io, Cont
 }
 
 void Sandbox::HandleLine(const std::string& container_id, const std::string& exec_id,
-                         const stdio::LineEvent& event) {
+                         const stdio::LineEvent& event, std::function<void()> handled) {
+  if (const auto process = FindProcess(container_id, exec_id)) {
+    // Until it has been started the guest does not know whom a signal is for. A start may take as
+    // long as the guest likes: no thread waits for it.
+    if ((*process)->Defer([this, container_id, exec_id, event, handled] {
+          observer_.on_line(container_id, exec_id, event, handled);
+        })) {
+      return;
+    }
+    ObeyLine(container_id, **process, event);
+  }
+  handled();
+}
+
+void Sandbox::ObeyLine(const std::string& container_id, Process& process,
+                       const stdio::LineEvent& event) {
   using Kind = stdio::LineEvent::Kind;
-  const auto process = FindProcess(container_id, exec_id);
-  if (!process) return;
-  // Until then the guest does not know whom a signal is for.
-  (*process)->AwaitStart();
-  if ((*process)->ended()) return;
+  const std::string& exec_id = process.exec_id();
+  if (process.ended()) return;
   if (event.kind == Kind::kResize) {
     return LogIfFailed(ResizeTerminal(container_id, exec_id, event.rows, event.columns));
   }
-  if (!exec_id.empty() && (*process)->state() == ProcessState::kCreated) {
+  if (!exec_id.empty() && process.state() == ProcessState::kCreated) {
     // The guest does not know the process yet.
     if (event.kind == Kind::kHangup) (void)Delete(container_id, exec_id);
     return;

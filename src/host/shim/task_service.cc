@@ -140,8 +140,7 @@ sandbox::Observer TaskService::MakeObserver() {
                 const bool resize = event.kind == stdio::LineEvent::Kind::kResize;
                 sys::WorkerPool& pool = resize ? pool_ : kill_pool_;
                 pool.Run([this, container_id, exec_id, event, handled = std::move(handled)] {
-                  sandbox_.HandleLine(container_id, exec_id, event);
-                  handled();
+                  sandbox_.HandleLine(container_id, exec_id, event, handled);
                 });
               },
           .on_line_end =
@@ -190,13 +189,12 @@ void TaskService::HandleAtOnce(ttrpc::Server& server, const std::string& method,
   }
 }
 
-void TaskService::HandleCreate(ttrpc::CallContext, task::CreateTaskRequest request,
+void TaskService::HandleCreate(ttrpc::CallContext context, task::CreateTaskRequest request,
                                ttrpc::Responder responder) {
   RunCall<task::CreateTaskResponse>(
       pool_, "Create", std::move(responder),
-      [this, request = std::move(request)](const ttrpc::Responder& answer) {
-        return Create(request, answer);
-      });
+      [this, request = std::move(request), deadline = context.deadline](
+          const ttrpc::Responder& answer) { return Create(request, answer, deadline); });
 }
 
 void TaskService::Register(ttrpc::Server& server) {
@@ -275,7 +273,8 @@ Result<config::Loaded> TaskService::LoadConfig(const task::CreateTaskRequest& re
 }
 
 Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskRequest& request,
-                                                     const ttrpc::Responder& responder) {
+                                                     const ttrpc::Responder& responder,
+                                                     Deadline deadline) {
   if (!request.checkpoint().empty()) {
     return Fail(Code::kUnimplemented, "restore from a checkpoint is not supported");
   }
@@ -285,6 +284,7 @@ Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskReque
                                             .rootfs = RootfsOf(request),
                                             .stdio = StdioOf(request)};
   const sandbox::Caller caller{.wanted = [&responder] { return responder.wanted(); },
+                               .deadline = deadline,
                                .created = [&] { events_.TaskCreate(request, pid()); }};
   auto created = sandbox_.Create(container, config, caller);
   idle_.Watch();

@@ -65,7 +65,7 @@ class TaskService {
 
   Result<task::StateResponse> State(const task::StateRequest& request);
   Result<task::CreateTaskResponse> Create(const task::CreateTaskRequest& request,
-                                          const ttrpc::Responder& responder);
+                                          const ttrpc::Responder& responder, Deadline deadline);
   Result<task::StartResponse> Start(const task::StartRequest& request);
   Result<task::DeleteResponse> Delete(const task::DeleteRequest& request);
   Result<task::PidsResponse> Pids(const task::PidsRequest& request);

@@ -3,17 +3,27 @@
 // Calls that overlap, callers that give up, machines that die: the Task API on a fake host.
 #include "host/shim/task_service.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <atomic>
+#include <csignal>
+#include <cstring>
 #include <future>
+#include <span>
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/mutex.h"
 #include "host/shim/testing/task_bed.h"
+#include "host/stdio/line.h"
 #include "sys/files.h"
+#include "sys/sockets.h"
 
 namespace kata::shim {
 namespace {
@@ -45,9 +55,10 @@ class Held {
         });
   }
 
-  bool Any() const {
+  bool Any() const { return count() > 0; }
+  size_t count() const {
     const MutexLock lock(state_->mutex);
-    return !state_->held.empty();
+    return state_->held.size();
   }
   // How many disks the machine had then.
   size_t disks_at_release() const { return state_->disks; }
@@ -297,6 +308,115 @@ TEST(TaskService, AShutdownThatComesWhileAMachineStartsLeavesNothing) {
   EXPECT_THAT(bed.host().Leftovers(), IsEmpty());
   EXPECT_FALSE(bed.Create("pod").get());
   EXPECT_TRUE(WaitUntil([&] { return bed.ended(); }));
+}
+
+// What kata-runtime leaves on the host for an exec.
+class StandIn {
+ public:
+  StandIn(TaskBed& bed, const std::string& container_id, const std::string& exec_id) {
+    const std::string path = fmt::format("{}-{}", bed.socket(), exec_id);
+    const sys::UniqueFd listener = sys::ListenUnix(path).value();
+    task::ExecProcessRequest request;
+    request.set_id(container_id);
+    request.set_exec_id(exec_id);
+    request.set_stdin("fds://" + path);
+    request.mutable_spec()->set_value(R"({"args": ["/true"], "cwd": "/"})");
+    auto made = bed.Send<wellknown::Empty>("Exec", request);
+    EXPECT_TRUE(sys::WaitFor(listener.get(), POLLIN, Deadline::After(std::chrono::seconds(20))));
+    line_.Reset(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    const sys::UniqueFd null = sys::Open("/dev/null", O_RDWR).value();
+    const int streams[] = {null.get(), null.get(), null.get()};
+    Greet(streams);
+    EXPECT_TRUE(made.get());
+  }
+  void Signal(uint16_t number) const {
+    const stdio::LineMessage message{.kind = stdio::LineMessage::kSignal, .first = number};
+    ASSERT_TRUE(
+        sys::WriteAll(line_.get(), {reinterpret_cast<const char*>(&message), sizeof message}));
+  }
+
+ private:
+  void Greet(std::span<const int> streams) const {
+    char count = static_cast<char>(streams.size());
+    iovec part{.iov_base = &count, .iov_len = 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 3)] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(streams.size_bytes());
+    std::memcpy(CMSG_DATA(header), streams.data(), streams.size_bytes());
+    EXPECT_EQ(::sendmsg(line_.get(), &message, MSG_NOSIGNAL), 1);
+  }
+
+  sys::UniqueFd line_;
+};
+
+TEST(TaskService, KillIsAnsweredWhileSignalsWaitForStartsThatHang) {
+  constexpr size_t kAsManyAsKillHasThreads = 64;
+  TaskBed bed(kAsManyAsKillHasThreads + 4);
+  const Held held(bed, "ExecProcess", "pod");
+  bed.StartPod();
+  ASSERT_TRUE(bed.Create("m").get());
+  ASSERT_TRUE(bed.Start("m").get());
+  std::vector<std::string> execs;
+  std::vector<StandIn> stand_ins;
+  std::vector<TaskBed::Answer<task::StartResponse>> started;
+  std::vector<TaskBed::Answer<task::WaitResponse>> ended;
+  for (size_t i = 0; i < kAsManyAsKillHasThreads; ++i) {
+    execs.push_back(fmt::format("x{}", i));
+    stand_ins.emplace_back(bed, "pod", execs.back());
+    started.push_back(bed.Start("pod", execs.back()));
+    ended.push_back(bed.Wait("pod", execs.back()));
+  }
+  ASSERT_TRUE(WaitUntil([&] { return held.count() == kAsManyAsKillHasThreads; }));
+  for (const StandIn& stand_in : stand_ins) stand_in.Signal(SIGTERM);
+  // The loop has read the signals before it reads this.
+  ASSERT_TRUE(bed.State("pod").get());
+  auto killed = bed.Kill("m");
+  EXPECT_EQ(killed.wait_for(std::chrono::seconds(10)), std::future_status::ready)
+      << "every thread of Kill waits for a start";
+  held.LetGo();
+  EXPECT_TRUE(killed.get());
+  for (auto& start : started) EXPECT_TRUE(start.get());
+  // The signals have not been lost.
+  for (auto& end : ended) EXPECT_EQ(end.get().value().exit_status(), 128u + SIGTERM);
+}
+
+TEST(TaskService, TheGuestSeesTheUpdatesOfAContainerInTheirOrder) {
+  TaskBed bed;
+  Mutex mutex;
+  std::vector<std::string> order;  // guarded by it
+  const auto note = [&](const std::string& word) {
+    const MutexLock lock(mutex);
+    order.push_back(word);
+  };
+  std::atomic<int> updates = 0;
+  bed.host().SetAgentScript(
+      [&](const sandbox::AgentCall& call, const std::function<void(Result<void>)>& go) {
+        if (call.method != "UpdateContainer") return go({});
+        if (++updates > 1) {
+          note("second");
+          return go({});
+        }
+        // Long enough for a second one to overtake it.
+        bed.host().loop().RunAfter(std::chrono::milliseconds(100), [&, go] {
+          note("first");
+          go({});
+        });
+      });
+  bed.StartPod();
+  auto first = bed.Update("pod", R"({"cpu": {"shares": 100}})");
+  ASSERT_TRUE(WaitUntil([&] { return updates == 1; }));
+  auto second = bed.Update("pod", R"({"cpu": {"shares": 200}})");
+  EXPECT_TRUE(first.get());
+  EXPECT_TRUE(second.get());
+  const MutexLock lock(mutex);
+  EXPECT_THAT(order, ElementsAre("first", "second"));
 }
 
 }  // namespace

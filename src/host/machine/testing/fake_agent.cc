@@ -65,6 +65,7 @@ void FakeAgent::Register() {
   Handle(kAgent, "CloseStdin", &FakeAgent::Acknowledge<agent::CloseStdinRequest>);
   Handle(kAgent, "PauseContainer", &FakeAgent::Acknowledge<agent::PauseContainerRequest>);
   Handle(kAgent, "ResumeContainer", &FakeAgent::Acknowledge<agent::ResumeContainerRequest>);
+  Handle(kAgent, "UpdateContainer", &FakeAgent::Acknowledge<agent::UpdateContainerRequest>);
   server_->Handle(std::string(kAgent), "GetOOMEvent",
                   [this](ttrpc::CallContext, std::string_view, ttrpc::Responder reply) {
                     parked_.push_back(std::move(reply));

@@ -16,7 +16,6 @@
 namespace kata::shim {
 namespace {
 
-constexpr size_t kThreads = 16;
 constexpr size_t kMostCalls = 1 << 20;
 
 template <class Event>
@@ -91,14 +90,14 @@ bool EventLog::Has(const std::string& event) const {
   return std::ranges::find(events_, event) != events_.end();
 }
 
-TaskBed::TaskBed() : loop_(sys::EventLoop::Create().value()) {
+TaskBed::TaskBed(size_t threads) : loop_(sys::EventLoop::Create().value()) {
   thread_ = std::thread([this] { EXPECT_TRUE(loop_->Run()); });
   host_ = std::make_unique<sandbox::FakeHost>(*loop_, directory_.path());
   ::setenv("KATA_CONF_FILE", host_->WriteConfiguration().c_str(), 1);
   EXPECT_TRUE(sys::WriteFile(directory_.path() + "/root.img", ""));
   publisher_ = std::make_unique<EventPublisher>(
       *loop_, "test", std::make_unique<LogTransport>(*loop_, events_), EventLimits{});
-  pool_ = std::make_unique<sys::WorkerPool>(kThreads);
+  pool_ = std::make_unique<sys::WorkerPool>(threads);
   DaemonArgs args;
   args.id = kPod;
   args.namespace_name = "test";
@@ -231,6 +230,14 @@ TaskBed::Answer<wellknown::Empty> TaskBed::Shutdown(bool now) {
   request.set_id(kPod);
   request.set_now(now);
   return Send<wellknown::Empty>("Shutdown", request);
+}
+
+TaskBed::Answer<wellknown::Empty> TaskBed::Update(const std::string& id,
+                                                  const std::string& resources) {
+  task::UpdateTaskRequest request;
+  request.set_id(id);
+  request.mutable_resources()->set_value(resources);
+  return Send<wellknown::Empty>("Update", request);
 }
 
 void TaskBed::StartPod(const std::string& annotations) {

@@ -48,7 +48,8 @@ class TaskBed {
  public:
   static constexpr char kPod[] = "pod";
 
-  TaskBed();
+  // `threads`: for how many calls at once; Kill has its own.
+  explicit TaskBed(size_t threads = 16);
   TaskBed(const TaskBed&) = delete;
   TaskBed& operator=(const TaskBed&) = delete;
   // Ends what is there and expects that nothing is left.
@@ -90,6 +91,8 @@ class TaskBed {
   Answer<task::WaitResponse> Wait(const std::string& id, const std::string& exec_id = "");
   Answer<task::StateResponse> State(const std::string& id, const std::string& exec_id = "");
   Answer<wellknown::Empty> Shutdown(bool now = false);
+
+  Answer<wellknown::Empty> Update(const std::string& id, const std::string& resources);
 
   // Creates and starts the pod's first container.
   void StartPod(const std::string& annotations = "");
