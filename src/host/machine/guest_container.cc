@@ -114,7 +114,7 @@ GuestContainer GuestContainer::InGuest(const std::string& container_id, GuestPla
 Result<void> GuestContainer::PlanRoot(Machine& machine,
                                       const std::vector<storage::RootfsMount>& rootfs,
                                       const std::string& bundle, const GuestPlan& plan) {
-  root_disk_ = KATA_TRY(PlanRootDisk(rootfs, machine.config().hypervisor));
+  root_disk_ = KATA_TRY(PlanRootDisk(rootfs, machine.config()->hypervisor));
   if (!root_disk_) return ShareRootfs(machine, rootfs, bundle, plan);
   request_.mutable_oci()->mutable_root()->set_path(GuestRootOf(container_id_));
   return {};
@@ -172,18 +172,19 @@ Result<void> GuestContainer::ReadVolumes(const std::vector<SharedVolume>& volume
 
 Result<hypervisor::GuestAddress> GuestContainer::Attach(Machine& machine, const std::string& source,
                                                         bool read_only) {
+  const auto guest = machine.guest();
   hypervisor::Disk disk;
-  disk.id = machine.NextDiskId();
+  disk.id = guest->NextDiskId();
   disk.fd = KATA_TRY_WITHIN("disk", OpenDisk(source, read_only));
   disk.read_only = read_only;
-  disk.bus = machine.config().hypervisor.block_device_driver == "virtio-scsi"
+  disk.bus = machine.config()->hypervisor.block_device_driver == "virtio-scsi"
                  ? hypervisor::Disk::Bus::kScsi
                  : hypervisor::Disk::Bus::kBlock;
-  disk.direct_io = machine.config().hypervisor.block_device_cache_direct;
+  disk.direct_io = machine.config()->hypervisor.block_device_cache_direct;
   const std::string id = disk.id;
   auto address =
       KATA_TRY_WITHIN(fmt::format("disk \"{}\"", source),
-                      machine.vm()->Attach(std::move(disk), Deadline::After(kDeviceTimeout)));
+                      guest->vm()->Attach(std::move(disk), Deadline::After(kDeviceTimeout)));
   disk_ids_.push_back(id);
   return address;
 }
@@ -207,15 +208,20 @@ Result<void> GuestContainer::Deliver(Machine& machine) {
     in_guest.set_container_path(disk.container_path);
   }
   for (const VolumeCopy& copy : std::exchange(copies_, {})) {
-    KATA_TRY(machine.CopyOnce(copy));
+    KATA_TRY(machine.guest()->CopyOnce(copy));
   }
   return {};
 }
 
 void GuestContainer::Remove(Machine& machine, bool keep_disks) {
+  RemoveFrom(machine.agent().get(), machine, keep_disks);
+}
+
+void GuestContainer::RemoveFrom(agent::AgentClient* agent, Machine& machine, bool keep_disks) {
   for (const std::string& id : std::exchange(disk_ids_, {})) {
     if (keep_disks || !machine.alive()) break;
-    if (auto detached = machine.vm()->Detach(id, Deadline::After(kDeviceTimeout)); !detached) {
+    if (auto detached = machine.guest()->vm()->Detach(id, Deadline::After(kDeviceTimeout));
+        !detached) {
       log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
     }
   }
@@ -226,9 +232,7 @@ void GuestContainer::Remove(Machine& machine, bool keep_disks) {
       });
   if (!gone) return log::Warn("unmount", {{"error", gone.error().message()}});
   // With its machine the guest forgets all.
-  if (const auto agent = machine.agent(); agent && !keep_disks && machine.alive()) {
-    agent->ForgetPathsAsync(*gone);
-  }
+  if (agent != nullptr && !keep_disks && machine.alive()) agent->ForgetPathsAsync(*gone);
 }
 
 }  // namespace kata::sandbox

@@ -44,6 +44,8 @@ class GuestContainer {
   // it cannot undo; the shim's mount namespace takes the rest with it. Disks that the guest has not
   // let go of, or of a machine that is about to end, stay until its end (`keep_disks`).
   void Remove(Machine& machine, bool keep_disks = false);
+  // The same of one whose machine has no guest yet, but that of `agent`, if it is there.
+  void RemoveFrom(agent::AgentClient* agent, Machine& machine, bool keep_disks);
 
  private:
   GuestContainer(const std::string& container_id, oci::Spec spec);

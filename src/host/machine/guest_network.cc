@@ -184,14 +184,6 @@ Result<void> GuestNetwork::TakeNic(GuestNetwork& from, const Options& options, S
   return {};
 }
 
-void GuestNetwork::ForgetNics() {
-  calls_.Begin();
-  const CallTurn turn(calls_);
-  if (test_.valid()) test_.wait();
-  cards_.clear();
-  next_card_ = 0;
-}
-
 void GuestNetwork::Follow(sys::EventLoop& loop, std::function<void()> changed) {
   loop_ = &loop;
   changed_ = std::move(changed);
@@ -259,7 +251,8 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
       network::MakeTapFor(model, namespace_.get(), socket_, endpoint, tap, options_.queues));
   KATA_TRY(network::Connect(model, socket_, endpoint, added.tap));
   // Not before: what a Connect that failed has found there is somebody else's.
-  undo.Add([&]() KATA_REQUIRES(calls_) { LogIfFailed(network::Disconnect(socket_, *added.joint)); });
+  undo.Add([&]()
+               KATA_REQUIRES(calls_) { LogIfFailed(network::Disconnect(socket_, *added.joint)); });
   auto nic = KATA_TRY(NicOn(added));
   added.pci_path = KATA_TRY(vm.Attach(std::move(nic), Deadline::After(kPlugTimeout))).pci_path;
   undo.Release();

@@ -62,9 +62,6 @@ class GuestNetwork {
   // its tap moved into this namespace. `from` has none afterwards.
   Result<void> TakeNic(GuestNetwork& from, const Options& options, Save save);
 
-  // Takes those NICs back: the machine that had them has ended, and another is to get its own.
-  void ForgetNics();
-
   // Calls `changed` on the loop's thread a moment after something has changed in the namespace.
   void Follow(sys::EventLoop& loop, std::function<void()> changed);
 

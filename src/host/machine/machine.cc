@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The machine's state, its end, and what is asked of it while it runs; machine_start.cc has its
+// beginnings.
 #include "host/machine/machine.h"
 
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <future>
-#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "host/config/host_files.h"
-#include "host/record/cleanup.h"
-#include "sys/cgroups.h"
 #include "sys/files.h"
 
 namespace kata::sandbox {
@@ -23,472 +23,292 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr size_t kConsoleLines = 12;
-// For an earlier shim of the same sandbox to remove its own things, which have the same names.
-constexpr auto kPredecessorPatience = seconds(10);
-constexpr auto kPredecessorPause = milliseconds(10);
-// What a VMM that is about to end gets to do so and to say why.
-constexpr auto kLastWords = milliseconds(1000);
-constexpr char kHasEnded[] = "the machine has ended";
-constexpr char kUnwanted[] = "the machine is no longer wanted";
+constexpr auto kCleanupTime = seconds(5);
 
 }  // namespace
 
 Machine::Machine(std::string name, sys::EventLoop& loop, MachineHost host)
-    : host_(std::move(host)), name_(std::move(name)), loop_(loop) {
+    : host_(std::move(host)), loop_(loop), record_(host_.roots), name_(std::move(name)) {
   identity_.sandbox_id = name_;
   identity_.owner = name_;
 }
 
 Machine::~Machine() = default;
 
-void Machine::Identify(Identity identity) { identity_ = std::move(identity); }
-
-MachineState Machine::state() const {
-  const std::lock_guard lock(mutex_);
-  return state_;
+void Machine::Identify(Identity identity) {
+  const MutexLock lock(mutex_);
+  identity_ = std::move(identity);
 }
 
-void Machine::SetState(MachineState state) {
-  const std::lock_guard lock(mutex_);
-  state_ = state;
+void Machine::UseCgroupsOf(std::vector<std::string> directories) {
+  const MutexLock lock(mutex_);
+  cgroup_goal_.home = std::move(directories);
+}
+
+void Machine::UseCgroup(std::string path) {
+  const MutexLock lock(mutex_);
+  cgroup_goal_.path = std::move(path);
 }
 
 bool Machine::is_open() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return state_ == MachineState::kOpen || state_ == MachineState::kBooting ||
          state_ == MachineState::kRunning || state_ == MachineState::kLost;
 }
 
 bool Machine::booted() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return state_ == MachineState::kRunning || state_ == MachineState::kLost;
 }
 
 bool Machine::alive() const {
-  const std::lock_guard lock(mutex_);
-  return end_reason_.empty() && state_ != MachineState::kNone && state_ != MachineState::kLost &&
-         state_ != MachineState::kEnding;
+  const MutexLock lock(mutex_);
+  switch (state_) {
+    case MachineState::kNone:
+    case MachineState::kLost:
+    case MachineState::kEnding:
+      return false;
+    case MachineState::kPreparing:
+    case MachineState::kOpen:
+    case MachineState::kBooting:
+      return true;
+    case MachineState::kWaiting:
+      return waiting_->processes->alive();
+    case MachineState::kRunning:
+      return last_.guest->alive();
+  }
+  return false;
 }
 
-Result<void> Machine::Advance(MachineState from, MachineState to) {
-  const std::lock_guard lock(mutex_);
+Result<std::stop_token> Machine::BeginStart(MachineState from, MachineState to) {
+  const MutexLock lock(mutex_);
   if (state_ == MachineState::kNone) {
     return Fail(Code::kUnavailable,
                 "the machine has ended before this container was in it; create it again");
   }
-  if (state_ != from) return Fail(Code::kCancelled, kUnwanted);
-  if (to != MachineState::kBooting && !end_reason_.empty()) {
-    return Fail(Code::kUnavailable, end_reason_);
-  }
+  if (state_ != from) return Unwanted();
   state_ = to;
+  starting_ = true;
+  start_ = std::stop_source();
+  return start_.get_token();
+}
+
+void Machine::EndStart() {
+  const MutexLock lock(mutex_);
+  starting_ = false;
+  changed_.NotifyAll();
+}
+
+Result<void> Machine::Keep(Made made) {
+  const std::shared_ptr<Guest> guest = made.guest;
+  Made before;  // goes without the lock
+  bool kept = false;
+  {
+    const MutexLock lock(mutex_);
+    if (state_ != MachineState::kBooting) return Unwanted();
+    kept = guest->alive();
+    if (kept) {
+      before = std::exchange(last_, std::move(made));
+      last_is_of_now_ = true;
+      state_ = MachineState::kRunning;
+    }
+  }
+  if (!kept) {
+    return std::unexpected(
+        guest->processes().Explain(Error(Code::kUnavailable, guest->processes().end_reason())));
+  }
+  // It may have ended since: that is heard of all the same.
+  guest->processes().OnEnd(
+      [this, which = guest.get()](const std::string& reason) { OnGuestEnd(which, reason); });
   return {};
 }
 
-Result<void> Machine::CheckStarting() const {
-  const std::lock_guard lock(mutex_);
-  if (state_ == MachineState::kBooting || state_ == MachineState::kPreparing) return {};
-  return Fail(Code::kCancelled, kUnwanted);
+Result<void> Machine::KeepWaiting(std::unique_ptr<StartedGuest> started, std::string key) {
+  const MutexLock lock(mutex_);
+  if (state_ != MachineState::kPreparing) return Unwanted();
+  started->processes->OnEnd([this](const std::string& reason) { OnWaitingEnd(reason); });
+  waiting_ = std::move(started);
+  waiting_key_ = std::move(key);
+  state_ = MachineState::kWaiting;
+  return {};
+}
+
+std::shared_ptr<const Guest> Machine::guest() const {
+  const MutexLock lock(mutex_);
+  return last_.guest;
 }
 
 std::shared_ptr<agent::AgentClient> Machine::agent() const {
-  const std::lock_guard lock(mutex_);
-  return agent_;
+  const auto guest = this->guest();
+  return guest ? guest->agent() : nullptr;
 }
 
-std::shared_ptr<hypervisor::Hypervisor> Machine::vm() const {
-  const std::lock_guard lock(mutex_);
-  return vm_;
+int Machine::pid() const {
+  const auto guest = this->guest();
+  return guest ? guest->pid() : 0;
 }
 
-Result<void> Machine::Open(const config::Loaded& config) {
-  if (is_open()) return {};
-  if (!prepared_.empty()) {
-    const auto key = PreparedKey(config.config);
-    const bool lives = alive();
-    if (lives && key && *key == prepared_) {
-      KATA_TRY(TakeRecord());
-      config_ = config;
-      SetState(MachineState::kOpen);
-      return {};
-    }
-    log::Warn("the warm machine is not used",
-              {{"reason", lives ? "it has another configuration" : "it has ended"}});
-    DropPrepared();
-  }
-  KATA_TRY(config::RequireFiles(config));
-  config_ = config;
-  SetState(MachineState::kOpen);
-  auto opened = BeginRecord();
-  if (opened && shares_files()) opened = MakeShare();
-  if (!opened) Stop();
-  return opened;
+std::shared_ptr<Growth> Machine::growth() const {
+  const MutexLock lock(mutex_);
+  const bool booted = state_ == MachineState::kRunning || state_ == MachineState::kLost;
+  return booted ? last_.growth : nullptr;
 }
 
-Result<void> Machine::MakeShare() {
-  auto share = KATA_TRY(storage::SharedDirectory::Create(name_));
-  const std::lock_guard lock(share_mutex_);
-  share_ = std::move(share);
-  return {};
+std::shared_ptr<const config::Config> Machine::config() const {
+  const MutexLock lock(mutex_);
+  return std::shared_ptr<const config::Config>(config_, config_ ? &config_->config : nullptr);
 }
 
-Result<void> Machine::Boot(const MachineSize& containers,
-                           const agent::CreateSandboxRequest& sandbox, const std::string& network) {
-  KATA_TRY(Advance(MachineState::kOpen, MachineState::kBooting));
-  if (auto entered = EnterCgroup(); !entered) {
-    if (entered.error().code() == Code::kFailedPrecondition) {
-      Stop();
-      return entered;
-    }
-    log::Warn("the host's cgroup is not used", {{"error", entered.error().message()}});
-  }
-  auto started = [&]() -> Result<void> {
-    if (!prepared_.empty()) {
-      auto taken = TakePrepared(containers, sandbox, network);
-      prepared_.clear();
-      if (taken) return taken;
-      KATA_TRY(CheckStarting());
-      log::Warn("the warm machine cannot be used", {{"error", taken.error().message()}});
-      UndoStart();
-      CloseNetwork();
-    }
-    std::unique_ptr<GuestNetwork> opened = KATA_TRY(host_.open_network(network));
-    {
-      const std::lock_guard lock(mutex_);
-      network_ = std::move(opened);
-    }
-    Phases phases;
-    KATA_TRY(StartGuest(TotalSize(config().hypervisor, containers), phases));
-    KATA_TRY(EnterSandbox(containers, sandbox, phases));
-    phases.Log("machine booted", origin_);
-    boot_phases_ = phases.list();
-    return {};
-  }();
-  if (started) started = Advance(MachineState::kBooting, MachineState::kRunning);
-  if (!started) {
-    Error error = Explain(std::move(started).error());
-    // The VMM only sees that its peer has gone.
-    if (const std::string obituary = virtiofsd_ ? virtiofsd_->ExitReason() : "";
-        !obituary.empty()) {
-      error = std::move(error).Within(obituary);
-    }
-    Stop();
-    return std::unexpected(std::move(error));
-  }
-  if (template_wanted_) BuildTemplate();
-  return {};
-}
-
-Result<sys::UniqueFd> Machine::LockOwnRecord() {
-  const std::string& id = identity_.sandbox_id;
-  const Deadline deadline = Deadline::After(kPredecessorPatience);
-  for (;;) {
-    sys::UniqueFd records_lock = KATA_TRY(LockRecords(records()));
-    const auto earlier = LoadRecord(id, records());
-    if (!earlier || earlier->owner != identity_.owner) return records_lock;
-    const auto shim = std::ranges::find_if(earlier->processes, [](const ProcessEntry& process) {
-      return process.role == ProcessRole::kShim && process.pid != ::getpid() && IsAlive(process);
-    });
-    if (shim == earlier->processes.end()) return records_lock;
-    if (deadline.Passed()) {
-      return Fail(Code::kUnavailable,
-                  fmt::format("an earlier shim of sandbox \"{}\", process {}, is still ending; "
-                              "try again, or kill it",
-                              id, shim->pid));
-    }
-    records_lock.Reset();
-    std::this_thread::sleep_for(kPredecessorPause);
-  }
-}
-
-Result<void> Machine::CheckRecord() {
-  const std::string& id = identity_.sandbox_id;
-  const auto other = LoadRecord(id, records());
-  if (!other || other->owner == identity_.owner) return {};
-  if (std::ranges::any_of(other->processes, IsAlive)) {
-    return Fail(Code::kAlreadyExists,
-                fmt::format("sandbox \"{}\" runs already under another containerd namespace or "
-                            "another --root; choose another id",
-                            id));
-  }
-  LogIfFailed(Cleanup(*other, Deadline::After(seconds(5)), host_.roots));
-  return {};
-}
-
-Result<void> Machine::BeginRecord() {
-  const sys::UniqueFd lock_of_records = KATA_TRY(LockOwnRecord());
-  KATA_TRY(CheckRecord());
+void Machine::AwaitBoot() const {
+  std::shared_ptr<CgroupMove> cgroup;
   {
-    const std::lock_guard lock(mutex_);
-    record_ = {.id = identity_.sandbox_id, .owner = identity_.owner};
-    record_.paths = {storage::SharedDirectory::RootOf(name_), VmDirectory()};
-    if (const auto self = DescribeProcess(::getpid(), ProcessRole::kShim)) {
-      record_.processes.push_back(*self);
+    const MutexLock lock(mutex_);
+    cgroup = cgroup_;
+  }
+  if (cgroup) cgroup->Finish();
+}
+
+void Machine::SetOomScore(int score) const {
+  std::vector<pid_t> pids = {::getpid()};
+  {
+    const MutexLock lock(mutex_);
+    if (waiting_) {
+      const std::vector<pid_t> others = waiting_->processes->pids();
+      pids.insert(pids.end(), others.begin(), others.end());
     }
-    end_reason_.clear();
-    virtiofsd_obituary_.clear();
   }
-  return Save();
-}
-
-Result<void> Machine::TakeRecord() {
-  const sys::UniqueFd lock_of_records = KATA_TRY(LockOwnRecord());
-  KATA_TRY(CheckRecord());
-  std::string before;
-  {
-    const std::lock_guard lock(mutex_);
-    before = std::exchange(record_.id, identity_.sandbox_id);
-    record_.owner = identity_.owner;
+  for (const pid_t pid : pids) {
+    (void)sys::WriteControl(fmt::format("/proc/{}/oom_score_adj", pid), std::to_string(score));
   }
-  KATA_TRY(Save());
-  return sys::RemoveTree(RecordDir(before, records()));
-}
-
-Result<void> Machine::EnterCgroup() {
-  std::vector<pid_t> others;
-  if (!prepared_.empty()) others = PartPids();
-  if (!cgroup_path_.empty()) {
-    cgroup_ = KATA_TRY(HostCgroup::Plan(cgroup_path_));
-    {
-      const std::lock_guard lock(mutex_);
-      record_.cgroups = cgroup_->ours();
-    }
-    KATA_TRY(Save());
-  }
-  // What is started from here on is there from its beginning; what runs already is moved meanwhile.
-  if (prepared_.empty()) return MoveToCgroup({});
-  const std::lock_guard lock(moving_mutex_);
-  moving_ = std::async(std::launch::async,
-                       [this, others = std::move(others)] { return MoveToCgroup(others); });
-  return {};
-}
-
-Result<void> Machine::MoveToCgroup(const std::vector<pid_t>& others) {
-  if (cgroup_) return cgroup_->Enter(others);
-  // Out of the service's, which ends what is there.
-  for (const std::string& directory : home_) {
-    KATA_TRY(sys::JoinCgroup(directory, ::getpid()));
-    for (const pid_t pid : others) (void)sys::JoinCgroup(directory, pid);
-  }
-  return {};
-}
-
-void Machine::FinishMove() {
-  const std::lock_guard lock(moving_mutex_);
-  if (!moving_.valid()) return;
-  if (const auto moved = moving_.get(); !moved) {
-    log::Warn("the host's cgroup is not used", {{"error", moved.error().message()}});
-  }
-}
-
-Result<void> Machine::SyncNetwork() {
-  std::shared_ptr<GuestNetwork> network;
-  std::shared_ptr<hypervisor::Hypervisor> vm;
-  std::shared_ptr<agent::AgentClient> agent;
-  {
-    const std::lock_guard lock(mutex_);
-    network = network_;
-    vm = vm_;
-    agent = agent_;
-  }
-  if (!network || !agent || !alive()) return {};
-  return network->Sync(*vm, *agent,
-                       Deadline::After(milliseconds(config().agent.request_timeout_ms)));
-}
-
-void Machine::OnVmExit(const hypervisor::VmExit& exit) {
-  std::shared_ptr<hypervisor::Hypervisor> vm;
-  {
-    const std::lock_guard lock(mutex_);
-    end_reason_ = virtiofsd_obituary_.empty() ? exit.message : virtiofsd_obituary_;
-    ended_.notify_all();
-    if (agent_) agent_->Close(Error(Code::kUnavailable, exit.message));
-    // While it starts, who starts it gets the error; while it ends, nobody need be told.
-    if (state_ != MachineState::kRunning && state_ != MachineState::kWaiting) return;
-    if (state_ == MachineState::kRunning) state_ = MachineState::kLost;
-    vm = vm_;
-  }
-  log::Error("the machine has ended",
-             {{"reason", exit.message}, {"console", vm->ConsoleTail(kConsoleLines)}});
-  if (identity_.on_end) identity_.on_end();
 }
 
 Error Machine::Explain(Error error) const {
-  const Code code = error.code();
-  const auto vm = this->vm();
-  if ((code != Code::kUnavailable && code != Code::kDeadlineExceeded) || !vm) return error;
-  std::string message = error.message();
-  if (message.find(kHasEnded) != std::string::npos) return error;
-  std::string reason;
+  std::shared_ptr<Guest> guest;
   {
-    std::unique_lock lock(mutex_);
-    if (code == Code::kUnavailable) {
-      ended_.wait_for(lock, 2 * kLastWords, [this] { return !end_reason_.empty(); });
-    }
-    reason = end_reason_;
+    const MutexLock lock(mutex_);
+    // One of before knows nothing of what has failed now.
+    if (last_is_of_now_) guest = last_.guest;
   }
-  if (!reason.empty() && message.find(reason) == std::string::npos) {
-    message += fmt::format("; {}: {}", kHasEnded, reason);
-  }
-  const std::string console = vm->ConsoleTail(kConsoleLines);
-  if (message.find("console") == std::string::npos) {
-    message += console.empty() ? "; the guest's console is empty"
-                               : fmt::format("; the guest's console ended with:\n{}", console);
-  }
-  return Error(code, std::move(message));
+  return guest ? guest->processes().Explain(std::move(error)) : error;
 }
 
-void Machine::Record(pid_t pid, ProcessRole role) {
-  auto entry = DescribeProcess(pid, role);
-  if (!entry) return;  // it has ended already
-  {
-    const std::lock_guard lock(mutex_);
-    record_.processes.push_back(*entry);
-  }
-  LogIfFailed(Save());
+void Machine::Grow(const MachineSize& containers) {
+  if (const auto growth = this->growth()) growth->Grow(containers);
 }
 
-void Machine::ForgetEnded(pid_t pid) {
-  {
-    const std::lock_guard lock(mutex_);
-    sandbox::ForgetEnded(&record_, pid);
-  }
-  if (booted()) LogIfFailed(Save());
+Result<void> Machine::GrowOrRefuse(const MachineSize& containers) {
+  const auto growth = this->growth();
+  return growth ? growth->GrowOrRefuse(containers) : Result<void>();
 }
 
-void Machine::RecordContainer(const std::string& container_id) {
-  {
-    const std::lock_guard lock(mutex_);
-    record_.containers.push_back(container_id);
-  }
-  LogIfFailed(Save());
+void Machine::ReportSize(const MachineSize& containers) {
+  if (const auto growth = this->growth()) growth->Report(containers);
 }
 
-void Machine::ForgetContainer(const std::string& container_id) {
-  {
-    const std::lock_guard lock(mutex_);
-    std::erase(record_.containers, container_id);
-  }
-  if (booted()) LogIfFailed(Save());
-}
-
-Result<void> Machine::Save() {
-  const std::lock_guard lock(mutex_);
-  return SaveRecord(record_, records());
+Result<void> Machine::SyncNetwork() {
+  const auto guest = this->guest();
+  if (!guest || !alive()) return {};
+  return guest->SyncNetwork(Deadline::After(milliseconds(config()->agent.request_timeout_ms)));
 }
 
 bool Machine::HoldsWrites() const {
-  if (const auto vm = this->vm(); vm && vm->has_disks()) return true;
-  const config::StringList& arguments = config().hypervisor.virtio_fs_extra_args;
-  return std::ranges::any_of(arguments, [](const std::string& argument) {
-    return argument.find("writeback") != std::string::npos;
-  });
+  if (const auto guest = this->guest(); guest && guest->vm()->has_disks()) return true;
+  const auto config = this->config();
+  return std::ranges::any_of(
+      config->hypervisor.virtio_fs_extra_args,
+      [](const std::string& argument) { return argument.find("writeback") != std::string::npos; });
 }
 
-std::string Machine::NextDiskId() { return fmt::format("disk{}", disks_++); }
-
-Result<void> Machine::CopyOnce(const VolumeCopy& copy) {
-  std::promise<Result<void>> sent;
-  std::shared_future<Result<void>> of_other;
+void Machine::OnGuestEnd(const Guest* which, const std::string& reason) {
+  std::shared_ptr<Guest> guest;
+  std::function<void()> on_end;
   {
-    const std::lock_guard lock(copies_mutex_);
-    const auto [entry, is_new] = copies_.try_emplace(copy.path);
-    if (is_new) {
-      entry->second = sent.get_future().share();
-    } else {
-      of_other = entry->second;
-    }
+    const MutexLock lock(mutex_);
+    // While it ends, nobody need be told.
+    if (last_.guest.get() != which || state_ != MachineState::kRunning) return;
+    state_ = MachineState::kLost;
+    guest = last_.guest;
+    on_end = identity_.on_end;
   }
-  if (of_other.valid()) return of_other.get();
-  const Result<void> result = SendVolume(copy, *agent());
-  if (!result) {
-    const std::lock_guard lock(copies_mutex_);
-    copies_.erase(copy.path);
+  log::Error("the machine has ended",
+             {{"reason", reason}, {"console", guest->vm()->ConsoleTail(kConsoleLines)}});
+  if (on_end) on_end();
+}
+
+void Machine::OnWaitingEnd(const std::string& reason) {
+  std::function<void()> on_end;
+  {
+    const MutexLock lock(mutex_);
+    // Whoever takes it sees it by himself.
+    if (state_ != MachineState::kWaiting) return;
+    on_end = identity_.on_end;
   }
-  sent.set_value(result);
-  return result;
+  log::Error("the machine has ended", {{"reason", reason}});
+  if (on_end) on_end();
 }
 
 void Machine::Kill() {
-  if (const auto vm = this->vm(); vm && alive()) vm->Kill();
+  if (const auto guest = this->guest(); guest && alive()) guest->processes().Kill();
 }
 
 void Machine::Abort() {
-  std::shared_ptr<hypervisor::Hypervisor> vm;
+  std::stop_source start{std::nostopstate};
+  std::shared_ptr<Guest> guest;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (state_ == MachineState::kNone || state_ == MachineState::kEnding) return;
     state_ = MachineState::kEnding;
-    if (end_reason_.empty()) vm = vm_;
+    start = start_;
+    guest = last_.guest;
+    if (waiting_) waiting_->processes->Kill();
   }
-  // Where the VMM has no process yet, StartVmm finds the state when it has one.
-  if (vm) vm->Kill();
-}
-
-void Machine::KillSoon() {
-  loop_.RunAfter(kLastWords, [this, pid = pid_.load()] {
-    if (pid == pid_) Kill();
-  });
-}
-
-void Machine::StopVirtiofsd() {
-  if (!virtiofsd_) return;
-  // Its descriptor must leave the loop, on the loop's thread, before it is closed.
-  std::promise<void> removed;
-  loop_.Post([&] {
-    loop_.Remove(virtiofsd_->pidfd());
-    removed.set_value();
-  });
-  removed.get_future().wait();
-  virtiofsd_.reset();
-}
-
-void Machine::CloseNetwork() {
-  std::shared_ptr<GuestNetwork> network;
-  {
-    const std::lock_guard lock(mutex_);
-    network = std::exchange(network_, nullptr);
-  }
-  if (network) network->Close();
+  start.request_stop();
+  if (guest) guest->processes().Kill();
 }
 
 void Machine::Stop() {
-  const std::lock_guard stop_lock(stop_mutex_);
+  std::stop_source start{std::nostopstate};
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
+    if (stopping_) {
+      return changed_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return !stopping_; });
+    }
     if (state_ == MachineState::kNone) return;
     state_ = MachineState::kEnding;
+    stopping_ = true;
+    start = start_;
   }
-  FinishMove();
+  start.request_stop();
+  std::shared_ptr<Guest> guest;
+  std::unique_ptr<StartedGuest> waiting;
+  std::shared_ptr<CgroupMove> cgroup;
+  {
+    const MutexLock lock(mutex_);
+    // What is half made goes with whoever makes it.
+    changed_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return !starting_; });
+    guest = last_.guest;
+    waiting = std::move(waiting_);
+    cgroup = std::exchange(cgroup_, nullptr);
+  }
+  if (cgroup) cgroup->Finish();
   // That takes as long as the end of a VMM.
-  auto leaving = std::async(std::launch::async, [this] {
-    if (cgroup_) cgroup_->Leave();
+  auto leaving = std::async(std::launch::async, [&cgroup] {
+    if (cgroup) cgroup->Leave();
   });
-  // No grace: disks are raw, and what the guest has written to them is the host's already.
-  if (const auto vm = this->vm()) vm->Stop(milliseconds(0));
-  StopVirtiofsd();
-  CloseNetwork();
+  if (guest) guest->Stop();
+  waiting.reset();
   {
-    const std::lock_guard lock(share_mutex_);
-    if (share_) {
-      LogIfFailed(share_->Remove());
-      share_.reset();
-    }
-  }
-  {
-    const std::lock_guard lock(copies_mutex_);
-    copies_.clear();
-  }
-  SandboxRecord record;
-  {
-    const std::lock_guard lock(mutex_);
-    record = std::exchange(record_, SandboxRecord{});
+    const MutexLock lock(share_mutex_);
+    if (share_) LogIfFailed(share_->Remove());
+    share_.reset();
   }
   leaving.wait();
-  cgroup_.reset();
-  // What is still recorded has ended by now; this removes the files, the record last.
-  if (!record.paths.empty()) LogIfFailed(Cleanup(record, Deadline::After(seconds(5)), host_.roots));
+  record_.Remove(Deadline::After(kCleanupTime));
+  const MutexLock lock(mutex_);
   // Not before: another beginning would find its own things removed.
-  SetState(MachineState::kNone);
+  state_ = MachineState::kNone;
+  stopping_ = false;
+  changed_.NotifyAll();
 }
 
 }  // namespace kata::sandbox

@@ -96,7 +96,7 @@ constexpr char kSpec[] = R"({
 std::string RootInGuest() { return storage::SharedDirectory::kGuestDirectory + std::string(kName); }
 
 // With its program in `directory`, or, where the guest sees none of the host's, in its memory.
-Result<GuestContainer> MakeContainer(Machine& machine, GuestPlan plan,
+Result<GuestContainer> MakeContainer(Machine& machine, agent::AgentClient& agent, GuestPlan plan,
                                      const std::string& directory) {
   std::string program(kProgram);
   program.resize(kProgramBytes);
@@ -105,7 +105,7 @@ Result<GuestContainer> MakeContainer(Machine& machine, GuestPlan plan,
     KATA_TRY(sys::WriteFile(directory + "/rootfs/true", program, 0755));
     return GuestContainer::Prepare(machine, kName, std::move(plan), {}, directory);
   }
-  KATA_TRY(machine.agent()->CopyFile(
+  KATA_TRY(agent.CopyFile(
       {.path = RootInGuest() + "/true", .content = std::move(program), .mode = S_IFREG | 0755}));
   return GuestContainer::InGuest(kName, std::move(plan), RootInGuest());
 }
@@ -143,7 +143,7 @@ Result<void> UseInterface(agent::AgentClient& agent) {
 
 }  // namespace
 
-Result<void> Rehearse(Machine& machine, const std::string& directory) {
+Result<void> Rehearse(Machine& machine, agent::AgentClient& agent, const std::string& directory) {
   Rollback undo;
   undo.Add([&] { LogIfFailed(sys::RemoveTree(directory)); });
   const auto spec = KATA_TRY(oci::ParseSpec(kSpec, kName));
@@ -151,10 +151,8 @@ Result<void> Rehearse(Machine& machine, const std::string& directory) {
                                                    .bundle = directory,
                                                    .container_kind = "single_container",
                                                    .guest_seccomp = true}));
-  GuestContainer container = KATA_TRY(MakeContainer(machine, std::move(plan), directory));
-  undo.Add([&] { container.Remove(machine); });
-  const auto client = machine.agent();
-  agent::AgentClient& agent = *client;
+  GuestContainer container = KATA_TRY(MakeContainer(machine, agent, std::move(plan), directory));
+  undo.Add([&] { container.RemoveFrom(&agent, machine, false); });
   KATA_TRY(agent.CreateSandbox(SandboxRequest(kName, kName, machine.shares_files())));
   const auto used = UseInterface(agent);
   if (!used && used.error().code() != Code::kNotFound) return used;

@@ -12,7 +12,8 @@
 namespace kata::sandbox {
 
 // Makes a sandbox, gives it a network interface, runs a container in it, and takes all of it away
-// again. `machine` is open and its agent answers. `directory` is made and removed.
-Result<void> Rehearse(Machine& machine, const std::string& directory);
+// again. `machine` is open, and `agent` that of its guest, which answers. `directory` is made and
+// removed.
+Result<void> Rehearse(Machine& machine, agent::AgentClient& agent, const std::string& directory);
 
 }  // namespace kata::sandbox

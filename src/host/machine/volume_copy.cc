@@ -141,4 +141,26 @@ Result<void> SendVolume(const VolumeCopy& copy, agent::AgentClient& agent) {
   return {};
 }
 
+Result<void> VolumeCopies::SendOnce(const VolumeCopy& copy, agent::AgentClient& agent) {
+  std::promise<Result<void>> sent;
+  std::shared_future<Result<void>> of_other;
+  {
+    const MutexLock lock(mutex_);
+    const auto [entry, is_new] = sent_.try_emplace(copy.path);
+    if (is_new) {
+      entry->second = sent.get_future().share();
+    } else {
+      of_other = entry->second;
+    }
+  }
+  if (of_other.valid()) return of_other.get();
+  const Result<void> result = SendVolume(copy, agent);
+  if (!result) {
+    const MutexLock lock(mutex_);
+    sent_.erase(copy.path);
+  }
+  sent.set_value(result);
+  return result;
+}
+
 }  // namespace kata::sandbox

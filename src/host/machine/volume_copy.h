@@ -9,9 +9,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <future>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "host/agent/agent_client.h"
 #include "host/storage/source_tree.h"
@@ -38,5 +41,16 @@ Result<VolumeCopy> ReadVolume(const storage::Volume& volume, const std::string& 
                               int look_in = -1);
 
 Result<void> SendVolume(const VolumeCopy& copy, agent::AgentClient& agent);
+
+// What a guest has been sent. Safe from every thread.
+class VolumeCopies {
+ public:
+  // Sends `copy` unless the guest has one of this path, which is waited for.
+  Result<void> SendOnce(const VolumeCopy& copy, agent::AgentClient& agent) KATA_EXCLUDES(mutex_);
+
+ private:
+  Mutex mutex_;
+  std::map<std::string, std::shared_future<Result<void>>> sent_ KATA_GUARDED_BY(mutex_);
+};
 
 }  // namespace kata::sandbox

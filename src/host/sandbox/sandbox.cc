@@ -63,7 +63,7 @@ Result<void> Sandbox::FindAlive(const std::string& container_id) const {
 }
 
 Deadline Sandbox::RequestDeadline() const {
-  return Deadline::After(std::chrono::milliseconds(machine_.config().agent.request_timeout_ms));
+  return Deadline::After(std::chrono::milliseconds(machine_.config()->agent.request_timeout_ms));
 }
 
 void Sandbox::FollowNetwork() { LogIfFailed(Explained(machine_.SyncNetwork())); }
@@ -74,7 +74,7 @@ Result<std::string> Sandbox::IpTables(bool ipv6) {
   }
   if (!filter_calls_.Begin(RequestDeadline())) return FilterIsBusy();
   const CallTurn turn(filter_calls_);
-  return Explained(ReadFilter(*machine_.agent(), FilterFolder(machine_.config()), ipv6));
+  return Explained(ReadFilter(*machine_.agent(), FilterFolder(*machine_.config()), ipv6));
 }
 
 Result<void> Sandbox::SetIpTables(bool ipv6, const std::string& rules) {
@@ -83,7 +83,7 @@ Result<void> Sandbox::SetIpTables(bool ipv6, const std::string& rules) {
   }
   if (!filter_calls_.Begin(RequestDeadline())) return FilterIsBusy();
   const CallTurn turn(filter_calls_);
-  return Explained(WriteFilter(*machine_.agent(), FilterFolder(machine_.config()), ipv6, rules));
+  return Explained(WriteFilter(*machine_.agent(), FilterFolder(*machine_.config()), ipv6, rules));
 }
 
 bool Sandbox::HasContainers() const { return !members_.empty(); }

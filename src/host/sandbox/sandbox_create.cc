@@ -119,7 +119,7 @@ void Sandbox::Forget(const std::string& container_id) {
     sizes_.erase(container_id);
     left = SumOfSizes();
   }
-  machine_.Ask(left);
+  machine_.ReportSize(left);
   if (!members_.Remove(container_id)) return;
   machine_.Stop();
   members_.MachineEnded();
@@ -154,9 +154,9 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   phases.End("plan");
   const bool share_pid_namespace = plan.share_pid_namespace;
   KATA_TRY(OpenFor(request.id, spec, config, caller.deadline));
-  machine_.RecordContainer(request.id);
-  undo.Add([this, &request] { machine_.ForgetContainer(request.id); });
-  if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
+  machine_.record().AddContainer(request.id);
+  undo.Add([this, &request] { machine_.record().RemoveContainer(request.id); });
+  if (io->logger_pid() > 0) machine_.record().AddProcess(io->logger_pid(), ProcessRole::kLogger);
 
   GuestContainer& guest =
       container.SetGuest(std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
@@ -181,13 +181,13 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   // A guest that has not answered in time may have it all the same, or make it later.
   undo.Add([&] { in_guest = !AskToRemove(request.id, kUndoTimeout); });
   KATA_TRY(machine_.agent()->CreateContainer(
-      guest.request(), seconds(machine_.config().runtime.create_container_timeout_s)));
+      guest.request(), seconds(machine_.config()->runtime.create_container_timeout_s)));
   machine_.AwaitBoot();
   phases.End("create_container");
   phases.Log("container created");
   if (!was_booted) {
-    container.timing.from = machine_.origin();
-    container.timing.booted = machine_.boot_phases();
+    container.timing.from = machine_.guest()->origin();
+    container.timing.booted = machine_.guest()->phases();
   }
   container.timing.created = phases.list();
 
@@ -233,11 +233,11 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
     const MutexLock sizes(mutex_);
     sizes_[container_id] = size;
   }
-  const config::Config& config = machine_.config();
+  const auto config = machine_.config();
   agent::CreateSandboxRequest request =
       SandboxRequest(id_, spec.hostname(), machine_.shares_files());
   request.set_sandbox_pidns(share_pid_namespace);
-  AddKernelModules(config.agent.kernel_modules, request);
+  AddKernelModules(config->agent.kernel_modules, request);
   machine_.UseCgroup(KATA_TRY(HostCgroupPath(spec.linux().cgroups_path())));
   if (auto booted = machine_.Boot(size, request, NetworkOf(spec)); !booted) {
     members_.LoseMachine();
@@ -263,7 +263,7 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   Rollback undo;
   const auto io = KATA_TRY(ProcessIo::Open(loop_, stdio, container_namespace_, container_id));
   undo.Add([this, io] { CloseIo(*io); });
-  if (io->logger_pid() > 0) machine_.Record(io->logger_pid(), ProcessRole::kLogger);
+  if (io->logger_pid() > 0) machine_.record().AddProcess(io->logger_pid(), ProcessRole::kLogger);
   oci::Process guest_process = process;
   guest_process.set_no_stdin(!io->has_input());
   std::vector<std::string> notes;

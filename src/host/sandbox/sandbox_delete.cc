@@ -70,7 +70,7 @@ Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
     CloseIo(process->io());
   }
   LogIfFailed(RemoveTiming(id_, container.id(), machine_.records()));
-  machine_.ForgetContainer(container.id());
+  machine_.record().RemoveContainer(container.id());
   observer_.on_deleted(container.id(), "", init->exit());
   Forget(container.id());
   return init->exit();
@@ -79,7 +79,7 @@ Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
 void Sandbox::CloseIo(ProcessIo& io) {
   const int logger = io.logger_pid();
   io.Close();
-  if (logger > 0) machine_.ForgetEnded(logger);
+  if (logger > 0) machine_.record().RemoveEnded(logger);
 }
 
 bool Sandbox::AskToRemove(const std::string& container_id, std::chrono::milliseconds timeout) {

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view kAgent = "grpc.AgentService";
 constexpr std::string_view kHealth = "grpc.Health";
+constexpr std::string_view kGuest = "kata.cpp.v1.Guest";
 
 template <class Request>
 AgentCall Describe(const std::string& method, const Request& request) {
@@ -53,6 +54,7 @@ void FakeAgent::Handle(std::string_view service, const std::string& method,
 
 void FakeAgent::Register() {
   Handle(kHealth, "Check", &FakeAgent::Check);
+  Handle(kGuest, "Renew", &FakeAgent::Acknowledge<guest::RenewRequest>);
   Handle(kAgent, "CreateSandbox", &FakeAgent::Acknowledge<agent::CreateSandboxRequest>);
   Handle(kAgent, "CreateContainer", &FakeAgent::CreateContainer);
   Handle(kAgent, "StartContainer", &FakeAgent::StartContainer);

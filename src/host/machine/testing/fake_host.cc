@@ -4,7 +4,6 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <csignal>
 #include <filesystem>
 #include <optional>
@@ -14,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/mutex.h"
 #include "sys/files.h"
 #include "sys/sockets.h"
 
@@ -32,21 +32,22 @@ struct FakeVm : std::enable_shared_from_this<FakeVm> {
 
   sys::EventLoop& loop;
   std::shared_ptr<FakeAgent> agent;
-  std::mutex mutex;  // guards what follows
-  std::condition_variable ended;
-  sys::ChildProcess child;
-  pid_t pid = -1;
-  bool stop_wanted = false;
-  std::optional<VmExit> exit;
-  std::vector<hypervisor::Hypervisor::ExitHandler> handlers;
-  std::set<std::string> disks;
-  bool had_disks = false;
+  Mutex mutex;
+  CondVar ended;
+  sys::ChildProcess child KATA_GUARDED_BY(mutex);
+  pid_t pid KATA_GUARDED_BY(mutex) = -1;
+  bool stop_wanted KATA_GUARDED_BY(mutex) = false;
+  std::optional<VmExit> exit KATA_GUARDED_BY(mutex);
+  std::vector<hypervisor::Hypervisor::ExitHandler> handlers KATA_GUARDED_BY(mutex);
+  std::set<std::string> disks KATA_GUARDED_BY(mutex);
+  bool had_disks KATA_GUARDED_BY(mutex) = false;
 
   Result<void> Spawn();
   void OnEnd();
   void Kill();
-  bool running() {
-    const std::lock_guard lock(mutex);
+  void AwaitDeath();
+  bool running() KATA_EXCLUDES(mutex) {
+    const MutexLock lock(mutex);
     return pid > 0 && !exit;
   }
 };
@@ -57,12 +58,13 @@ struct FakeHost::Shared {
 
   sys::EventLoop& loop;
   const std::string directory;
-  mutable std::mutex mutex;  // guards what follows
-  AgentScript agent_script;
-  std::function<Result<void>()> start_script;
-  std::function<void()> stop_script;
-  std::vector<std::weak_ptr<FakeVm>> vms;
-  std::shared_ptr<FakeVm> last;
+  mutable Mutex mutex;
+  AgentScript agent_script KATA_GUARDED_BY(mutex);
+  std::function<Result<void>()> start_script KATA_GUARDED_BY(mutex);
+  std::function<Result<void>()> connect_script KATA_GUARDED_BY(mutex);
+  std::function<void()> stop_script KATA_GUARDED_BY(mutex);
+  std::vector<std::weak_ptr<FakeVm>> vms KATA_GUARDED_BY(mutex);
+  std::shared_ptr<FakeVm> last KATA_GUARDED_BY(mutex);
 };
 
 Result<void> FakeVm::Spawn() {
@@ -70,38 +72,51 @@ Result<void> FakeVm::Spawn() {
   command.argv = {kSleeper, "infinity"};
   command.parent_death_signal = SIGKILL;
   auto spawned = KATA_TRY(sys::ChildProcess::Spawn(command));
-  const int pidfd = spawned.pidfd();
+  const int watched = spawned.pidfd();
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     pid = spawned.pid();
     child = std::move(spawned);
   }
-  loop.Post([self = shared_from_this(), pidfd] {
-    LogIfFailed(self->loop.Add(pidfd, EPOLLIN, [self](uint32_t) { self->OnEnd(); }));
+  loop.Post([self = shared_from_this(), watched] {
+    LogIfFailed(self->loop.Add(watched, EPOLLIN, [self, watched](uint32_t) {
+      self->loop.Remove(watched);
+      self->OnEnd();
+    }));
   });
   return {};
 }
 
 void FakeVm::OnEnd() {
-  loop.Remove(child.pidfd());
   agent->Close();
   std::vector<hypervisor::Hypervisor::ExitHandler> to_call;
   VmExit how;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     how.status = child.Wait(Deadline::Never()).value_or(sys::ExitStatus{});
+    child = {};
     how.reason = stop_wanted ? VmExit::Reason::kStopped : VmExit::Reason::kVmmFailed;
     how.message = stop_wanted ? "the VM was stopped" : "the VMM was killed";
     exit = how;
     to_call.swap(handlers);
-    ended.notify_all();
+    ended.NotifyAll();
   }
   for (auto& handler : to_call) handler(how);
 }
 
 void FakeVm::Kill() {
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   if (child.valid() && !exit) LogIfFailed(child.Signal(SIGKILL));
+}
+
+void FakeVm::AwaitDeath() {
+  sys::UniqueFd watched;
+  {
+    const MutexLock lock(mutex);
+    if (child.valid()) watched = sys::Duplicate(child.pidfd()).value();
+  }
+  if (!watched) return;
+  LogIfFailed(sys::WaitFor(watched.get(), POLLIN, Deadline::After(std::chrono::seconds(5))));
 }
 
 class FakeVmm : public hypervisor::Hypervisor {
@@ -114,14 +129,14 @@ class FakeVmm : public hypervisor::Hypervisor {
     std::function<Result<void>()> script;
     AgentScript agent_script;
     {
-      const std::lock_guard lock(host_->mutex);
+      const MutexLock lock(host_->mutex);
       script = host_->start_script;
       agent_script = host_->agent_script;
     }
     if (script) KATA_TRY(script());
     vm_->agent = std::make_shared<FakeAgent>(vm_->loop, std::move(agent_script));
     {
-      const std::lock_guard lock(host_->mutex);
+      const MutexLock lock(host_->mutex);
       std::erase_if(host_->vms, [](const auto& vm) { return vm.expired(); });
       host_->vms.push_back(vm_);
       host_->last = vm_;
@@ -130,6 +145,12 @@ class FakeVmm : public hypervisor::Hypervisor {
   }
 
   Result<sys::UniqueFd> ConnectAgent(Deadline) override {
+    std::function<Result<void>()> script;
+    {
+      const MutexLock lock(host_->mutex);
+      script = host_->connect_script;
+    }
+    if (script) KATA_TRY(script());
     auto pair = KATA_TRY(sys::MakeSocketPair());
     const auto theirs = std::make_shared<sys::UniqueFd>(std::move(pair.theirs));
     vm_->loop.Post([vm = vm_, theirs] {
@@ -142,7 +163,7 @@ class FakeVmm : public hypervisor::Hypervisor {
     if (!vm_->running()) return Fail(Code::kUnavailable, "the VMM is not there");
     const auto* disk = std::get_if<hypervisor::Disk>(&device);
     if (disk == nullptr) return Fail(Code::kUnimplemented, "disks only");
-    const std::lock_guard lock(vm_->mutex);
+    const MutexLock lock(vm_->mutex);
     vm_->had_disks = true;
     if (!vm_->disks.insert(disk->id).second) return Fail(Code::kAlreadyExists, disk->id);
     return hypervisor::GuestAddress{.pci_path = "", .scsi = fmt::format("0:{}", disk->id)};
@@ -150,7 +171,7 @@ class FakeVmm : public hypervisor::Hypervisor {
 
   Result<void> Detach(const std::string& id, Deadline) override {
     if (!vm_->running()) return Fail(Code::kUnavailable, "the VMM is not there");
-    const std::lock_guard lock(vm_->mutex);
+    const MutexLock lock(vm_->mutex);
     if (vm_->disks.erase(id) == 0) return Fail(Code::kNotFound, id);
     return {};
   }
@@ -169,35 +190,36 @@ class FakeVmm : public hypervisor::Hypervisor {
 
   void Stop(std::chrono::milliseconds) override {
     {
-      const std::lock_guard lock(vm_->mutex);
+      const MutexLock lock(vm_->mutex);
       vm_->stop_wanted = true;
       if (!vm_->child.valid()) return;
     }
     std::function<void()> script;
     {
-      const std::lock_guard lock(host_->mutex);
+      const MutexLock lock(host_->mutex);
       script = host_->stop_script;
     }
     if (script) script();
     vm_->Kill();
-    std::unique_lock lock(vm_->mutex);
-    vm_->ended.wait(lock, [this] { return vm_->exit.has_value(); });
+    const MutexLock lock(vm_->mutex);
+    vm_->ended.Wait(vm_->mutex,
+                    [vm = vm_.get()]() KATA_REQUIRES(vm->mutex) { return vm->exit.has_value(); });
   }
 
   void Kill() override { vm_->Kill(); }
 
   void OnExit(ExitHandler handler) override {
-    const std::lock_guard lock(vm_->mutex);
+    const MutexLock lock(vm_->mutex);
     if (!vm_->exit) return vm_->handlers.push_back(std::move(handler));
     vm_->loop.Post([exit = *vm_->exit, handler = std::move(handler)]() mutable { handler(exit); });
   }
 
   bool has_disks() const override {
-    const std::lock_guard lock(vm_->mutex);
+    const MutexLock lock(vm_->mutex);
     return vm_->had_disks;
   }
   pid_t pid() const override {
-    const std::lock_guard lock(vm_->mutex);
+    const MutexLock lock(vm_->mutex);
     return vm_->pid;
   }
   std::string ConsoleTail(size_t) const override { return ""; }
@@ -227,24 +249,29 @@ MachineHost FakeHost::host() {
 }
 
 void FakeHost::SetAgentScript(AgentScript script) {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   shared_->agent_script = std::move(script);
 }
 
 void FakeHost::SetStartScript(std::function<Result<void>()> script) {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   shared_->start_script = std::move(script);
 }
 
+void FakeHost::SetConnectScript(std::function<Result<void>()> script) {
+  const MutexLock lock(shared_->mutex);
+  shared_->connect_script = std::move(script);
+}
+
 void FakeHost::SetStopScript(std::function<void()> script) {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   shared_->stop_script = std::move(script);
 }
 
 sys::EventLoop& FakeHost::loop() { return shared_->loop; }
 
 size_t FakeHost::vms() const {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   return static_cast<size_t>(std::ranges::count_if(shared_->vms, [](const auto& weak) {
     const auto vm = weak.lock();
     return vm && vm->running();
@@ -252,34 +279,33 @@ size_t FakeHost::vms() const {
 }
 
 void FakeHost::KillVms() {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   for (const auto& weak : shared_->vms) {
     if (const auto vm = weak.lock()) vm->Kill();
   }
 }
 
 void FakeHost::AwaitDeaths() {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   for (const auto& weak : shared_->vms) {
     const auto vm = weak.lock();
-    if (!vm || !vm->running()) continue;
-    LogIfFailed(sys::WaitFor(vm->child.pidfd(), POLLIN, Deadline::After(std::chrono::seconds(5))));
+    if (vm && vm->running()) vm->AwaitDeath();
   }
 }
 
 std::shared_ptr<FakeAgent> FakeHost::agent() const {
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   return shared_->last ? shared_->last->agent : nullptr;
 }
 
 std::vector<std::string> FakeHost::disks() const {
   std::shared_ptr<FakeVm> vm;
   {
-    const std::lock_guard lock(shared_->mutex);
+    const MutexLock lock(shared_->mutex);
     vm = shared_->last;
   }
   if (!vm) return {};
-  const std::lock_guard lock(vm->mutex);
+  const MutexLock lock(vm->mutex);
   return {vm->disks.begin(), vm->disks.end()};
 }
 

@@ -9,7 +9,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -35,6 +34,8 @@ class FakeHost {
   void SetAgentScript(AgentScript script);
   // Called as each VMM starts, on a pool's thread; may block, an error is what Start() returns.
   void SetStartScript(std::function<Result<void>()> script);
+  // The same as each connection to an agent is asked for.
+  void SetConnectScript(std::function<Result<void>()> script);
 
   // Called as a VMM is stopped, before it is killed; may block.
   void SetStopScript(std::function<void()> script);
