@@ -236,14 +236,17 @@ void Machine::OnGuestEnd(const Guest* which, const std::string& reason) {
 }
 
 void Machine::OnWaitingEnd(const std::string& reason) {
+  std::shared_ptr<hypervisor::Hypervisor> vm;
   std::function<void()> on_end;
   {
     const MutexLock lock(mutex_);
     // Whoever takes it sees it by himself.
     if (state_ != MachineState::kWaiting) return;
+    vm = waiting_->processes->vm();
     on_end = identity_.on_end;
   }
-  log::Error("the machine has ended", {{"reason", reason}});
+  log::Error("the machine has ended",
+             {{"reason", reason}, {"console", vm->ConsoleTail(kConsoleLines)}});
   if (on_end) on_end();
 }
 

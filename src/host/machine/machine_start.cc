@@ -67,7 +67,8 @@ Result<void> Machine::Prepare(const config::Loaded& config, std::function<void()
   const auto prepared = [&]() -> Result<void> {
     const GuestSetting setting = KATA_TRY(Setting("", std::move(stop)));
     auto started = KATA_TRY(StartWaiting(setting, &template_wanted));
-    return KeepWaiting(std::move(started), KATA_TRY(PreparedKey(config.config)));
+    std::string key = KATA_TRY(PreparedKey(config.config));
+    return KeepWaiting(std::move(started), std::move(key));
   }();
   EndStart();
   if (!prepared) {

@@ -61,8 +61,13 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
 
 ProcessIo::~ProcessIo() {
   // The pumps belong to the loop's thread; the last owner of this object need not run there.
-  loop_.Post([in = std::move(stdin_pump_), out = std::move(stdout_pump_),
-              err = std::move(stderr_pump_), line = std::move(line_)] {});
+  loop_.Post([in = std::move(stdin_pump_), outputs = std::exchange(outputs_, {}),
+              line = std::move(line_)] {});
+}
+
+ProcessIo::Outputs ProcessIo::outputs() {
+  const MutexLock lock(mutex_);
+  return outputs_;
 }
 
 Result<void> ProcessIo::OpenInput() {
@@ -73,13 +78,13 @@ Result<void> ProcessIo::OpenInput() {
 void ProcessIo::Start(const std::shared_ptr<agent::AgentClient>& agent,
                       const agent::ProcessName& process) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_) return;
     open_outputs_ = terminal_ ? 1 : 2;
   }
   loop_.Post([self = shared_from_this(), agent, process] {
     {
-      const std::lock_guard lock(self->mutex_);
+      const MutexLock lock(self->mutex_);
       if (self->closed_) return;
     }
     const auto ended = [weak = self->weak_from_this()] {
@@ -104,9 +109,8 @@ void ProcessIo::Start(const std::shared_ptr<agent::AgentClient>& agent,
           refuse(&agent::AgentClient::CloseStderrAsync));
     }
     {
-      const std::lock_guard lock(self->mutex_);
-      self->stdout_pump_ = out;
-      self->stderr_pump_ = err;
+      const MutexLock lock(self->mutex_);
+      self->outputs_ = {out, err};
     }
     out->Start();
     if (err) err->Start();
@@ -135,9 +139,9 @@ void ProcessIo::CloseStdin() {
 
 void ProcessIo::OnStreamEnd() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     --open_outputs_;
-    ended_.notify_all();
+    ended_.NotifyAll();
   }
   TryEndLine();
   TryAfterOutput();
@@ -156,15 +160,16 @@ void ProcessIo::TryAfterOutput() {
   const auto now = std::chrono::steady_clock::now();
   // Before there are pumps, the answer to the start is on its way, or the process was never
   // started.
-  bool waiting = !stdout_pump_ && now - after_output_since_ < kSilence;
-  for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
+  const Outputs pumps = outputs();
+  bool waiting = !pumps.front() && now - after_output_since_ < kSilence;
+  for (const auto& pump : pumps) {
     if (!pump || pump->finished()) continue;
     // A pump that does not ask holds what a slow reader has not taken yet.
     const auto patience = pump->asking() ? kSilence : kLongestWait;
     if (now - std::max(pump->last_progress(), after_output_since_) < patience) waiting = true;
   }
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_) waiting = false;
   }
   if (!waiting || now - after_output_since_ >= kLongestWait) {
@@ -194,7 +199,7 @@ void ProcessIo::EndLine(uint32_t status, std::function<void()> after) {
 
 void ProcessIo::TryEndLine() {
   bool ended = true;
-  for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
+  for (const auto& pump : outputs()) {
     if (!pump || pump->finished()) continue;
     ended = false;
     // What the caller has not read yet belongs before the end.
@@ -211,11 +216,12 @@ void ProcessIo::TryEndLine() {
 }
 
 bool ProcessIo::Drain(std::chrono::milliseconds patience) {
-  std::unique_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   auto give_up = std::chrono::steady_clock::now() + patience;
-  while (!ended_.wait_until(lock, give_up, [&] { return open_outputs_ <= 0 || closed_; })) {
+  const auto done = [&]() KATA_REQUIRES(mutex_) { return open_outputs_ <= 0 || closed_; };
+  while (!ended_.WaitUntil(mutex_, Deadline::At(give_up), done)) {
     auto moved = std::chrono::steady_clock::time_point::min();
-    for (const auto& pump : {stdout_pump_.get(), stderr_pump_.get()}) {
+    for (const auto& pump : outputs_) {
       if (pump) moved = std::max(moved, pump->last_progress());
     }
     if (moved + patience <= give_up) return false;
@@ -226,14 +232,15 @@ bool ProcessIo::Drain(std::chrono::milliseconds patience) {
 
 void ProcessIo::Close() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (std::exchange(closed_, true)) return;
-    ended_.notify_all();
+    ended_.NotifyAll();
   }
   loop_.Post([self = shared_from_this()] {
     if (self->stdin_pump_) self->stdin_pump_->Finish();
-    if (self->stdout_pump_) self->stdout_pump_->Finish();
-    if (self->stderr_pump_) self->stderr_pump_->Finish();
+    for (const auto& pump : self->outputs()) {
+      if (pump) pump->Finish();
+    }
     self->TryEndLine();
     self->TryAfterOutput();
     self->line_.reset();

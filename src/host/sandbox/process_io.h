@@ -6,16 +6,16 @@
 // and what the caller named. Safe from every thread unless said otherwise.
 #pragma once
 
+#include <array>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "base/deadline.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "host/agent/agent_client.h"
 #include "host/stdio/endpoint.h"
@@ -88,7 +88,13 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   int logger_pid() const { return logger_ ? logger_->pid() : 0; }
 
  private:
+  // Standard output and error; null before their start. Made, used and destroyed on the loop's
+  // thread.
+  using Outputs = std::array<std::shared_ptr<stdio::OutputPump>, 2>;
+
   explicit ProcessIo(sys::EventLoop& loop) : loop_(loop) {}
+  // For the loop's thread.
+  Outputs outputs() KATA_EXCLUDES(mutex_);
   void OnStreamEnd();
   void TryAfterOutput();
   void TryEndLine();
@@ -114,12 +120,11 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   std::function<void()> after_output_;
   std::chrono::steady_clock::time_point after_output_since_;
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable ended_;
-  std::shared_ptr<stdio::OutputPump> stdout_pump_;  // made, used and destroyed on the loop's thread
-  std::shared_ptr<stdio::OutputPump> stderr_pump_;
-  int open_outputs_ = 0;
-  bool closed_ = false;
+  Mutex mutex_;
+  CondVar ended_;  // an output has, or closed_ is set
+  Outputs outputs_ KATA_GUARDED_BY(mutex_);
+  int open_outputs_ KATA_GUARDED_BY(mutex_) = 0;
+  bool closed_ KATA_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace kata::sandbox

@@ -387,6 +387,21 @@ TEST(TaskService, KillIsAnsweredWhileSignalsWaitForStartsThatHang) {
   for (auto& end : ended) EXPECT_EQ(end.get().value().exit_status(), 128u + SIGTERM);
 }
 
+TEST(TaskService, ACreateThatWaitsForTheBootOfAnotherGivesUpAtItsDeadline) {
+  TaskBed bed(2);
+  const Held held(bed, "Check", "");
+  auto booting = bed.Create("pod");
+  ASSERT_TRUE(WaitUntil([&] { return held.Any(); }));
+  EXPECT_EQ(bed.Create("m", Soon()).get().error().code(), Code::kDeadlineExceeded);
+  // One thread boots; the other one is free again.
+  auto other = bed.Start("nobody");
+  EXPECT_EQ(other.wait_for(std::chrono::seconds(10)), std::future_status::ready)
+      << "it still waits for the boot";
+  held.LetGo();
+  EXPECT_EQ(other.get().error().code(), Code::kNotFound);
+  EXPECT_TRUE(booting.get());
+}
+
 TEST(TaskService, TheGuestSeesTheUpdatesOfAContainerInTheirOrder) {
   TaskBed bed;
   Mutex mutex;
