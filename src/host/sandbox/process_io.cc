@@ -12,7 +12,7 @@ namespace {
 
 constexpr auto kLoggerReady = std::chrono::seconds(10);
 constexpr auto kLoggerEnd = std::chrono::seconds(10);
-constexpr auto kLineReady = std::chrono::seconds(5);
+constexpr auto kStandInReady = std::chrono::seconds(5);
 // A guest that was asked for output answers at once when it has some. After the end of a process,
 // silence means that a descendant holds the stream open.
 constexpr std::chrono::milliseconds kSilence(300);
@@ -28,12 +28,12 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
                                                    const std::string& container_id) {
   std::shared_ptr<ProcessIo> io(new ProcessIo(loop));
   io->terminal_ = request.terminal;
-  if (request.in.starts_with(stdio::kLineScheme)) {
-    stdio::LineStreams streams =
-        KATA_TRY(stdio::OpenLine(request.in.substr(stdio::kLineScheme.size()), request.terminal,
-                                 Deadline::After(kLineReady)));
-    io->has_line_ = true;
-    io->line_fd_ = std::move(streams.line);
+  if (request.in.starts_with(stdio::kStandInScheme)) {
+    stdio::StandInStreams streams =
+        KATA_TRY(stdio::OpenStandIn(request.in.substr(stdio::kStandInScheme.size()),
+                                    request.terminal, Deadline::After(kStandInReady)));
+    io->has_stand_in_ = true;
+    io->stand_in_fd_ = std::move(streams.channel);
     io->mount_namespace_ = std::move(streams.mount_namespace);
     io->proc_ = std::move(streams.proc);
     if (request.terminal || !sys::IsNullDevice(streams.in.get())) {
@@ -62,7 +62,7 @@ Result<std::shared_ptr<ProcessIo>> ProcessIo::Open(sys::EventLoop& loop,
 ProcessIo::~ProcessIo() {
   // The pumps belong to the loop's thread; the last owner of this object need not run there.
   loop_.Post([in = std::move(stdin_pump_), outputs = std::exchange(outputs_, {}),
-              line = std::move(line_)] {});
+              channel = std::move(channel_)] {});
 }
 
 ProcessIo::Outputs ProcessIo::outputs() {
@@ -93,7 +93,7 @@ void ProcessIo::Start(const std::shared_ptr<agent::AgentClient>& agent,
     // The caller's own pipe: a program that writes to one without readers gets SIGPIPE.
     // containerd's clients come and go, and their fifos are not the program's.
     const auto refuse = [&](void (agent::AgentClient::*close)(const agent::ProcessName&)) {
-      return self->has_line_
+      return self->has_stand_in_
                  ? std::function<void()>([agent, process, close] { ((*agent).*close)(process); })
                  : nullptr;
     };
@@ -143,7 +143,7 @@ void ProcessIo::OnStreamEnd() {
     --open_outputs_;
     ended_.NotifyAll();
   }
-  TryEndLine();
+  TryEndStandIn();
   TryAfterOutput();
 }
 
@@ -180,39 +180,39 @@ void ProcessIo::TryAfterOutput() {
   });
 }
 
-void ProcessIo::WatchLine(stdio::Line::Handler handler) {
+void ProcessIo::WatchStandIn(stdio::StandInChannel::Handler handler) {
   loop_.Post([self = shared_from_this(), handler = std::move(handler)]() mutable {
-    if (!self->line_fd_) return;
-    self->line_ =
-        std::make_shared<stdio::Line>(self->loop_, std::move(self->line_fd_), std::move(handler));
-    stdio::Line::Watch(self->line_);
+    if (!self->stand_in_fd_) return;
+    self->channel_ = std::make_shared<stdio::StandInChannel>(
+        self->loop_, std::move(self->stand_in_fd_), std::move(handler));
+    stdio::StandInChannel::Watch(self->channel_);
   });
 }
 
-void ProcessIo::EndLine(uint32_t status, std::function<void()> after) {
+void ProcessIo::EndStandIn(uint32_t status, std::function<void()> after) {
   loop_.Post([self = shared_from_this(), status, after = std::move(after)]() mutable {
-    self->line_status_ = status;
-    self->line_after_ = std::move(after);
-    self->TryEndLine();
+    self->stand_in_status_ = status;
+    self->stand_in_after_ = std::move(after);
+    self->TryEndStandIn();
   });
 }
 
-void ProcessIo::TryEndLine() {
+void ProcessIo::TryEndStandIn() {
   bool ended = true;
   for (const auto& pump : outputs()) {
     if (!pump || pump->finished()) continue;
     ended = false;
     // What the caller has not read yet belongs before the end.
-    if (!line_status_ || pump->asking()) continue;
+    if (!stand_in_status_ || pump->asking()) continue;
     loop_.RunAfter(kSilenceCheck, [weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->TryEndLine();
+      if (const auto self = weak.lock()) self->TryEndStandIn();
     });
     return;
   }
-  if (line_status_ && line_) line_->SendExit(*line_status_);
-  line_status_.reset();
+  if (stand_in_status_ && channel_) channel_->SendExit(*stand_in_status_);
+  stand_in_status_.reset();
   if (!ended) return;
-  if (const auto after = std::exchange(line_after_, {})) after();
+  if (const auto after = std::exchange(stand_in_after_, {})) after();
 }
 
 bool ProcessIo::Drain(std::chrono::milliseconds patience) {
@@ -241,10 +241,10 @@ void ProcessIo::Close() {
     for (const auto& pump : self->outputs()) {
       if (pump) pump->Finish();
     }
-    self->TryEndLine();
+    self->TryEndStandIn();
     self->TryAfterOutput();
-    self->line_.reset();
-    self->line_fd_.Reset();
+    self->channel_.reset();
+    self->stand_in_fd_.Reset();
     self->input_ = {};
     self->out_ = {};
     self->err_ = {};

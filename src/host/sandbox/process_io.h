@@ -19,9 +19,9 @@
 #include "base/result.h"
 #include "host/agent/agent_client.h"
 #include "host/stdio/endpoint.h"
-#include "host/stdio/line.h"
 #include "host/stdio/logger.h"
 #include "host/stdio/pump.h"
+#include "host/stdio/stand_in_channel.h"
 #include "sys/event_loop.h"
 
 namespace kata::sandbox {
@@ -29,7 +29,7 @@ namespace kata::sandbox {
 // Where a process's streams go, as its creator said it: see host/stdio/endpoint.h for the forms.
 struct StdioRequest {
   bool terminal = false;  // one stream, out; err is not used
-  // "fds:///path" (see host/stdio/line.h) stands for all streams at once.
+  // "fds:///path" (see host/stdio/stand_in_channel.h) stands for all streams at once.
   std::string in;
   std::string out;
   std::string err;
@@ -70,13 +70,13 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   // Closes the host's ends and waits for a logging program to end. Idempotent.
   void Close();
 
-  // Whether the process has a stand-in on the host (host/stdio/line.h).
-  bool has_line() const { return has_line_; }
+  // Whether the process has a stand-in on the host (host/stdio/stand_in_channel.h).
+  bool has_stand_in() const { return has_stand_in_; }
   // Hears what the stand-in says, until the end. Called on the loop's thread.
-  void WatchLine(stdio::Line::Handler handler);
+  void WatchStandIn(stdio::StandInChannel::Handler handler);
   // Tells the stand-in that the process has ended, once the caller has read what had come until
   // then. `after` is called when the streams have ended as well, on the loop's thread.
-  void EndLine(uint32_t status, std::function<void()> after);
+  void EndStandIn(uint32_t status, std::function<void()> after);
 
   // The mount namespace that the caller's paths are meant in; none where it is the shim's own.
   // Once.
@@ -97,7 +97,7 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   Outputs outputs() KATA_EXCLUDES(mutex_);
   void OnStreamEnd();
   void TryAfterOutput();
-  void TryEndLine();
+  void TryEndStandIn();
 
   sys::EventLoop& loop_;
   std::optional<stdio::Logger> logger_;
@@ -106,17 +106,17 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   stdio::Output out_;
   stdio::Output err_;
   bool terminal_ = false;
-  bool has_line_ = false;
-  sys::UniqueFd line_fd_;
+  bool has_stand_in_ = false;
+  sys::UniqueFd stand_in_fd_;
   sys::UniqueFd mount_namespace_;
   sys::UniqueFd proc_;
 
   // Of the loop's thread alone.
   std::shared_ptr<stdio::InputPump> stdin_pump_;
   bool keeper_released_ = false;
-  std::shared_ptr<stdio::Line> line_;
-  std::optional<uint32_t> line_status_;
-  std::function<void()> line_after_;
+  std::shared_ptr<stdio::StandInChannel> channel_;
+  std::optional<uint32_t> stand_in_status_;
+  std::function<void()> stand_in_after_;
   std::function<void()> after_output_;
   std::chrono::steady_clock::time_point after_output_since_;
 

@@ -47,14 +47,14 @@ struct Observer {
                      const ExitInfo& exit)>
       on_deleted;
   std::function<void(const std::string& container_id)> on_oom;
-  // A process's stand-in on the host said something, to be given to Sandbox::HandleLine() on
+  // A process's stand-in on the host said something, to be given to Sandbox::HandleStandIn() on
   // another thread, with `handled`. May be empty.
   std::function<void(const std::string& container_id, const std::string& exec_id,
-                     const stdio::LineEvent& event, std::function<void()> handled)>
-      on_line;
+                     const stdio::StandInEvent& event, std::function<void()> handled)>
+      on_stand_in;
   // An exec with a stand-in has ended and nobody will ask for it any more: to be given to
   // Sandbox::Delete() on another thread. May be empty.
-  std::function<void(const std::string& container_id, const std::string& exec_id)> on_line_end;
+  std::function<void(const std::string& container_id, const std::string& exec_id)> on_stand_in_end;
   // The network namespace has changed: Sandbox::FollowNetwork() is to be called on another thread.
   std::function<void()> on_network;
 };
@@ -139,9 +139,10 @@ class Sandbox {
 
   // Does what the stand-in of a process asks for: a signal, a new size of the terminal, or, when
   // the stand-in has gone, SIGKILL. Errors are logged. `handled` is called after that. What comes
-  // while the process is being started is given to Observer::on_line once more when it has been.
-  void HandleLine(const std::string& container_id, const std::string& exec_id,
-                  const stdio::LineEvent& event, std::function<void()> handled);
+  // while the process is being started is given to Observer::on_stand_in once more when it has
+  // been.
+  void HandleStandIn(const std::string& container_id, const std::string& exec_id,
+                     const stdio::StandInEvent& event, std::function<void()> handled);
 
   // Makes the guest's network what the namespace has now. Errors are logged.
   void FollowNetwork();
@@ -182,10 +183,11 @@ class Sandbox {
   void EndWithMachine(Process& process);
   void WaitForExit(const std::string& container_id, const std::shared_ptr<Process>& process);
   // Connects the process with its stand-in, if it has one.
-  void FollowLine(const std::string& container_id, const std::shared_ptr<Process>& process);
+  void FollowStandIn(const std::string& container_id, const std::shared_ptr<Process>& process);
   // Serves the /proc that is shown at the container's stand-in, if it has one.
   void ShowProcesses(const std::string& container_id, ProcessIo& io, Container& container);
-  void ObeyLine(const std::string& container_id, Process& process, const stdio::LineEvent& event);
+  void ObeyLine(const std::string& container_id, Process& process,
+                const stdio::StandInEvent& event);
   Result<void> StartInGuest(const std::string& container_id, Process& process);
   // The host's ends of a process, whose logging program has ended then and leaves the record.
   void CloseIo(ProcessIo& io);

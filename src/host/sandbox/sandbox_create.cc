@@ -198,7 +198,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   undo.Release();
   process->Created(caller.created);
   ShowProcesses(request.id, *io, container);
-  FollowLine(request.id, process);
+  FollowStandIn(request.id, process);
   WaitForExit(request.id, process);
   EndWithMachine(*process);
   return {};
@@ -274,7 +274,7 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   KATA_TRY(container->AddExec(exec));
   undo.Release();
   exec->Created(added);
-  FollowLine(container_id, exec);
+  FollowStandIn(container_id, exec);
   EndWithMachine(*exec);
   return {};
 }

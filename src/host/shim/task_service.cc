@@ -134,16 +134,16 @@ sandbox::Observer TaskService::MakeObserver() {
                 events_.TaskDelete(container_id, exec_id, pid(), exit.status, exit.at);
               },
           .on_oom = [this](const std::string& container_id) { events_.TaskOOM(container_id); },
-          .on_line =
+          .on_stand_in =
               [this](const std::string& container_id, const std::string& exec_id,
-                     const stdio::LineEvent& event, std::function<void()> handled) {
-                const bool resize = event.kind == stdio::LineEvent::Kind::kResize;
+                     const stdio::StandInEvent& event, std::function<void()> handled) {
+                const bool resize = event.kind == stdio::StandInEvent::Kind::kResize;
                 sys::WorkerPool& pool = resize ? pool_ : kill_pool_;
                 pool.Run([this, container_id, exec_id, event, handled = std::move(handled)] {
-                  sandbox_.HandleLine(container_id, exec_id, event, handled);
+                  sandbox_.HandleStandIn(container_id, exec_id, event, handled);
                 });
               },
-          .on_line_end =
+          .on_stand_in_end =
               [this](const std::string& container_id, const std::string& exec_id) {
                 pool_.Run([this, container_id, exec_id] {
                   task::DeleteRequest request;

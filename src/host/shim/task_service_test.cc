@@ -21,7 +21,7 @@
 
 #include "base/mutex.h"
 #include "host/shim/testing/task_bed.h"
-#include "host/stdio/line.h"
+#include "host/stdio/stand_in_channel.h"
 #include "sys/files.h"
 #include "sys/sockets.h"
 
@@ -330,7 +330,7 @@ class StandIn {
     EXPECT_TRUE(made.get());
   }
   void Signal(uint16_t number) const {
-    const stdio::LineMessage message{.kind = stdio::LineMessage::kSignal, .first = number};
+    const stdio::StandInMessage message{.kind = stdio::StandInMessage::kSignal, .first = number};
     ASSERT_TRUE(
         sys::WriteAll(line_.get(), {reinterpret_cast<const char*>(&message), sizeof message}));
   }

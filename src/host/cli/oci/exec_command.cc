@@ -22,7 +22,7 @@
 #include "host/cli/oci/shim.h"
 #include "host/cli/oci/stand_in.h"
 #include "host/cli/oci/terminal.h"
-#include "host/stdio/line.h"
+#include "host/stdio/stand_in_channel.h"
 #include "oci/runtime_error.h"
 #include "proto/wellknown.pb.h"
 #include "sys/files.h"
@@ -95,7 +95,7 @@ struct ExecRequest {
   std::string cgroup;
   std::string exec_id;
   std::string socket;
-  std::string line;
+  std::string stand_in;  // as its streams are named to the shim
 };
 
 std::unexpected<Error> Failed(Error error) {
@@ -110,9 +110,9 @@ Result<void> StartInShim(const ExecRequest& request) {
   exec.set_id(state.id);
   exec.set_exec_id(request.exec_id);
   exec.set_terminal(request.process.terminal);
-  exec.set_stdin(request.line);
-  exec.set_stdout(request.line);
-  exec.set_stderr(request.line);
+  exec.set_stdin(request.stand_in);
+  exec.set_stdout(request.stand_in);
+  exec.set_stderr(request.stand_in);
   exec.mutable_spec()->set_type_url("types.containerd.io/opencontainers/runtime-spec/1/Process");
   exec.mutable_spec()->set_value(request.process.json);
   exec.set_cgroup(request.cgroup);
@@ -197,9 +197,9 @@ Result<int> RunExec(const Globals& globals, const Arguments& arguments) {
                       .cgroup = cgroup,
                       .exec_id = NewExecId(),
                       .socket = {},
-                      .line = {}};
+                      .stand_in = {}};
   request.socket = fmt::format("{}/{}.sock", StatePath(globals.root, state.id), request.exec_id);
-  request.line = fmt::format("{}{}", stdio::kLineScheme, request.socket);
+  request.stand_in = fmt::format("{}{}", stdio::kStandInScheme, request.socket);
   Rollback cleanup;
   cleanup.Add([&] { (void)sys::RemoveFile(request.socket); });
   return detach ? ExecDetached(request) : ExecInForeground(request);

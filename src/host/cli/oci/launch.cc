@@ -22,7 +22,7 @@
 #include "host/cli/oci/shim.h"
 #include "host/cli/oci/shortage.h"
 #include "host/cli/oci/terminal.h"
-#include "host/stdio/line.h"
+#include "host/stdio/stand_in_channel.h"
 #include "oci/annotations.h"
 #include "oci/parse.h"
 #include "oci/runtime_error.h"
@@ -114,15 +114,15 @@ State MakeState(const LaunchRequest& request, const Bundle& bundle) {
 }
 
 // The pid of the VMM.
-Result<pid_t> CreateTask(const State& state, bool terminal, const std::string& line) {
+Result<pid_t> CreateTask(const State& state, bool terminal, const std::string& stand_in) {
   const auto shim = KATA_TRY(Shim::Connect(state.shim));
   task::CreateTaskRequest create;
   create.set_id(state.id);
   create.set_bundle(state.bundle);
   create.set_terminal(terminal);
-  create.set_stdin(line);
-  create.set_stdout(line);
-  create.set_stderr(line);
+  create.set_stdin(stand_in);
+  create.set_stdout(stand_in);
+  create.set_stderr(stand_in);
   const auto created = shim->Call<task::CreateTaskResponse>("Create", create);
   if (!created) {
     return std::unexpected(
@@ -229,7 +229,7 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   state.shim = KATA_TRY(StartShim(globals, request.id, dir.path()));
   Debug(globals, "nsexec container setup in the guest");
   const pid_t vmm = KATA_TRY(
-      CreateTask(state, process.terminal(), fmt::format("{}{}", stdio::kLineScheme, socket)));
+      CreateTask(state, process.terminal(), fmt::format("{}{}", stdio::kStandInScheme, socket)));
   Debug(globals, "child process in init()");
   KATA_TRY(sys::RemoveFile(socket));
   KATA_TRY_WITHIN("cgroup", JoinCgroupsOf(vmm, state.pid));

@@ -20,13 +20,13 @@
 #include <cstdint>
 #include <utility>
 
-#include "host/stdio/line.h"
+#include "host/stdio/stand_in_channel.h"
 #include "sys/sockets.h"
 
 namespace kata::cli::oci {
 namespace {
 
-using stdio::LineMessage;
+using stdio::StandInMessage;
 
 // The linker's: where the program's code begins and ends.
 extern "C" char __executable_start;
@@ -48,23 +48,26 @@ sigset_t ForwardedSignals() {
   return set;
 }
 
-bool SendMessage(int line, const LineMessage& message) {
-  return sys::RetryOnEintr([&] { return ::send(line, &message, sizeof message, MSG_NOSIGNAL); }) ==
-         static_cast<ssize_t>(sizeof message);
+bool SendMessage(int channel, const StandInMessage& message) {
+  return sys::RetryOnEintr([&] {
+           return ::send(channel, &message, sizeof message, MSG_NOSIGNAL);
+         }) == static_cast<ssize_t>(sizeof message);
 }
 
-void SendSize(int line, int terminal) {
+void SendSize(int channel, int terminal) {
   winsize size{};
   if (terminal < 0 || ::ioctl(terminal, TIOCGWINSZ, &size) != 0) return;
   if (size.ws_row == 0 || size.ws_col == 0) return;
-  SendMessage(line, {.kind = LineMessage::kResize, .first = size.ws_row, .second = size.ws_col});
+  SendMessage(channel,
+              {.kind = StandInMessage::kResize, .first = size.ws_row, .second = size.ws_col});
 }
 
-void ForwardSignal(int signals, int line, int terminal) {
+void ForwardSignal(int signals, int channel, int terminal) {
   signalfd_siginfo info{};
   if (::read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
-  if (info.ssi_signo == SIGWINCH) return SendSize(line, terminal);
-  SendMessage(line, {.kind = LineMessage::kSignal, .first = static_cast<uint16_t>(info.ssi_signo)});
+  if (info.ssi_signo == SIGWINCH) return SendSize(channel, terminal);
+  SendMessage(channel,
+              {.kind = StandInMessage::kSignal, .first = static_cast<uint16_t>(info.ssi_signo)});
 }
 
 // Removes the container whose creator has died.
@@ -117,8 +120,8 @@ Result<sys::UniqueFd> HandOver(int listener, std::span<const int> streams, int c
   pollfd ready[2] = {{listener, POLLIN, 0}, {cancel, POLLIN, 0}};
   if (sys::RetryOnEintr([&] { return ::poll(ready, 2, -1); }) < 0) return FailErrno("poll");
   if ((ready[0].revents & POLLIN) == 0) return Fail(Code::kCancelled, "the shim did not come");
-  sys::UniqueFd line = KATA_TRY(sys::Accept(listener));
-  const sys::PeerCredentials peer = KATA_TRY(sys::GetPeerCredentials(line.get()));
+  sys::UniqueFd channel = KATA_TRY(sys::Accept(listener));
+  const sys::PeerCredentials peer = KATA_TRY(sys::GetPeerCredentials(channel.get()));
   if (peer.uid != ::geteuid()) {
     return Fail(Code::kPermissionDenied, "a stranger connected instead of the shim");
   }
@@ -136,31 +139,31 @@ Result<sys::UniqueFd> HandOver(int listener, std::span<const int> streams, int c
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int) * streams.size());
   ::memcpy(CMSG_DATA(header), streams.data(), sizeof(int) * streams.size());
-  if (sys::RetryOnEintr([&] { return ::sendmsg(line.get(), &message, MSG_NOSIGNAL); }) != 1) {
+  if (sys::RetryOnEintr([&] { return ::sendmsg(channel.get(), &message, MSG_NOSIGNAL); }) != 1) {
     return FailErrno("sendmsg");
   }
-  return line;
+  return channel;
 }
 
-int Attend(sys::UniqueFd line, int terminal) {
+int Attend(sys::UniqueFd channel, int terminal) {
   const sigset_t set = ForwardedSignals();
   const sys::UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  SendSize(line.get(), terminal);
+  SendSize(channel.get(), terminal);
   for (;;) {
-    pollfd ready[2] = {{line.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
+    pollfd ready[2] = {{channel.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
     if (::poll(ready, 2, -1) < 0) {
       if (errno == EINTR) continue;
       return kLostStatus;
     }
     if (ready[0].revents != 0) {
-      LineMessage message;
-      const ssize_t n = ::recv(line.get(), &message, sizeof message, 0);
+      StandInMessage message;
+      const ssize_t n = ::recv(channel.get(), &message, sizeof message, 0);
       if (n < 0 && errno == EINTR) continue;
       const bool told =
-          n == static_cast<ssize_t>(sizeof message) && message.kind == LineMessage::kExit;
+          n == static_cast<ssize_t>(sizeof message) && message.kind == StandInMessage::kExit;
       return told ? message.first & 0xff : kLostStatus;
     }
-    if (ready[1].revents != 0) ForwardSignal(signals.get(), line.get(), terminal);
+    if (ready[1].revents != 0) ForwardSignal(signals.get(), channel.get(), terminal);
   }
 }
 

@@ -4,8 +4,9 @@
 //
 // conmon and containerd's runc shim are subreapers: they wait for the process id that the runtime
 // reported, signal it, and take the exit status from it. The stand-in is that process. It hands the
-// caller's streams to the shim (host/stdio/line.h), passes signals and window changes on, and ends
-// with the container process's exit status. SIGKILL to it is SIGKILL to the container process.
+// caller's streams to the shim (host/stdio/stand_in_channel.h), passes signals and window changes
+// on, and ends with the container process's exit status. SIGKILL to it is SIGKILL to the container
+// process.
 #pragma once
 
 #include <sys/types.h>
@@ -68,13 +69,13 @@ int RunStandIn(std::span<char* const> line);
 // Blocks the signals that a stand-in passes on, in this thread and those made later.
 void BlockForwardedSignals();
 
-// Waits on `listener` for the shim, hands it the descriptors (host/stdio/line.h), and returns the
-// line.
+// Waits on `listener` for the shim, hands it the descriptors, and returns the channel
+// (host/stdio/stand_in_channel.h).
 // Errors  kCancelled  `cancel` became readable first
 Result<sys::UniqueFd> HandOver(int listener, std::span<const int> streams, int cancel);
 
-// Serves the line to its end and returns the container process's exit status; signals must be
+// Serves the channel to its end and returns the container process's exit status; signals must be
 // blocked. `terminal` is asked for its size when it changes, or -1.
-int Attend(sys::UniqueFd line, int terminal);
+int Attend(sys::UniqueFd channel, int terminal);
 
 }  // namespace kata::cli::oci

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Both ends of the line, without a guest.
+// Both ends of the channel, without a guest.
 #include "host/cli/oci/stand_in.h"
 
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 #include <gtest/gtest.h>
 
-#include "host/stdio/line.h"
+#include "host/stdio/stand_in_channel.h"
 #include "sys/event_loop.h"
 #include "sys/sockets.h"
 
@@ -44,19 +44,19 @@ TEST_F(StandInTest, TheShimGetsTheStreamsAndTheStandInTheStatus) {
   int status = -1;
   std::thread stand_in([&] {
     const int streams[] = {in.read.get(), out.write.get(), out.write.get()};
-    auto line = HandOver(listener_.get(), streams, cancel_.read.get());
-    ASSERT_TRUE(line) << line.error().message();
-    status = Attend(*std::move(line), -1);
+    auto channel = HandOver(listener_.get(), streams, cancel_.read.get());
+    ASSERT_TRUE(channel) << channel.error().message();
+    status = Attend(*std::move(channel), -1);
   });
-  auto streams = stdio::OpenLine(socket_, false, Deadline::After(seconds(10)));
+  auto streams = stdio::OpenStandIn(socket_, false, Deadline::After(seconds(10)));
   ASSERT_TRUE(streams) << streams.error().message();
   ASSERT_TRUE(sys::WriteAll(streams->out.get(), "said"));
   char text[5] = {};
   ASSERT_EQ(::read(out.read.get(), text, 4), 4);
   EXPECT_STREQ(text, "said");
   const auto loop = sys::EventLoop::Create().value();
-  stdio::Line line(*loop, std::move(streams->line), {});
-  line.SendExit(42);
+  stdio::StandInChannel channel(*loop, std::move(streams->channel), {});
+  channel.SendExit(42);
   stand_in.join();
   EXPECT_EQ(status, 42);
 }
@@ -67,7 +67,7 @@ TEST_F(StandInTest, TheFlagsOfTheCallersPipeStay) {
     const int streams[] = {pipe.read.get(), pipe.write.get(), pipe.write.get()};
     EXPECT_TRUE(HandOver(listener_.get(), streams, cancel_.read.get()));
   });
-  const auto streams = stdio::OpenLine(socket_, false, Deadline::After(seconds(10)));
+  const auto streams = stdio::OpenStandIn(socket_, false, Deadline::After(seconds(10)));
   stand_in.join();
   ASSERT_TRUE(streams) << streams.error().message();
   EXPECT_NE(::fcntl(streams->in.get(), F_GETFL) & O_NONBLOCK, 0);
@@ -78,22 +78,22 @@ TEST_F(StandInTest, TheFlagsOfTheCallersPipeStay) {
 TEST_F(StandInTest, AShimThatGoesAwayCountsAsKilled) {
   std::thread stand_in([&] {
     const int streams[] = {0, 1, 2};
-    auto line = HandOver(listener_.get(), streams, cancel_.read.get());
-    ASSERT_TRUE(line);
-    EXPECT_EQ(Attend(*std::move(line), -1), kLostStatus);
+    auto channel = HandOver(listener_.get(), streams, cancel_.read.get());
+    ASSERT_TRUE(channel);
+    EXPECT_EQ(Attend(*std::move(channel), -1), kLostStatus);
   });
-  auto streams = stdio::OpenLine(socket_, false, Deadline::After(seconds(10)));
+  auto streams = stdio::OpenStandIn(socket_, false, Deadline::After(seconds(10)));
   ASSERT_TRUE(streams);
-  streams->line.Reset();
+  streams->channel.Reset();
   stand_in.join();
 }
 
 TEST_F(StandInTest, TheWaitForTheShimCanBeCancelled) {
   cancel_.write.Reset();
   const int streams[] = {0, 1, 2};
-  const auto line = HandOver(listener_.get(), streams, cancel_.read.get());
-  ASSERT_FALSE(line);
-  EXPECT_EQ(line.error().code(), Code::kCancelled);
+  const auto channel = HandOver(listener_.get(), streams, cancel_.read.get());
+  ASSERT_FALSE(channel);
+  EXPECT_EQ(channel.error().code(), Code::kCancelled);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/stdio/line.h - the line between a container process and its stand-in on the host.
+// host/stdio/stand_in_channel.h - the channel between a container process and its stand-in on the
+// host.
 //
 // The OCI command line leaves a small process on the host for each container process: whoever
 // started kata-runtime watches it, signals it and takes its exit status. It listens on a unix
@@ -30,19 +31,19 @@
 
 namespace kata::stdio {
 
-inline constexpr std::string_view kLineScheme = "fds://";
+inline constexpr std::string_view kStandInScheme = "fds://";
 
-struct LineMessage {
+struct StandInMessage {
   enum Kind : uint16_t { kSignal = 1, kResize = 2, kExit = 3 };
   uint16_t kind = 0;
   uint16_t first = 0;   // the signal's number; rows; the exit status
   uint16_t second = 0;  // columns
   uint16_t unused = 0;
 };
-static_assert(sizeof(LineMessage) == 8);
+static_assert(sizeof(StandInMessage) == 8);
 
-// What came over a line to the shim.
-struct LineEvent {
+// What came over a channel to the shim.
+struct StandInEvent {
   enum class Kind { kSignal, kResize, kHangup };
   Kind kind = Kind::kHangup;
   int signal = 0;
@@ -52,8 +53,8 @@ struct LineEvent {
 
 // The streams of one process as its caller has them. Their flags are the caller's as well where the
 // kernel gives no second description of the same file (regular files, sockets).
-struct LineStreams {
-  sys::UniqueFd line;
+struct StandInStreams {
+  sys::UniqueFd channel;
   sys::UniqueFd in;
   sys::UniqueFd out;
   sys::UniqueFd err;  // not for a terminal
@@ -68,27 +69,27 @@ struct LineStreams {
 // Errors  kPermissionDenied  the listener belongs to another user
 //         kInvalidArgument   it sent something else
 //         kDeadlineExceeded  it sent nothing
-Result<LineStreams> OpenLine(const std::string& path, bool terminal, Deadline deadline);
+Result<StandInStreams> OpenStandIn(const std::string& path, bool terminal, Deadline deadline);
 
 // The shim's end. Lives on the event loop's thread.
-class Line {
+class StandInChannel {
  public:
   // One event at a time: the next one is read after `handled` has been called, from any thread.
   // kHangup is the last one.
-  using Handler = std::function<void(LineEvent event, std::function<void()> handled)>;
+  using Handler = std::function<void(StandInEvent event, std::function<void()> handled)>;
 
-  Line(sys::EventLoop& loop, sys::UniqueFd connection, Handler handler);
-  Line(const Line&) = delete;
-  Line& operator=(const Line&) = delete;
-  ~Line();
+  StandInChannel(sys::EventLoop& loop, sys::UniqueFd connection, Handler handler);
+  StandInChannel(const StandInChannel&) = delete;
+  StandInChannel& operator=(const StandInChannel&) = delete;
+  ~StandInChannel();
 
-  // `self` keeps the line alive while an event is handled.
-  static void Watch(const std::shared_ptr<Line>& self);
+  // `self` keeps the channel alive while an event is handled.
+  static void Watch(const std::shared_ptr<StandInChannel>& self);
   // The last message; the handler is not called any more.
   void SendExit(uint32_t status);
 
  private:
-  void OnReadable(const std::shared_ptr<Line>& self);
+  void OnReadable(const std::shared_ptr<StandInChannel>& self);
   void StopWatching();
 
   sys::EventLoop& loop_;

@@ -10,17 +10,18 @@
 
 namespace kata::sandbox {
 
-void Sandbox::FollowLine(const std::string& container_id, const std::shared_ptr<Process>& process) {
-  if (!process->io().has_line() || !observer_.on_line) return;
+void Sandbox::FollowStandIn(const std::string& container_id,
+                            const std::shared_ptr<Process>& process) {
+  if (!process->io().has_stand_in() || !observer_.on_stand_in) return;
   const std::string exec_id = process->exec_id();
-  process->io().WatchLine(
-      [this, container_id, exec_id](const stdio::LineEvent& event, std::function<void()> handled) {
-        observer_.on_line(container_id, exec_id, event, std::move(handled));
-      });
+  process->io().WatchStandIn([this, container_id, exec_id](const stdio::StandInEvent& event,
+                                                           std::function<void()> handled) {
+    observer_.on_stand_in(container_id, exec_id, event, std::move(handled));
+  });
   process->OnExit(
       [this, container_id, exec_id, io = process->io().shared_from_this()](const ExitInfo& exit) {
-        io->EndLine(exit.status, [this, container_id, exec_id] {
-          if (!exec_id.empty()) observer_.on_line_end(container_id, exec_id);
+        io->EndStandIn(exit.status, [this, container_id, exec_id] {
+          if (!exec_id.empty()) observer_.on_stand_in_end(container_id, exec_id);
         });
       });
 }
@@ -44,13 +45,13 @@ void Sandbox::ShowProcesses(const std::string& container_id, ProcessIo& io, Cont
   loop_.Post([server] { server->Start(); });
 }
 
-void Sandbox::HandleLine(const std::string& container_id, const std::string& exec_id,
-                         const stdio::LineEvent& event, std::function<void()> handled) {
+void Sandbox::HandleStandIn(const std::string& container_id, const std::string& exec_id,
+                            const stdio::StandInEvent& event, std::function<void()> handled) {
   if (const auto process = FindProcess(container_id, exec_id)) {
     // Until it has been started the guest does not know whom a signal is for. A start may take as
     // long as the guest likes: no thread waits for it.
     if ((*process)->Defer([this, container_id, exec_id, event, handled] {
-          observer_.on_line(container_id, exec_id, event, handled);
+          observer_.on_stand_in(container_id, exec_id, event, handled);
         })) {
       return;
     }
@@ -60,8 +61,8 @@ void Sandbox::HandleLine(const std::string& container_id, const std::string& exe
 }
 
 void Sandbox::ObeyLine(const std::string& container_id, Process& process,
-                       const stdio::LineEvent& event) {
-  using Kind = stdio::LineEvent::Kind;
+                       const stdio::StandInEvent& event) {
+  using Kind = stdio::StandInEvent::Kind;
   const std::string& exec_id = process.exec_id();
   if (process.ended()) return;
   if (event.kind == Kind::kResize) {

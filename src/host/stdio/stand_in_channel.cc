@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host/stdio/line.h"
+#include "host/stdio/stand_in_channel.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -66,17 +66,17 @@ Result<size_t> ReceiveStreams(int connection, std::array<sys::UniqueFd, kMaxDesc
   return received;
 }
 
-Result<LineStreams> Open(const std::string& path, bool terminal, Deadline deadline) {
-  LineStreams result;
-  result.line = KATA_TRY(sys::ConnectUnix(path, deadline));
-  const sys::PeerCredentials peer = KATA_TRY(sys::GetPeerCredentials(result.line.get()));
+Result<StandInStreams> Open(const std::string& path, bool terminal, Deadline deadline) {
+  StandInStreams result;
+  result.channel = KATA_TRY(sys::ConnectUnix(path, deadline));
+  const sys::PeerCredentials peer = KATA_TRY(sys::GetPeerCredentials(result.channel.get()));
   if (peer.uid != ::geteuid()) {
     return Fail(Code::kPermissionDenied, fmt::format("the listener has user id {}", peer.uid));
   }
-  KATA_TRY(sys::WaitFor(result.line.get(), POLLIN, deadline));
+  KATA_TRY(sys::WaitFor(result.channel.get(), POLLIN, deadline));
   std::array<sys::UniqueFd, kMaxDescriptors> streams;
   const size_t wanted = terminal ? 2 : 3;
-  const size_t received = KATA_TRY(ReceiveStreams(result.line.get(), streams));
+  const size_t received = KATA_TRY(ReceiveStreams(result.channel.get(), streams));
   if (received < wanted || received > wanted + 2) {
     return Fail(Code::kInvalidArgument, fmt::format("expected {} streams", wanted));
   }
@@ -85,47 +85,47 @@ Result<LineStreams> Open(const std::string& path, bool terminal, Deadline deadli
   result.in = OwnDescription(std::move(streams[0]));
   result.out = OwnDescription(std::move(streams[1]));
   if (!terminal) result.err = OwnDescription(std::move(streams[2]));
-  KATA_TRY(sys::SetNonBlocking(result.line.get()));
+  KATA_TRY(sys::SetNonBlocking(result.channel.get()));
   return result;
 }
 
 }  // namespace
 
-Result<LineStreams> OpenLine(const std::string& path, bool terminal, Deadline deadline) {
-  return KATA_TRY_WITHIN(fmt::format("stdio \"{}{}\"", kLineScheme, path),
+Result<StandInStreams> OpenStandIn(const std::string& path, bool terminal, Deadline deadline) {
+  return KATA_TRY_WITHIN(fmt::format("stdio \"{}{}\"", kStandInScheme, path),
                          Open(path, terminal, deadline));
 }
 
-Line::Line(sys::EventLoop& loop, sys::UniqueFd connection, Handler handler)
+StandInChannel::StandInChannel(sys::EventLoop& loop, sys::UniqueFd connection, Handler handler)
     : loop_(loop), connection_(std::move(connection)), handler_(std::move(handler)) {}
 
-Line::~Line() { StopWatching(); }
+StandInChannel::~StandInChannel() { StopWatching(); }
 
-void Line::Watch(const std::shared_ptr<Line>& self) {
+void StandInChannel::Watch(const std::shared_ptr<StandInChannel>& self) {
   if (!self->connection_ || self->watching_) return;
   self->watching_ = self->loop_
                         .Add(self->connection_.get(), EPOLLIN,
                              [weak = std::weak_ptr(self)](uint32_t) {
-                               if (const auto line = weak.lock()) line->OnReadable(line);
+                               if (const auto channel = weak.lock()) channel->OnReadable(channel);
                              })
                         .has_value();
 }
 
-void Line::StopWatching() {
+void StandInChannel::StopWatching() {
   if (std::exchange(watching_, false)) loop_.Remove(connection_.get());
 }
 
-void Line::OnReadable(const std::shared_ptr<Line>& self) {
-  LineMessage message;
+void StandInChannel::OnReadable(const std::shared_ptr<StandInChannel>& self) {
+  StandInMessage message;
   const ssize_t n = ::recv(connection_.get(), &message, sizeof message, MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   StopWatching();
-  LineEvent event;
+  StandInEvent event;
   // Eight bytes on a socket that nobody else writes to arrive together.
-  if (n == static_cast<ssize_t>(sizeof message) && message.kind == LineMessage::kSignal) {
-    event = {.kind = LineEvent::Kind::kSignal, .signal = message.first};
-  } else if (n == static_cast<ssize_t>(sizeof message) && message.kind == LineMessage::kResize) {
-    event = {.kind = LineEvent::Kind::kResize, .rows = message.first, .columns = message.second};
+  if (n == static_cast<ssize_t>(sizeof message) && message.kind == StandInMessage::kSignal) {
+    event = {.kind = StandInEvent::Kind::kSignal, .signal = message.first};
+  } else if (n == static_cast<ssize_t>(sizeof message) && message.kind == StandInMessage::kResize) {
+    event = {.kind = StandInEvent::Kind::kResize, .rows = message.first, .columns = message.second};
   } else {
     connection_.Reset();
   }
@@ -133,11 +133,12 @@ void Line::OnReadable(const std::shared_ptr<Line>& self) {
   handler_(event, [self] { self->loop_.Post([self] { Watch(self); }); });
 }
 
-void Line::SendExit(uint32_t status) {
+void StandInChannel::SendExit(uint32_t status) {
   handler_ = {};
   StopWatching();
   if (!connection_) return;
-  const LineMessage message{.kind = LineMessage::kExit, .first = static_cast<uint16_t>(status)};
+  const StandInMessage message{.kind = StandInMessage::kExit,
+                               .first = static_cast<uint16_t>(status)};
   // The socket's buffer is empty: this is the first that the shim writes to it.
   (void)::send(connection_.get(), &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
   connection_.Reset();
