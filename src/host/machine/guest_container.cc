@@ -63,12 +63,12 @@ const std::string& AddressText(const hypervisor::GuestAddress& address) {
 
 std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
                                                const std::vector<SharedVolume>& volumes,
-                                               int look_in) {
+                                               int mount_namespace) {
   std::vector<storage::MountPoint> points;
   for (const oci::Mount& mount : spec.mounts()) points.push_back({mount.destination()});
   for (const SharedVolume& volume : volumes) {
     const SourceKind kind =
-        volume.overlay ? SourceKind::kDirectory : ClassifySourceIn(look_in, volume.source);
+        volume.overlay ? SourceKind::kDirectory : ClassifySourceIn(mount_namespace, volume.source);
     points[static_cast<size_t>(volume.mount)].file = kind != SourceKind::kDirectory;
   }
   // Made when it is missing, which the guest cannot do in a read-only root.
@@ -81,9 +81,9 @@ std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
 Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::string& container_id,
                                                GuestPlan plan,
                                                const std::vector<storage::RootfsMount>& rootfs,
-                                               const std::string& bundle, int look_in) {
+                                               const std::string& bundle, int mount_namespace) {
   GuestContainer container(container_id, std::move(plan.spec));
-  container.look_in_ = look_in;
+  container.mount_namespace_ = mount_namespace;
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
   container.disks_ = std::move(plan.disks);
   auto prepared = container.PlanRoot(machine, rootfs, bundle, plan);
@@ -123,13 +123,13 @@ Result<void> GuestContainer::PlanRoot(Machine& machine,
 Result<void> GuestContainer::ShareRootfs(Machine& machine,
                                          const std::vector<storage::RootfsMount>& rootfs,
                                          const std::string& bundle, const GuestPlan& plan) {
-  const auto mount_points = MountPointsOf(request_.oci(), plan.volumes, look_in_);
+  const auto mount_points = MountPointsOf(request_.oci(), plan.volumes, mount_namespace_);
   oci::Root& root = *request_.mutable_oci()->mutable_root();
   const std::string directory =
       root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
   root.set_path(KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
     return share.AddRootfs(container_id_, rootfs, directory, root.readonly(), mount_points,
-                           look_in_);
+                           mount_namespace_);
   })));
   const storage::RootUse use = PlanRootUse(request_.oci(), plan.host_hooks);
   return machine.WithShare([&](storage::SharedDirectory& share) {
@@ -146,7 +146,7 @@ Result<void> GuestContainer::ShareVolumes(Machine& machine,
                                     volume.destination, volume.options)
                  : share.AddVolume(container_id_,
                                    {volume.source, volume.destination, volume.options, volume.ids},
-                                   look_in_);
+                                   mount_namespace_);
     };
     oci::Mount& mount = *request_.mutable_oci()->mutable_mounts(volume.mount);
     mount.set_source(KATA_TRY_WITHIN(fmt::format("mount \"{}\"", volume.destination),
@@ -164,7 +164,7 @@ Result<void> GuestContainer::ReadVolumes(const std::vector<SharedVolume>& volume
     }
     copies_.push_back(KATA_TRY_WITHIN(
         where, ReadVolume({volume.source, volume.destination, volume.options, volume.ids},
-                          container_id_, look_in_)));
+                          container_id_, mount_namespace_)));
     request_.mutable_oci()->mutable_mounts(volume.mount)->set_source(copies_.back().path);
   }
   return {};

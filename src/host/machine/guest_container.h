@@ -21,13 +21,13 @@ namespace kata::sandbox {
 class GuestContainer {
  public:
   // Mounts what `plan` shares, reads what it copies, and looks for mistakes in it; the machine is
-  // open and need not have booted. After a failure nothing of it is left. `look_in` is the mount
-  // namespace that the specification's paths are meant in; -1: this process's.
+  // open and need not have booted. After a failure nothing of it is left. `mount_namespace` is the
+  // one that the specification's paths are meant in; -1: this process's.
   // Errors  those of storage::CheckRoot, PlanRootDisk and ReadVolume
   static Result<GuestContainer> Prepare(Machine& machine, const std::string& container_id,
                                         GuestPlan plan,
                                         const std::vector<storage::RootfsMount>& rootfs,
-                                        const std::string& bundle, int look_in = -1);
+                                        const std::string& bundle, int mount_namespace = -1);
 
   // One whose root file system is a directory of the guest's own, with nothing of the host.
   static GuestContainer InGuest(const std::string& container_id, GuestPlan plan,
@@ -58,7 +58,7 @@ class GuestContainer {
   Result<hypervisor::GuestAddress> Attach(Machine& machine, const std::string& source,
                                           bool read_only);
 
-  int look_in_ = -1;  // while Prepare() runs
+  int mount_namespace_ = -1;  // while Prepare() runs
   std::string container_id_;
   agent::CreateContainerRequest request_;
   std::optional<RootDisk> root_disk_;

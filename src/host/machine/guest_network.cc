@@ -82,22 +82,22 @@ Result<sys::UniqueFd> GuestNetwork::DuplicateNamespace() const {
 // have the same.
 sys::MacAddress GuestNetwork::FreeMac(const sys::MacAddress& wanted) const {
   const bool taken =
-      std::ranges::any_of(cards_, [&](const Card& card) { return card.mac == wanted; });
+      std::ranges::any_of(nics_, [&](const GuestNic& nic) { return nic.mac == wanted; });
   return taken || wanted == sys::MacAddress{} || (wanted[0] & 1) != 0 ? sys::RandomMac() : wanted;
 }
 
-Result<hypervisor::Nic> GuestNetwork::NicOn(Card& card) {
-  hypervisor::Nic nic;
-  nic.id = card.id;
-  nic.mac = card.mac;
-  nic.tap = card.tap.name;
-  nic.tap_fds = std::move(card.tap.fds);
+Result<hypervisor::Nic> GuestNetwork::DeviceOf(GuestNic& nic) {
+  hypervisor::Nic device;
+  device.id = nic.id;
+  device.mac = nic.mac;
+  device.tap = nic.tap.name;
+  device.tap_fds = std::move(nic.tap.fds);
   if (options_.vhost && sys::Exists(kVhostDevice)) {
-    for (size_t queue = 0; queue < nic.tap_fds.size(); ++queue) {
-      nic.vhost_fds.push_back(KATA_TRY(sys::Open(kVhostDevice, O_RDWR)));
+    for (size_t queue = 0; queue < device.tap_fds.size(); ++queue) {
+      device.vhost_fds.push_back(KATA_TRY(sys::Open(kVhostDevice, O_RDWR)));
     }
   }
-  return nic;
+  return device;
 }
 
 Result<network::NamespaceView> GuestNetwork::Begin(const Options& options, Save save) {
@@ -135,24 +135,24 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
   for (int number = 0; nics.size() < count; ++number) {
     const std::string name = network::TapName(number);
     if (std::ranges::find(view.names, name) != view.names.end()) continue;
-    Card card{.id = fmt::format("net{}", next_card_++)};
-    card.mac = options_.of_template && nics.empty()
-                   ? kTemplateMac
-                   : FreeMac(nics.size() < macs.size() ? macs[nics.size()] : sys::MacAddress{});
+    GuestNic nic{.id = fmt::format("net{}", next_nic_++)};
+    nic.mac = options_.of_template && nics.empty()
+                  ? kTemplateMac
+                  : FreeMac(nics.size() < macs.size() ? macs[nics.size()] : sys::MacAddress{});
     auto tap = network::MakeSpareTap(namespace_.get(), socket_, name, options_.queues);
     if (!tap && view.endpoints.empty() && !options_.of_template) {
       // Who has no network, and never gets one, need not have taps.
       log::Warn("no NIC waits for a network", {{"error", tap.error().message()}});
       return nics;
     }
-    card.tap = KATA_TRY(std::move(tap));
+    nic.tap = KATA_TRY(std::move(tap));
     // In a namespace of our own, which goes with the machine: that is quicker than to remove it.
     if (path_.empty()) {
-      KATA_TRY(sys::KeepTap(card.tap.fds.front().get(), true));
-      card.kept = KATA_TRY(sys::Duplicate(card.tap.fds.front().get()));
+      KATA_TRY(sys::KeepTap(nic.tap.fds.front().get(), true));
+      nic.kept = KATA_TRY(sys::Duplicate(nic.tap.fds.front().get()));
     }
-    nics.push_back(KATA_TRY(NicOn(card)));
-    cards_.push_back(std::move(card));
+    nics.push_back(KATA_TRY(DeviceOf(nic)));
+    nics_.push_back(std::move(nic));
   }
   BeginTest(view);
   return nics;
@@ -164,21 +164,21 @@ Result<void> GuestNetwork::TakeNic(GuestNetwork& from, const Options& options, S
   from.calls_.Begin();
   const CallTurn turn_of_other(from.calls_);
   const network::NamespaceView view = KATA_TRY(Begin(options, std::move(save)));
-  if (!from.cards_.empty()) {
-    Card card = std::move(from.cards_.front());
-    from.cards_.clear();
+  if (!from.nics_.empty()) {
+    GuestNic nic = std::move(from.nics_.front());
+    from.nics_.clear();
     int number = 0;
     while (std::ranges::find(view.names, network::TapName(number)) != view.names.end()) ++number;
     const std::string name = network::TapName(number);
-    KATA_TRY(sys::ChangeLink(from.socket_, card.tap.link,
+    KATA_TRY(sys::ChangeLink(from.socket_, nic.tap.link,
                              {.name = name, .up = false, .namespace_fd = namespace_.get()}));
-    KATA_TRY(sys::KeepTap(card.kept.get(), false));
-    card.kept.Reset();
-    card.tap.name = name;
-    card.tap.link = KATA_TRY(sys::FindLink(socket_, name)).index;
-    KATA_TRY(sys::ChangeLink(socket_, card.tap.link, {.up = true}));
-    cards_.push_back(std::move(card));
-    next_card_ = from.next_card_;
+    KATA_TRY(sys::KeepTap(nic.kept.get(), false));
+    nic.kept.Reset();
+    nic.tap.name = name;
+    nic.tap.link = KATA_TRY(sys::FindLink(socket_, name)).index;
+    KATA_TRY(sys::ChangeLink(socket_, nic.tap.link, {.up = true}));
+    nics_.push_back(std::move(nic));
+    next_nic_ = from.next_nic_;
   }
   BeginTest(view);
   return {};
@@ -209,52 +209,54 @@ Result<network::Model> GuestNetwork::WorkingModel() {
   return *model_;
 }
 
-Result<void> GuestNetwork::SaveCards() {
+Result<void> GuestNetwork::SaveConnections() {
   std::vector<NetworkEntry> entries;
-  for (const Card& card : cards_) {
-    if (!card.joint) continue;
-    entries.push_back({.namespace_path = path_, .namespace_id = id_, .connection = *card.joint});
+  for (const GuestNic& nic : nics_) {
+    if (!nic.connection) continue;
+    entries.push_back(
+        {.namespace_path = path_, .namespace_id = id_, .connection = *nic.connection});
   }
   return save_(std::move(entries));
 }
 
-Result<void> GuestNetwork::Release(Card& card, hypervisor::Hypervisor& vm,
+Result<void> GuestNetwork::Release(GuestNic& nic, hypervisor::Hypervisor& vm,
                                    agent::AgentClient& agent) {
-  log::Info("an interface has gone", {{"interface", card.joint->interface}, {"nic", card.id}});
-  LogIfFailed(network::Disconnect(socket_, *card.joint));
-  card.joint.reset();
-  card.configured.clear();
-  card.shares_names = false;
-  KATA_TRY(SaveCards());
-  if (card.hot) return vm.Detach(card.id, Deadline::After(kPlugTimeout));
-  return agent.ReleaseInterface(sys::MacText(card.mac));
+  log::Info("an interface has gone", {{"interface", nic.connection->interface}, {"nic", nic.id}});
+  LogIfFailed(network::Disconnect(socket_, *nic.connection));
+  nic.connection.reset();
+  nic.configured.clear();
+  nic.shares_names = false;
+  KATA_TRY(SaveConnections());
+  if (nic.hot) return vm.Detach(nic.id, Deadline::After(kPlugTimeout));
+  return agent.ReleaseInterface(sys::MacText(nic.mac));
 }
 
 Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint& endpoint,
                                 network::Model model, hypervisor::Hypervisor& vm) {
   KATA_TRY(network::CheckFree(model, socket_, endpoint));
-  Card card{.id = fmt::format("net{}", next_card_++), .hot = true};
-  card.mac = FreeMac(endpoint.link.mac);
-  card.joint = {.interface = endpoint.link.name,
-                .link = endpoint.link.index,
-                .tap = endpoint.link.kind == "tun" ? endpoint.link.name : tap,
-                .model = model};
-  cards_.push_back(std::move(card));
-  Card& added = cards_.back();
+  GuestNic nic{.id = fmt::format("net{}", next_nic_++), .hot = true};
+  nic.mac = FreeMac(endpoint.link.mac);
+  nic.connection = {.interface = endpoint.link.name,
+                    .link = endpoint.link.index,
+                    .tap = endpoint.link.kind == "tun" ? endpoint.link.name : tap,
+                    .model = model};
+  nics_.push_back(std::move(nic));
+  GuestNic& added = nics_.back();
   Rollback undo;
   undo.Add([&]() KATA_REQUIRES(calls_) {
-    cards_.pop_back();
-    LogIfFailed(SaveCards());
+    nics_.pop_back();
+    LogIfFailed(SaveConnections());
   });
-  KATA_TRY(SaveCards());
+  KATA_TRY(SaveConnections());
   added.tap = KATA_TRY(
       network::MakeTapFor(model, namespace_.get(), socket_, endpoint, tap, options_.queues));
   KATA_TRY(network::Connect(model, socket_, endpoint, added.tap));
   // Not before: what a Connect that failed has found there is somebody else's.
-  undo.Add([&]()
-               KATA_REQUIRES(calls_) { LogIfFailed(network::Disconnect(socket_, *added.joint)); });
-  auto nic = KATA_TRY(NicOn(added));
-  added.pci_path = KATA_TRY(vm.Attach(std::move(nic), Deadline::After(kPlugTimeout))).pci_path;
+  undo.Add([&]() KATA_REQUIRES(calls_) {
+    LogIfFailed(network::Disconnect(socket_, *added.connection));
+  });
+  auto device = KATA_TRY(DeviceOf(added));
+  added.pci_path = KATA_TRY(vm.Attach(std::move(device), Deadline::After(kPlugTimeout))).pci_path;
   undo.Release();
   return {};
 }
@@ -265,18 +267,18 @@ Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
   KATA_TRY(network::CheckEndpoint(endpoint));
   if (!step.nic) return Plug(step.tap, endpoint, model, vm);
   KATA_TRY(network::CheckFree(model, socket_, endpoint));
-  Card& card = cards_[*step.nic];
-  card.joint = {.interface = endpoint.link.name,
-                .link = endpoint.link.index,
-                .tap = card.tap.name,
-                .model = model};
+  GuestNic& nic = nics_[*step.nic];
+  nic.connection = {.interface = endpoint.link.name,
+                    .link = endpoint.link.index,
+                    .tap = nic.tap.name,
+                    .model = model};
   Rollback undo;
   undo.Add([&]() KATA_REQUIRES(calls_) {
-    card.joint.reset();
-    LogIfFailed(SaveCards());
+    nic.connection.reset();
+    LogIfFailed(SaveConnections());
   });
-  KATA_TRY(SaveCards());
-  KATA_TRY(network::Connect(model, socket_, endpoint, card.tap));
+  KATA_TRY(SaveConnections());
+  KATA_TRY(network::Connect(model, socket_, endpoint, nic.tap));
   undo.Release();
   return {};
 }
@@ -286,15 +288,15 @@ Result<void> GuestNetwork::Configure(const network::NamespaceView& view,
   routes::NamesByLink names;
   bool any = false;
   for (const network::Endpoint& endpoint : view.endpoints) {
-    const auto card = std::ranges::find_if(cards_, [&](const Card& each) {
-      return each.joint && each.joint->link == endpoint.link.index;
+    const auto nic = std::ranges::find_if(nics_, [&](const GuestNic& each) {
+      return each.connection && each.connection->link == endpoint.link.index;
     });
-    if (card == cards_.end()) continue;
-    const types::Interface wanted = InterfaceFor(endpoint, card->mac, card->pci_path);
+    if (nic == nics_.end()) continue;
+    const types::Interface wanted = InterfaceFor(endpoint, nic->mac, nic->pci_path);
     names[endpoint.link.index] = endpoint.link.name;
-    if (std::string text = wanted.SerializeAsString(); text != card->configured) {
+    if (std::string text = wanted.SerializeAsString(); text != nic->configured) {
       KATA_TRY(agent.UpdateInterface(wanted));
-      card->configured = std::move(text);
+      nic->configured = std::move(text);
       any = true;
     }
   }
@@ -320,17 +322,18 @@ Result<void> GuestNetwork::SyncOnce(hypervisor::Hypervisor& vm, agent::AgentClie
     if (std::ranges::find(notes_, note) == notes_.end()) log::Warn(note);
   }
   notes_ = view.notes;
-  if (view.endpoints.empty() && cards_.empty()) return {};
+  if (view.endpoints.empty() && nics_.empty()) return {};
   const network::Model model = view.endpoints.empty() ? options_.model : KATA_TRY(WorkingModel());
   std::vector<network::NicUse> uses;
-  for (const Card& card : cards_) uses.push_back({.link = card.joint ? card.joint->link : 0});
+  for (const GuestNic& nic : nics_)
+    uses.push_back({.link = nic.connection ? nic.connection->link : 0});
   const network::NetworkPlan plan = network::PlanNetwork(view, uses, model);
   phases.End("discover");
-  for (const size_t index : plan.release) LogIfFailed(Release(cards_[index], vm, agent));
+  for (const size_t index : plan.release) LogIfFailed(Release(nics_[index], vm, agent));
   for (const network::NetworkPlan::Connect& step : plan.connect) {
     KATA_TRY(Connect(step, view.endpoints[step.endpoint], model, vm));
   }
-  std::erase_if(cards_, [](const Card& card) { return card.hot && !card.joint; });
+  std::erase_if(nics_, [](const GuestNic& nic) { return nic.hot && !nic.connection; });
   phases.End("connect");
   KATA_TRY(Configure(view, agent));
   phases.End("configure_guest");
@@ -351,12 +354,12 @@ void GuestNetwork::RelayNames(agent::AgentClient& agent) {
 
 void GuestNetwork::ShareNameAnswers() {
   if (!names_) return;
-  for (Card& card : cards_) {
-    if (!card.joint || card.joint->model != network::Model::kTcFilter || card.shares_names)
+  for (GuestNic& nic : nics_) {
+    if (!nic.connection || nic.connection->model != network::Model::kTcFilter || nic.shares_names)
       continue;
-    if (card.joint->tap == card.joint->interface) continue;
-    LogIfFailed(network::ShareNameAnswers(socket_, card.joint->link, card.tap.link));
-    card.shares_names = true;
+    if (nic.connection->tap == nic.connection->interface) continue;
+    LogIfFailed(network::ShareNameAnswers(socket_, nic.connection->link, nic.tap.link));
+    nic.shares_names = true;
   }
 }
 
@@ -404,10 +407,10 @@ void GuestNetwork::Close() {
   calls_.Begin();
   const CallTurn turn(calls_);
   if (test_.valid()) test_.wait();
-  for (const Card& card : cards_) {
-    if (card.joint) LogIfFailed(network::Disconnect(socket_, *card.joint));
+  for (const GuestNic& nic : nics_) {
+    if (nic.connection) LogIfFailed(network::Disconnect(socket_, *nic.connection));
   }
-  cards_.clear();
+  nics_.clear();
 }
 
 }  // namespace kata::sandbox

@@ -75,16 +75,16 @@ class GuestNetwork {
 
  private:
   // A NIC of the machine and its tap.
-  struct Card {
+  struct GuestNic {
     std::string id;
     sys::MacAddress mac{};
     bool hot = false;
     std::string pci_path;
-    network::Tap tap;                          // its descriptors are the machine's by then
-    sys::UniqueFd kept;                        // of a tap that stays as long as its namespace
-    std::optional<network::Connection> joint;  // of the endpoint that it stands for
-    std::string configured;                    // what the guest was told last
-    bool shares_names = false;                 // with Docker's name server
+    network::Tap tap;                               // its descriptors are the machine's by then
+    sys::UniqueFd kept;                             // of a tap that stays as long as its namespace
+    std::optional<network::Connection> connection;  // of the endpoint that it stands for
+    std::string configured;                         // what the guest was told last
+    bool shares_names = false;                      // with Docker's name server
   };
 
   GuestNetwork(std::string path, sys::UniqueFd ns, sys::NamespaceId id, sys::NetlinkSocket socket,
@@ -101,9 +101,9 @@ class GuestNetwork {
   // Finds out how frames pass here, while other things are done.
   void BeginTest(const network::NamespaceView& view) KATA_REQUIRES(calls_);
   Result<network::Model> WorkingModel() KATA_REQUIRES(calls_);
-  Result<void> SaveCards() KATA_REQUIRES(calls_);
-  Result<hypervisor::Nic> NicOn(Card& card) KATA_REQUIRES(calls_);
-  Result<void> Release(Card& card, hypervisor::Hypervisor& vm, agent::AgentClient& agent)
+  Result<void> SaveConnections() KATA_REQUIRES(calls_);
+  Result<hypervisor::Nic> DeviceOf(GuestNic& nic) KATA_REQUIRES(calls_);
+  Result<void> Release(GuestNic& nic, hypervisor::Hypervisor& vm, agent::AgentClient& agent)
       KATA_REQUIRES(calls_);
   Result<void> Connect(const network::NetworkPlan::Connect& step, const network::Endpoint& endpoint,
                        network::Model model, hypervisor::Hypervisor& vm) KATA_REQUIRES(calls_);
@@ -135,8 +135,8 @@ class GuestNetwork {
   Save save_ KATA_GUARDED_BY(calls_);
   std::future<Result<network::Model>> test_ KATA_GUARDED_BY(calls_);
   std::optional<network::Model> model_ KATA_GUARDED_BY(calls_);
-  std::vector<Card> cards_ KATA_GUARDED_BY(calls_);
-  int next_card_ KATA_GUARDED_BY(calls_) = 0;
+  std::vector<GuestNic> nics_ KATA_GUARDED_BY(calls_);
+  int next_nic_ KATA_GUARDED_BY(calls_) = 0;
   std::shared_ptr<NameRelay> names_ KATA_GUARDED_BY(calls_);
   std::string routes_ KATA_GUARDED_BY(calls_);              // what the guest was told last
   std::string neighbors_ KATA_GUARDED_BY(calls_);           // likewise

@@ -120,9 +120,9 @@ std::string GuestPath(const storage::Volume& volume, const std::string& containe
 }  // namespace
 
 Result<VolumeCopy> ReadVolume(const storage::Volume& volume, const std::string& container_id,
-                              int look_in) {
+                              int mount_namespace) {
   const std::string path = GuestPath(volume, container_id);
-  const sys::UniqueFd tree = KATA_TRY(storage::CloneVolume(volume, look_in));
+  const sys::UniqueFd tree = KATA_TRY(storage::CloneVolume(volume, mount_namespace));
   Reader reader(volume.source);
   KATA_TRY(reader.Add(tree.get(), path, 0));
   VolumeCopy copy{.path = path, .files = reader.Take()};

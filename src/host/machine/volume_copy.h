@@ -32,13 +32,13 @@ struct VolumeCopy {
   std::vector<agent::GuestFile> files;  // parents first
 };
 
-// Reads all of `volume`. Sockets, pipes and devices in a directory are left out. `look_in` is the
-// mount namespace that its source is meant in; -1: this process's.
+// Reads all of `volume`. Sockets, pipes and devices in a directory are left out. `mount_namespace`
+// is the one that its source is meant in; -1: this process's.
 // Errors  kNotFound           there is nothing at its source
 //         kResourceExhausted  more than the limits above
 //         kUnimplemented      neither a file nor a directory
 Result<VolumeCopy> ReadVolume(const storage::Volume& volume, const std::string& container_id,
-                              int look_in = -1);
+                              int mount_namespace = -1);
 
 Result<void> SendVolume(const VolumeCopy& copy, agent::AgentClient& agent);
 

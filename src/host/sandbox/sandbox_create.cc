@@ -140,15 +140,16 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   undo.Add([this, io] { CloseIo(*io); });
   // What the host has mounted since this shim began need not have come into its own namespace.
   const sys::UniqueFd of_caller = io->TakeMountNamespace();
-  const int look_in = of_caller ? of_caller.get() : RememberedMountNamespace();
-  GuestPlan plan = KATA_TRY(PlanGuest(
-      spec,
-      {.container_id = request.id,
-       .bundle = request.bundle,
-       .container_kind = std::string(oci::ContainerKindName(role.kind)),
-       .by_namespaces = by_namespaces,
-       .guest_seccomp = !config.config.runtime.disable_guest_seccomp,
-       .classify = [&](const std::string& path) { return ClassifySourceIn(look_in, path); }}));
+  const int mount_namespace = of_caller ? of_caller.get() : RememberedMountNamespace();
+  GuestPlan plan =
+      KATA_TRY(PlanGuest(spec, {.container_id = request.id,
+                                .bundle = request.bundle,
+                                .container_kind = std::string(oci::ContainerKindName(role.kind)),
+                                .by_namespaces = by_namespaces,
+                                .guest_seccomp = !config.config.runtime.disable_guest_seccomp,
+                                .classify = [&](const std::string& path) {
+                                  return ClassifySourceIn(mount_namespace, path);
+                                }}));
   plan.spec.mutable_process()->set_no_stdin(!io->has_input());
   for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
   phases.End("plan");
@@ -158,9 +159,9 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   undo.Add([this, &request] { machine_.record().RemoveContainer(request.id); });
   if (io->logger_pid() > 0) machine_.record().AddProcess(io->logger_pid(), ProcessRole::kLogger);
 
-  GuestContainer& guest =
-      container.SetGuest(std::make_unique<GuestContainer>(KATA_TRY(GuestContainer::Prepare(
-          machine_, request.id, std::move(plan), request.rootfs, request.bundle, look_in))));
+  GuestContainer& guest = container.SetGuest(std::make_unique<GuestContainer>(
+      KATA_TRY(GuestContainer::Prepare(machine_, request.id, std::move(plan), request.rootfs,
+                                       request.bundle, mount_namespace))));
   undo.Add([&] { container.TakeGuest()->Remove(machine_, in_guest); });
   phases.End("mounts");
   KATA_TRY(members_.CheckWanted(request.id));
