@@ -53,18 +53,51 @@ void AddMountOptions(std::string_view list, const VirtiofsdFeatures& features, W
   }
 }
 
+// Letters that are options without a value.
+constexpr std::string_view kFlags = "dfhV";
+
+// What decides which directory is served to whom is nobody else's: a pod may be allowed to add
+// words.
+constexpr std::string_view kOwnOptions[] = {"shared-dir", "source",      "fd",
+                                            "socket",     "socket-path", "socket-group"};
+
+// `words` as they would stand on the line, each -o before one single option. The daemon in C takes
+// backslashes out of a name before it looks at it.
+Result<void> CheckExtra(const Words& words) {
+  for (std::string_view word : words) {
+    if (word.find('\\') != word.npos) {
+      return Fail(Code::kInvalidArgument,
+                  fmt::format("virtio_fs_extra_args: a backslash in \"{}\"; take it out", word));
+    }
+    if (word.starts_with("--")) word.remove_prefix(2);
+    const std::string name = Replaced(Split(word).first, '_', '-');
+    if (std::ranges::find(kOwnOptions, name) == std::end(kOwnOptions)) continue;
+    return Fail(
+        Code::kInvalidArgument,
+        fmt::format("virtio_fs_extra_args: {} is kata-cpp's own to say; take it out", name));
+  }
+  return {};
+}
+
 void AddExtra(const Words& extra, const VirtiofsdFeatures& features, Words* words) {
   for (size_t i = 0; i < extra.size(); ++i) {
-    const std::string& word = extra[i];
-    if (word == "-o" && i + 1 < extra.size()) {
-      AddMountOptions(extra[++i], features, words);
-    } else if (word.starts_with("-o") && word.size() > 2) {
-      AddMountOptions(std::string_view(word).substr(2), features, words);
-    } else if (word.starts_with("--")) {
+    const std::string_view word = extra[i];
+    if (word.starts_with("--")) {
       AddOption(word, features, words);
-    } else {
-      words->push_back(word);
+      continue;
     }
+    // Also "-oxattr", and "-dosource=/", which is -d and -o.
+    const size_t o = word.starts_with('-') ? word.find_first_not_of(kFlags, 1) : word.npos;
+    if (o == word.npos || word[o] != 'o') {
+      words->emplace_back(word);
+      continue;
+    }
+    if (o > 1) words->emplace_back(word.substr(0, o));
+    std::string_view list = word.substr(o + 1);
+    if (list.empty() && i + 1 < extra.size()) list = extra[++i];
+    if (list.starts_with('=')) list.remove_prefix(1);
+    if (list.empty()) words->emplace_back("-o");
+    AddMountOptions(list, features, words);
   }
 }
 
@@ -100,7 +133,10 @@ Result<Words> VirtiofsdArguments(const VirtiofsdSpec& spec, const VirtiofsdFeatu
     AddOption(option, features, &words);
   }
   words.insert(words.end(), {"--thread-pool-size=1", fmt::format("--rlimit-nofile={}", max_files)});
-  AddExtra(spec.extra_args, features, &words);
+  Words extra;
+  AddExtra(spec.extra_args, features, &extra);
+  KATA_TRY(CheckExtra(extra));
+  words.insert(words.end(), extra.begin(), extra.end());
   return words;
 }
 

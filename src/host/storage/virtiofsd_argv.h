@@ -35,7 +35,9 @@ struct VirtiofsdSpec {
 // on the host is seen within the timeout, a tenth of a second, which is also earlier than by "auto"
 // itself.
 //
-// Errors  kInvalidArgument  this daemon has no such cache mode
+// Errors  kInvalidArgument  this daemon has no such cache mode; an extra one says what is shared,
+// or
+//                           on which socket
 Result<std::vector<std::string>> VirtiofsdArguments(const VirtiofsdSpec& spec,
                                                     const VirtiofsdFeatures& features,
                                                     uint64_t max_files);

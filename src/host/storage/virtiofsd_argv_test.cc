@@ -75,16 +75,40 @@ TEST(VirtiofsdArguments, ExtraOnesComeLastInTheDaemonsWords) {
 }
 
 TEST(VirtiofsdArguments, ExtraOnesThatTheDaemonKnowsStayAsTheyAre) {
-  EXPECT_THAT(Added({"-o", "timeout=1,posix_lock", "--fd=3"}, kHelpOfC),
-              ElementsAre("-o", "timeout=1", "-o", "posix_lock", "--fd=3"));
-  EXPECT_THAT(Added({"--posix-acl=auto", "--writeback"}, kHelpOfRust),
-              ElementsAre("--posix-acl=auto", "--writeback"));
+  EXPECT_THAT(Added({"-o", "timeout=1,posix_lock", "--rlimit-nofile=3"}, kHelpOfC),
+              ElementsAre("-o", "timeout=1", "-o", "posix_lock", "--rlimit-nofile=3"));
+  EXPECT_THAT(Added({"--posix-acl=auto", "--modcaps", "-mknod", "-fd"}, kHelpOfRust),
+              ElementsAre("--posix-acl=auto", "--modcaps", "-mknod", "-fd"));
 }
 
 TEST(VirtiofsdArguments, ExtraOnesThatTheDaemonDoesNotKnowAreItsToRefuse) {
   EXPECT_THAT(Added({"--migration-mode=find-paths", "-o"}, kHelpOfC),
               ElementsAre("--migration-mode=find-paths", "-o"));
   EXPECT_THAT(Added({"-o", "posix_lock", "x"}, kHelpOfRust), ElementsAre("-o", "posix_lock", "x"));
+}
+
+TEST(VirtiofsdArguments, ExtraOnesCannotSayWhatIsShared) {
+  const std::vector<std::vector<std::string>> cases = {
+      {"--shared-dir=/"}, {"--shared-dir", "/"}, {"-o", "xattr,source=/"}, {"-osource=/"},
+      {"--fd=4"},         {"--socket-path=/s"},  {"-o", "shared_dir=/"},   {"--xattr", "--fd", "4"},
+      {"-dosource=/"},    {"-do", "source=/"},   {"-o=source=/"},
+  };
+  for (const auto& extra : cases) {
+    VirtiofsdSpec spec = kSpec;
+    spec.extra_args = extra;
+    for (const char* help : {kHelpOfC, kHelpOfRust}) {
+      const auto words = VirtiofsdArguments(spec, *ParseVirtiofsdHelp(help), 1024);
+      ASSERT_FALSE(words) << extra.back();
+      EXPECT_EQ(words.error().code(), Code::kInvalidArgument);
+      EXPECT_THAT(words.error().message(), HasSubstr("kata-cpp's own to say"));
+    }
+  }
+}
+
+TEST(VirtiofsdArguments, ExtraOnesHaveNoBackslashes) {
+  VirtiofsdSpec spec = kSpec;
+  spec.extra_args = {"-o", "sou\\rce=/"};
+  EXPECT_THAT(Arguments(spec, kHelpOfC), ElementsAre(HasSubstr("a backslash in \"sou\\rce=/\"")));
 }
 
 TEST(WhatFollows, TellsTheDaemonAndWhatItsCacheMeans) {
