@@ -15,7 +15,7 @@ from testbed.process import wait_until
 MIB = 1 << 20
 LIMIT = 64 * MIB
 # From the moment that little is left. Five on a machine that is idle.
-SECONDS_TO_DIE = 30
+SECONDS_TO_DIE = 15
 
 # Asks for $ARGV[0] bytes at a time, without end, and says when little is left.
 GREEDY = r"""
