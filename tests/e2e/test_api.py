@@ -149,9 +149,9 @@ class Actions(ShimCase):
 
     @only("kata", "runc's shim leaves the check to containerd")
     def test_bad_ids_are_refused_by_name(self):
-        for bad in ("../escape", "a/b", "..", "x" * 1000, "", "a b", "-rf"):
+        for number, bad in enumerate(("../escape", "a/b", "..", "x" * 1000, "", "a b", "-rf")):
             with self.subTest(id=bad[:20]):
-                shim = self.shim(name=f"{self.name}-{abs(hash(bad)) % 1000}")
+                shim = self.shim(name=f"{self.name}-{number}")
                 shim.name = bad
                 done = shim.action("start")
                 self.assertNotEqual(done.code, 0, done)
