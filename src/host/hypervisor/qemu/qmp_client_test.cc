@@ -102,7 +102,7 @@ TEST_F(QmpClientTest, ErrorsCarryQemusWords) {
 TEST_F(QmpClientTest, ACommandWaitsForOneThatQemuDoesNotReadNoLongerThanItMay) {
   constexpr size_t kMoreThanASocketHolds = 8 << 20;
   auto first = std::async(std::launch::async, [this] {
-    return client_->Call("first", std::string(kMoreThanASocketHolds, 'x'), Soon());
+    return client_->Call("first", {{"text", std::string(kMoreThanASocketHolds, 'x')}}, Soon());
   });
   // It has begun.
   ASSERT_TRUE(sys::WaitFor(qemu_.get(), POLLIN, Soon()));
