@@ -22,8 +22,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr size_t kConsoleLines = 12;
-constexpr auto kCleanupTime = seconds(5);
+constexpr auto kRemoveTime = seconds(5);
 
 }  // namespace
 
@@ -230,8 +229,9 @@ void Machine::OnGuestEnd(const Guest* which, const std::string& reason) {
     guest = last_.guest;
     on_end = identity_.on_end;
   }
-  log::Error("the machine has ended",
-             {{"reason", reason}, {"console", guest->vm()->ConsoleTail(kConsoleLines)}});
+  log::Error(
+      "the machine has ended",
+      {{"reason", reason}, {"console", guest->vm()->ConsoleTail(VmProcesses::kConsoleLines)}});
   if (on_end) on_end();
 }
 
@@ -246,7 +246,7 @@ void Machine::OnWaitingEnd(const std::string& reason) {
     on_end = identity_.on_end;
   }
   log::Error("the machine has ended",
-             {{"reason", reason}, {"console", vm->ConsoleTail(kConsoleLines)}});
+             {{"reason", reason}, {"console", vm->ConsoleTail(VmProcesses::kConsoleLines)}});
   if (on_end) on_end();
 }
 
@@ -306,7 +306,7 @@ void Machine::Stop() {
     share_.reset();
   }
   leaving.wait();
-  record_.Remove(Deadline::After(kCleanupTime));
+  record_.Remove(Deadline::After(kRemoveTime));
   const MutexLock lock(mutex_);
   // Not before: another beginning would find its own things removed.
   state_ = MachineState::kNone;

@@ -17,7 +17,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr size_t kConsoleLines = 12;
 // What a VMM that is about to end gets to do so and to say why.
 constexpr auto kLastWords = milliseconds(1000);
 constexpr char kHasEnded[] = "the machine has ended";

@@ -28,6 +28,9 @@ namespace kata::sandbox {
 
 class VmProcesses {
  public:
+  // Of the guest's console, where an error or the log shows its end.
+  static constexpr size_t kConsoleLines = 12;
+
   explicit VmProcesses(sys::EventLoop& loop);
   VmProcesses(const VmProcesses&) = delete;
   VmProcesses& operator=(const VmProcesses&) = delete;
