@@ -90,3 +90,40 @@ class SharedVolumes(ContainerdCase):
         wait_until(lambda: not self.holders(device), SECONDS, lambda: f"{self.holders(device)} let go")
         subprocess.run(["umount", self.folder], check=True)
         self.assert_output(self.containerd.exec(pod, ["echo", "on"]), "on\n")
+
+    def tmpfs(self, path):
+        os.makedirs(path, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "volume", path], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", path], stderr=subprocess.DEVNULL)
+
+    def served(self):
+        """The volumes that virtiofsd has: {mount point: options}."""
+        for path in glob.glob("/proc/[0-9]*/mountinfo"):
+            with contextlib.suppress(OSError), open(path) as file:
+                mounts = [line.split() for line in file]
+                # Its root is the shared directory: nobody else sees the sandbox's folder at the top.
+                if any(mount[4] == f"/{self.name}/rootfs" for mount in mounts):
+                    return {mount[4]: mount[5] for mount in mounts if mount[4].startswith("/.volumes/")}
+        self.fail("there is no virtiofsd")
+
+    def test_the_host_keeps_its_mounts_below_a_volume_and_the_guest_none_of_them(self):
+        self.tmpfs(self.folder)
+        subprocess.run(["mount", "--make-shared", self.folder], check=True)
+        self.tmpfs(f"{self.folder}/sub")
+        self.start(self.name, SANDBOX)
+        alone = set(self.served())
+        for options in ("rbind:rw", "rbind:rprivate:rw", "rbind:rslave:rw"):
+            with self.subTest(options=options):
+                member = self.start(self.containerd.new_id(), MEMBER, (self.folder, "/v", options))
+                self.assertNotEqual(set(self.served()), alone)
+                self.assertTrue(self.containerd.remove(member))
+                self.assertTrue(os.path.ismount(f"{self.folder}/sub"))
+                self.assertEqual(set(self.served()), alone)
+
+    def test_a_volume_is_read_only_again_when_nobody_may_write_to_it_any_more(self):
+        self.start(self.name, SANDBOX, (self.folder, "/v", "rbind:ro"))
+        before = self.served()
+        member = self.start(f"{self.name}-m", MEMBER, (self.folder, "/v", "rbind:rw"))
+        self.assertNotEqual(self.served(), before)
+        self.assertTrue(self.containerd.remove(member))
+        self.assertEqual(self.served(), before)

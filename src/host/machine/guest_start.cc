@@ -78,6 +78,8 @@ class Start {
 };
 
 Result<void> Start::StartVirtiofsd(Deadline deadline) {
+  // Until it is known, what it has seen of a mount is not.
+  if (setting_.served_by) KATA_TRY(setting_.served_by(-1));
   KATA_TRY(processes().StartVirtiofsd({.program = config_.hypervisor.virtio_fs_daemon,
                                        .shared_directory = setting_.shared_directory,
                                        .run_directory = setting_.directory,

@@ -235,6 +235,8 @@ Result<void> Sandbox::Update(const std::string& container_id,
                 "update: the guest does not answer an earlier one; try again");
   }
   const CallTurn turn(container->updates());
+  // It may have been deleted while this one waited.
+  if (auto there = FindContainer(container_id); !there) return std::unexpected(there.error());
   KATA_TRY_WITHIN("update", GrowForUpdate(container_id, resources));
   agent::UpdateContainerRequest request;
   request.set_container_id(container_id);

@@ -57,6 +57,19 @@ TEST_F(ShareTest, TheTopIsReadOnlyAndARootfsBelowIsNot) {
   EXPECT_FALSE(sys::Exists(rootfs));
 }
 
+TEST_F(ShareTest, TheHostKeepsWhatItHasMountedBelowARootfs) {
+  const std::string root = dir_ + "/rootfs";
+  ASSERT_TRUE(sys::MakeDirs(root));
+  ASSERT_TRUE(sys::Mount("tmpfs", root, "tmpfs", 0UL));
+  ASSERT_TRUE(sys::SetPropagation(root, MS_SHARED));
+  ASSERT_TRUE(sys::MakeDirs(root + "/sub"));
+  ASSERT_TRUE(sys::Mount("tmpfs", root + "/sub", "tmpfs", 0UL));
+  ASSERT_TRUE(share_->AddRootfs("c1", {}, root, false));
+  share_->RemoveContainer("c1");
+  EXPECT_TRUE(sys::IsMountPoint(root + "/sub").value());
+  ASSERT_EQ(::umount2(root.c_str(), MNT_DETACH), 0);
+}
+
 TEST_F(ShareTest, ReadOnlyHoldsOnTheHostSide) {
   ASSERT_TRUE(sys::MakeDirs(dir_ + "/rootfs"));
   const std::string rootfs = Served(share_->AddRootfs("c1", {}, dir_ + "/rootfs", true).value());

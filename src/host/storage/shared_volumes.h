@@ -13,6 +13,7 @@
 #include <list>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -33,12 +34,15 @@ class SharedVolumes {
   // No container is called so.
   static constexpr const char* kFolder = ".volumes";
 
-  // The process that serves `served` in a mount namespace of its own, as whose root.
+  // The process that serves `served` in a mount namespace of its own, as whose root; -1 while it is
+  // being started, and what it has seen is not known.
   void ServedBy(pid_t server) { server_ = server; }
 
   // Returns the volume's path below `mounts`. It is that of a volume added before which is the same
-  // file or directory with the same mounts below it, the same ids and the same propagation.
-  // Read-only holds on this side, whatever the guest does, until a container may write to it.
+  // file or directory, mounted as that is and with the same mounts below it, with the same ids and
+  // propagation. Read-only holds on this side, whatever the guest does, while no container may
+  // write to it. The host's later mounts may come to it; nothing goes from it to the host.
+  //
   // Errors  kNotFound       there is nothing at its source
   //         kUnimplemented  ids are to be mapped, which its file system cannot
   Result<std::string> Add(const std::string& container_id, const Volume& volume,
@@ -52,6 +56,7 @@ class SharedVolumes {
   struct Identity {
     dev_t device = 0;
     ino_t inode = 0;
+    std::string handle;  // where there are such: numbers of inodes need not be unique
     bool directory = false;
     bool read_only = false;   // already before the options say so
     unsigned long flags = 0;  // of the options, but for what the guest keeps
@@ -63,23 +68,35 @@ class SharedVolumes {
 
     bool operator==(const Identity&) const = default;
   };
+  // How the host has mounted what is at a source, and what is below it where that comes along.
+  struct Source {
+    std::string access;  // of its own mount, such as "ro "
+    std::multiset<std::tuple<std::string, dev_t, std::string>> below;  // where, and what
+    std::multiset<std::pair<std::string, std::string>> access_below;   // where, and as what
+  };
   struct Mounted {
     Identity identity;
     std::string name;     // below mounts_
     bool locked = false;  // read-only because all of its containers want that
     std::multiset<std::string> containers;
+    std::set<std::string> writers;  // of these
+    Source source;
   };
 
   std::string PathOf(const Mounted& mounted) const { return mounts_ + "/" + mounted.name; }
+  static Result<Source> LookAt(const std::string& path, bool recursive, int mount_namespace);
   static Result<Identity> Identify(int tree, const Volume& volume,
                                    const sys::MountOptions& options);
   // The one that stands for `volume` already, as writable as it wants; else null.
-  Result<Mounted*> Find(const Identity& identity, const Volume& volume, bool read_only,
-                        int mount_namespace);
+  Result<Mounted*> Find(const Identity& identity, const Source& source, const Volume& volume,
+                        bool read_only);
   Result<Mounted*> Mount(sys::UniqueFd tree, const Volume& volume, sys::MountOptions options,
                          Identity identity);
   // Lets a mount be written to, wherever it is seen.
   Result<void> Unlock(Mounted& mounted) const;
+  // The opposite; a file that the guest has open for writing keeps it from that.
+  Result<void> Lock(Mounted& mounted) const;
+  Result<void> Change(const Mounted& mounted, Result<void> (*change)(int)) const;
 
   std::string mounts_;
   std::string served_;

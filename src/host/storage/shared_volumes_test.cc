@@ -2,6 +2,8 @@
 #include "host/storage/shared_volumes.h"
 
 #include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,10 +13,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "sys/files.h"
+#include "sys/fuse_tree.h"
 #include "sys/mounts.h"
 
 namespace kata::storage {
@@ -199,6 +205,142 @@ TEST_F(SharedVolumesTest, OtherIdsAreAnotherVolume) {
   ASSERT_TRUE(mapped) << mapped.error().message();
   EXPECT_NE(dir_ + "/served/" + *mapped, plain);
   EXPECT_EQ(volumes_->Add("c", volume, -1).value_or(""), *mapped);
+}
+
+class Propagation : public SharedVolumesTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(Propagation, TheHostKeepsWhatItHasMountedBelow) {
+  ASSERT_TRUE(sys::SetPropagation(Data(), MS_SHARED));
+  ASSERT_TRUE(sys::MakeDirs(Data() + "/sub"));
+  ASSERT_TRUE(sys::Mount("tmpfs", Data() + "/sub", "tmpfs", 0UL));
+  std::vector<std::string> options{"rbind"};
+  if (*GetParam() != 0) options.emplace_back(GetParam());
+  const std::string first = Add("a", Data(), options);
+  EXPECT_TRUE(sys::IsMountPoint(first + "/sub").value());
+  EXPECT_THAT(volumes_->RemoveContainer("a"), SizeIs(1));
+  EXPECT_FALSE(sys::Exists(first));
+  EXPECT_TRUE(sys::IsMountPoint(Data() + "/sub").value());
+}
+INSTANTIATE_TEST_SUITE_P(Words, Propagation, testing::Values("", "rprivate", "rslave", "rshared"));
+
+TEST_P(Propagation, WhatTheHostMountsOverTheSourceGoesWithTheVolume) {
+  ASSERT_TRUE(sys::SetPropagation(Data(), MS_SHARED));
+  std::vector<std::string> options{"rbind"};
+  if (*GetParam() != 0) options.emplace_back(GetParam());
+  const std::string first = Add("a", Data(), options);
+  ASSERT_TRUE(sys::Mount("tmpfs", Data(), "tmpfs", 0UL));
+  ASSERT_TRUE(sys::WriteFile(Data() + "/secret", "x"));
+  EXPECT_THAT(volumes_->RemoveContainer("a"), SizeIs(1));
+  EXPECT_FALSE(sys::Exists(first));
+  ::umount2(Data().c_str(), MNT_DETACH);
+}
+
+TEST_F(SharedVolumesTest, WhatIsReadOnlyBelowStaysSo) {
+  ASSERT_TRUE(sys::MakeDirs(Data() + "/sub"));
+  ASSERT_TRUE(sys::Mount("tmpfs", Data() + "/sub", "tmpfs", 0UL));
+  sys::MountOptions rbind;
+  rbind.Add("rbind");
+  ASSERT_TRUE(sys::BindMount(Data(), dir_ + "/other", rbind));
+  const sys::UniqueFd fd = sys::Open(dir_ + "/other/sub", O_PATH).value();
+  ASSERT_TRUE(sys::SetMountReadOnly(fd.get()));
+  EXPECT_EQ(WriteError(dir_ + "/other/sub"), EROFS);
+  const std::string writable = Add("a", Data());
+  const std::string other = Add("b", dir_ + "/other");
+  EXPECT_NE(other, writable);
+  EXPECT_EQ(WriteError(other + "/sub"), EROFS) << "read-only on the host";
+  ASSERT_EQ(::umount2((dir_ + "/other").c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(SharedVolumesTest, ASourceWithIdsOfItsOwnIsAnotherVolume) {
+  Volume volume{Data(), "/data", {"bind"}};
+  volume.ids.emplace();
+  ASSERT_TRUE(volume.ids->uids.Add({.inside = 0, .outside = 1000, .size = 10}));
+  ASSERT_TRUE(volume.ids->gids.Add({.inside = 0, .outside = 1000, .size = 10}));
+  auto tree = CloneVolume(volume, -1);
+  if (!tree) GTEST_SKIP() << tree.error().message();
+  const sys::UniqueFd place = sys::Open(dir_ + "/other", O_PATH).value();
+  ASSERT_TRUE(sys::AttachMount(tree->get(), place.get()));
+  ASSERT_TRUE(sys::WriteFile(Data() + "/mine", "x"));
+  struct stat host{};
+  ASSERT_EQ(::stat((dir_ + "/other/mine").c_str(), &host), 0);
+  const std::string plain = Add("a", Data());
+  const std::string other = Add("b", dir_ + "/other");
+  struct stat seen{};
+  ASSERT_EQ(::stat((other + "/mine").c_str(), &seen), 0);
+  EXPECT_EQ(seen.st_uid, host.st_uid) << "b's source shows uid " << host.st_uid;
+  EXPECT_NE(plain, other);
+  ASSERT_EQ(::umount2((dir_ + "/other").c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(SharedVolumesTest, WhatNobodyMayWriteToAnyMoreIsReadOnlyAgain) {
+  const std::string first = Add("a", Data(), {"rbind", "rprivate", "ro"});
+  EXPECT_EQ(WriteError(first), EROFS);
+  EXPECT_EQ(Add("b", Data()), first);
+  EXPECT_THAT(volumes_->RemoveContainer("b"), IsEmpty());
+  EXPECT_EQ(WriteError(first), EROFS) << "only a, which has it read-only, is left";
+}
+
+TEST_F(SharedVolumesTest, WithoutMountsBelowRecursiveIsThePlainOne) {
+  EXPECT_EQ(Add("a", Data(), {"bind"}), Add("b", Data(), {"rbind"}));
+}
+
+TEST_F(SharedVolumesTest, OneNumberOfAnInodeCanBeTwoDirectories) {
+  auto fuse = sys::MakeFuseMount("volumes-test");
+  if (!fuse) GTEST_SKIP() << fuse.error().message();
+  sys::FuseTree tree;
+  tree.nodes[1] = {S_IFDIR, "", {{"a", 2}, {"b", 3}}};
+  tree.nodes[2] = {S_IFDIR, "", {{"mine", 4}}};
+  tree.nodes[3] = {S_IFDIR, "", {{"secret-of-b", 5}}};
+  tree.nodes[4] = {S_IFREG, "a", {}};
+  tree.nodes[5] = {S_IFREG, "b", {}};
+  std::atomic<bool> stop = false;
+  const int device = fuse->device.get();
+  std::thread server([&] {
+    std::string buffer(1 << 20, 0);
+    while (!stop) {
+      pollfd wait{device, POLLIN, 0};
+      if (::poll(&wait, 1, 50) <= 0) continue;
+      const ssize_t n = ::read(device, buffer.data(), buffer.size());
+      if (n <= 0) {
+        if (errno == ENODEV) return;
+        continue;
+      }
+      auto answer = sys::AnswerFuse({buffer.data(), size_t(n)}, tree);
+      if (!answer) continue;
+      const uint32_t opcode = reinterpret_cast<fuse_in_header*>(buffer.data())->opcode;
+      auto* out = reinterpret_cast<fuse_out_header*>(answer->data());
+      fuse_attr* attr = nullptr;
+      if (opcode == FUSE_LOOKUP && !out->error)
+        attr = &reinterpret_cast<fuse_entry_out*>(out + 1)->attr;
+      if (opcode == FUSE_GETATTR && !out->error)
+        attr = &reinterpret_cast<fuse_attr_out*>(out + 1)->attr;
+      if (attr && S_ISDIR(attr->mode)) attr->ino = 256;  // as btrfs' subvolumes through NFS
+      (void)!::write(device, answer->data(), answer->size());
+    }
+  });
+  {
+    const sys::UniqueFd place = sys::Open(dir_ + "/other", O_PATH).value();
+    EXPECT_TRUE(sys::AttachMount(fuse->mount.get(), place.get()));
+    const std::string a = Add("a", dir_ + "/other/a");
+    const std::string b = Add("b", dir_ + "/other/b");
+    EXPECT_NE(a, b);
+    EXPECT_FALSE(sys::Exists(a + "/secret-of-b"));
+    EXPECT_TRUE(sys::Exists(b + "/secret-of-b")) << "b sees a's: mine " << sys::Exists(b + "/mine");
+    EXPECT_EQ(Add("c", dir_ + "/other/b"), b);
+    for (auto* each : {"a", "b", "c"}) volumes_->RemoveContainer(each);
+    ::umount2((dir_ + "/other").c_str(), MNT_DETACH);
+  }
+  stop = true;
+  server.join();
+}
+
+TEST_F(SharedVolumesTest, WhatAServerThatIsBeingStartedHasSeenIsNotKnown) {
+  const std::string first = Add("a", Data(), {"rbind", "rprivate", "ro"});
+  volumes_->ServedBy(-1);
+  const Server server(dir_ + "/served");  // spawned, and not told of yet
+  const std::string second = Add("b", Data());
+  volumes_->ServedBy(server.pid());
+  EXPECT_EQ(WriteError(server.Root() + second.substr((dir_ + "/served/").size())), 0);
 }
 
 TEST_F(SharedVolumesTest, NothingIsLeftOfWhatIsNotThere) {

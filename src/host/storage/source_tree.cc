@@ -9,12 +9,14 @@
 namespace kata::storage {
 
 Result<sys::UniqueFd> CloneSource(const std::string& path, bool recursive, int mount_namespace) {
-  if (mount_namespace < 0) return sys::CloneMount(AT_FDCWD, path, recursive);
-  Result<sys::UniqueFd> tree;
-  KATA_TRY(sys::RunInMountNamespace(mount_namespace, [&]() -> Result<void> {
-    tree = sys::CloneMount(AT_FDCWD, path, recursive);
+  sys::UniqueFd tree;
+  const auto clone = [&]() -> Result<void> {
+    tree = KATA_TRY(sys::CloneMount(AT_FDCWD, path, recursive));
     return {};
-  }));
+  };
+  KATA_TRY(mount_namespace < 0 ? clone() : sys::RunInMountNamespace(mount_namespace, clone));
+  // A peer of the host's mount would take what the host has below it along when it is unmounted.
+  KATA_TRY(sys::SetMountPropagation(tree.get(), MS_SLAVE | MS_REC));
   return tree;
 }
 

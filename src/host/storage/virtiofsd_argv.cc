@@ -2,6 +2,7 @@
 #include "host/storage/virtiofsd_argv.h"
 
 #include <algorithm>
+#include <ranges>
 #include <string_view>
 #include <utility>
 
@@ -70,11 +71,14 @@ Result<void> CheckExtra(const Words& words) {
                   fmt::format("virtio_fs_extra_args: a backslash in \"{}\"; take it out", word));
     }
     if (word.starts_with("--")) word.remove_prefix(2);
-    const std::string name = Replaced(Split(word).first, '_', '-');
-    if (std::ranges::find(kOwnOptions, name) == std::end(kOwnOptions)) continue;
-    return Fail(
-        Code::kInvalidArgument,
-        fmt::format("virtio_fs_extra_args: {} is kata-cpp's own to say; take it out", name));
+    // What follows an empty -o is a list that was not taken apart.
+    for (const auto part : std::views::split(word, ',')) {
+      const std::string name = Replaced(Split(std::string_view(part)).first, '_', '-');
+      if (std::ranges::find(kOwnOptions, name) == std::end(kOwnOptions)) continue;
+      return Fail(
+          Code::kInvalidArgument,
+          fmt::format("virtio_fs_extra_args: {} is kata-cpp's own to say; take it out", name));
+    }
   }
   return {};
 }

@@ -105,6 +105,19 @@ TEST(VirtiofsdArguments, ExtraOnesCannotSayWhatIsShared) {
   }
 }
 
+TEST(VirtiofsdArguments, ExtraOnesBehindAnEmptyListCannotEither) {
+  using Words = std::vector<std::string>;
+  for (const char* help : {kHelpOfC, kHelpOfRust}) {
+    for (const Words& extra : {Words{"-o=", "xattr,source=/"}, Words{"-o", "", "xattr,source=/"},
+                               Words{"-do=", "xattr,source=/"}, Words{"-o", "=", "xattr,source=/"},
+                               Words{"-o", "-o", "xattr,source=/"}}) {
+      VirtiofsdSpec spec = kSpec;
+      spec.extra_args = extra;
+      EXPECT_FALSE(VirtiofsdArguments(spec, *ParseVirtiofsdHelp(help), 1024)) << extra[0];
+    }
+  }
+}
+
 TEST(VirtiofsdArguments, ExtraOnesHaveNoBackslashes) {
   VirtiofsdSpec spec = kSpec;
   spec.extra_args = {"-o", "sou\\rce=/"};
