@@ -55,9 +55,10 @@ class Sizes(ContainerdCase):
             self.assertEqual(size["has"]["memory_mib"], expected)
             self.assertEqual(size["asked"]["memory_mib"], base + limit)
             self.assertEqual(size["most"]["memory_mib"], most)
-            # The kernel keeps some of what it began with, and one 64th for its account of pages.
+            # The kernel keeps some of what it began with, 64 MiB more where that is beyond 4 GiB (its
+            # buffer for devices that see no more), and one 64th for its account of pages.
             self.assertLessEqual(seen, expected)
-            self.assertGreater(seen, expected - expected // 60 - 80)
+            self.assertGreater(seen, expected - expected // 60 - 144)
             self.assertEqual(bool(size["reason"]), expected < base + limit)
         return size
 
