@@ -4,11 +4,14 @@
 What the host has installed serves all other tests; here it is named.
 """
 
+import contextlib
+import glob
 import json
 import os
 import subprocess
 import unittest
 
+import test_shared_volumes
 import test_sharing
 from support.case import Settings
 from testbed import debs
@@ -115,4 +118,39 @@ class InRust(Daemon, test_sharing.Sharing):
 class InRustOfNext(InRust):
     """1.14, of the Debian to come."""
 
+    suite = "forky"
+
+
+def read(path):
+    with contextlib.suppress(OSError), open(path) as file:
+        return file.read()
+    return ""
+
+
+class VolumesInRust(test_shared_volumes.SharedVolumes):
+    """1.13 again: its mount namespace is another process's than that of the one in C."""
+
+    suite = "trixie"
+
+    @classmethod
+    def set_up_bed(cls):
+        if Settings.core_only:
+            raise unittest.SkipTest("not in the core subset")
+        try:
+            program = debs.script("fetch-virtiofsd", cls.suite)
+        except BedError as error:
+            raise unittest.SkipTest(f"no such virtiofsd here: {error}") from error
+        super().set_up_bed()
+        cls.program = program
+        cls.runtime.write_config(cls.runtime.config, virtio_fs_daemon=program)
+
+    def start(self, name, kind, *mounts):
+        super().start(name, kind, *mounts)
+        words = [read(path) for path in glob.glob("/proc/[0-9]*/cmdline")]
+        self.assertTrue(any(self.program in line and f"/{self.name}/" in line for line in words),
+                        "the machine has another virtiofsd")
+        return name
+
+
+class VolumesInRustOfNext(VolumesInRust):
     suite = "forky"

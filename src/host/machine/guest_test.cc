@@ -95,16 +95,20 @@ class GuestTest : public testing::TestWithParam<Step> {
     return machine;
   }
 
+  GuestSetting Setting() {
+    return {.loop = *loop_,
+            .host = seam_,
+            .record = record_,
+            .config = std::make_shared<config::Config>(config_.config),
+            .name = "pod",
+            .directory = directory_.path() + "/run/vm/pod",
+            .shared_directory = "",
+            .network = "",
+            .stop = stop_.get_token()};
+  }
+
   Result<std::unique_ptr<StartedGuest>> Start() {
-    const GuestSetting setting{.loop = *loop_,
-                               .host = seam_,
-                               .record = record_,
-                               .config = std::make_shared<config::Config>(config_.config),
-                               .name = "pod",
-                               .directory = directory_.path() + "/run/vm/pod",
-                               .shared_directory = "",
-                               .network = "",
-                               .stop = stop_.get_token()};
+    const GuestSetting setting = Setting();
     Phases phases;
     bool template_wanted = false;
     return StartGuest(setting, {.vcpus = 1, .memory_mib = 256}, phases, &template_wanted);
@@ -250,15 +254,7 @@ TEST_F(GuestTest, ThatHasWaitedIsAdoptedWithWhatItIs) {
   auto waiting = Start();
   ASSERT_TRUE(waiting) << waiting.error().message();
   const pid_t pid = (*waiting)->processes->vm()->pid();
-  const GuestSetting setting{.loop = *loop_,
-                             .host = seam_,
-                             .record = record_,
-                             .config = std::make_shared<config::Config>(config_.config),
-                             .name = "pod",
-                             .directory = directory_.path() + "/run/vm/pod",
-                             .shared_directory = "",
-                             .network = "",
-                             .stop = stop_.get_token()};
+  const GuestSetting setting = Setting();
   Phases phases;
   auto adopted = AdoptGuest(setting, *std::move(waiting), phases);
   ASSERT_TRUE(adopted) << adopted.error().message();

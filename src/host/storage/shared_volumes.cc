@@ -202,7 +202,8 @@ Result<void> SharedVolumes::Change(const Mounted& mounted, Result<void> (*change
   };
   if (server_ < 0) return Fail(Code::kUnavailable, "what serves it is being started");
   if (server_ > 0) {
-    // The server may have forked what serves; the youngest is in its last namespace.
+    // First, since it alone can fail: all views change or none. The server may have forked what
+    // serves; the youngest is in its last namespace.
     const pid_t server = sys::WithDescendants(server_).back();
     const sys::UniqueFd theirs =
         KATA_TRY(sys::Open(fmt::format("/proc/{}/ns/mnt", server), O_RDONLY));

@@ -78,7 +78,7 @@ class SharedVolumes {
     Identity identity;
     std::string name;     // below mounts_
     bool locked = false;  // read-only because all of its containers want that
-    std::multiset<std::string> containers;
+    std::set<std::string> containers;
     std::set<std::string> writers;  // of these
     Source source;
   };
