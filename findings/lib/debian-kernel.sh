@@ -7,6 +7,8 @@
 # Software   Linux 6.12.95 (Debian 12 backports: linux-image-6.12.95+deb12-cloud-amd64 6.12.95-1~bpo12+1),
 #            busybox-static (Debian 12: 1:1.35.0-4+deb12u1+b1), QEMU's TCG.
 
+: "${root:?the tree}" "${work:?a temporary folder}"
+
 cannot() {
   printf 'not tried: %s\n' "$*" >&2
   exit 2
