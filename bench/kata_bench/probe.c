@@ -10,6 +10,7 @@
 //   probe fork SECONDS         programs per second that are forked, executed and waited for
 //   probe copy SECONDS         MiB per second that are copied between two large buffers
 //   probe status ROUNDS DIR    seconds of ROUNDS walks over DIR that look at every file, as git status does
+//   probe small COUNT DIR      files per second: COUNT are made in DIR, which is new, then read, then removed
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -136,6 +137,34 @@ static int Status(int rounds, const char* path) {
   return 0;
 }
 
+static int MakeFile(const char* name) {
+  int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  return fd >= 0 && write(fd, "text\n", 5) == 5 && close(fd) == 0;
+}
+
+static int ReadFile(const char* name) {
+  char text[8];
+  int fd = open(name, O_RDONLY | O_CLOEXEC);
+  return fd >= 0 && read(fd, text, sizeof text) == 5 && close(fd) == 0;
+}
+
+static int RemoveFile(const char* name) { return unlink(name) == 0; }
+
+static int Small(int count, const char* path) {
+  static int (*const kSteps[])(const char*) = {MakeFile, ReadFile, RemoveFile};
+  if (mkdir(path, 0755) != 0 || chdir(path) != 0) return Fail(path);
+  double begin = Now();
+  for (int step = 0; step < 3; ++step) {
+    for (int i = 0; i < count; ++i) {
+      char name[16];
+      snprintf(name, sizeof name, "%d", i);
+      if (!kSteps[step](name)) return Fail(path);
+    }
+  }
+  printf("%.1f\n", count / (Now() - begin));
+  return rmdir(path) == 0 ? 0 : Fail(path);
+}
+
 int main(int argc, char** argv) {
   const char* word = argc > 1 ? argv[1] : "";
   if (strcmp(word, "end") == 0) return 0;
@@ -150,6 +179,7 @@ int main(int argc, char** argv) {
       if (strcmp(word, "stat") == 0) return Rate(CallStat, argv[3], seconds, 20);
       if (strcmp(word, "open") == 0) return Rate(CallOpen, argv[3], seconds, 20);
       if (strcmp(word, "status") == 0) return Status(atoi(argv[2]), argv[3]);
+      if (strcmp(word, "small") == 0) return Small(atoi(argv[2]), argv[3]);
     }
   }
   fprintf(stderr, "probe: no such work\n");
