@@ -24,8 +24,37 @@ bool ParseNumber(std::string_view text, Integer* number) {
   return status == std::errc() && stop == end;
 }
 
-// The kernel writes space, tab, newline and backslash as three octal digits.
-std::string Unescape(std::string_view text) {
+bool ParseLine(std::string_view line, MountInfo* info) {
+  if (!ParseNumber(TakeWord(line), &info->id)) return false;
+  if (!ParseNumber(TakeWord(line), &info->parent_id)) return false;
+  const std::string_view device = TakeWord(line);
+  const size_t colon = device.find(':');
+  unsigned major_number = 0;
+  unsigned minor_number = 0;
+  if (colon == std::string_view::npos || !ParseNumber(device.substr(0, colon), &major_number) ||
+      !ParseNumber(device.substr(colon + 1), &minor_number)) {
+    return false;
+  }
+  info->device = makedev(major_number, minor_number);
+  info->root = UnescapeMountInfo(TakeWord(line));
+  info->mount_point = UnescapeMountInfo(TakeWord(line));
+  info->options = TakeWord(line);
+  for (;;) {
+    if (line.empty()) return false;
+    const std::string_view word = TakeWord(line);
+    if (word == "-") break;
+    if (!info->propagation.empty()) info->propagation += ' ';
+    info->propagation += word;
+  }
+  info->type = TakeWord(line);
+  info->source = UnescapeMountInfo(TakeWord(line));
+  info->super_options = TakeWord(line);
+  return !info->type.empty();
+}
+
+}  // namespace
+
+std::string UnescapeMountInfo(std::string_view text) {
   const auto octal = [](char c) { return c >= '0' && c <= '7'; };
   std::string plain;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -40,36 +69,6 @@ std::string Unescape(std::string_view text) {
   }
   return plain;
 }
-
-bool ParseLine(std::string_view line, MountInfo* info) {
-  if (!ParseNumber(TakeWord(line), &info->id)) return false;
-  if (!ParseNumber(TakeWord(line), &info->parent_id)) return false;
-  const std::string_view device = TakeWord(line);
-  const size_t colon = device.find(':');
-  unsigned major_number = 0;
-  unsigned minor_number = 0;
-  if (colon == std::string_view::npos || !ParseNumber(device.substr(0, colon), &major_number) ||
-      !ParseNumber(device.substr(colon + 1), &minor_number)) {
-    return false;
-  }
-  info->device = makedev(major_number, minor_number);
-  info->root = Unescape(TakeWord(line));
-  info->mount_point = Unescape(TakeWord(line));
-  info->options = TakeWord(line);
-  for (;;) {
-    if (line.empty()) return false;
-    const std::string_view word = TakeWord(line);
-    if (word == "-") break;
-    if (!info->propagation.empty()) info->propagation += ' ';
-    info->propagation += word;
-  }
-  info->type = TakeWord(line);
-  info->source = Unescape(TakeWord(line));
-  info->super_options = TakeWord(line);
-  return !info->type.empty();
-}
-
-}  // namespace
 
 std::vector<MountInfo> ParseMountInfo(std::string_view text) {
   std::vector<MountInfo> mounts;

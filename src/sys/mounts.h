@@ -78,10 +78,13 @@ struct MountInfo {
   std::string options;      // of the mount
   std::string type;
   std::string source;
-  std::string super_options;  // of the file system
+  std::string super_options;  // of the file system, escaped
   std::string propagation;    // "shared:1 master:2", or empty
 };
 
+// The kernel writes space, tab, newline, backslash and, in options, comma and "=" as three octal
+// digits.
+std::string UnescapeMountInfo(std::string_view text);
 // Lines that are not understood are left out.
 std::vector<MountInfo> ParseMountInfo(std::string_view text);
 Result<std::vector<MountInfo>> ReadMountInfo(const std::string& path = "/proc/self/mountinfo");
