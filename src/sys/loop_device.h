@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sys/loop_device.h - a file as a disk.
+//
+// Basis: loop(4); ioctl LOOP_CONFIGURE of Linux 5.8 or later.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "sys/fd.h"
+
+namespace kata::sys {
+
+// Goes away by itself with the last of its users: descriptors, and file systems mounted from it.
+struct LoopDevice {
+  UniqueFd fd;
+  std::string path;  // such as "/dev/loop0"
+};
+
+// The regular file at `file` as a disk, whose reads and writes go past the page cache where the
+// file's own system lets them: what is read from the disk is kept once. Blocks of 4096 bytes, or of
+// 512 where the file is not a multiple of 4096 long.
+//
+// Errors  kNotFound           no such file
+//         kInvalidArgument    it is not a regular file, or it is empty
+//         kUnimplemented      the kernel has no loop devices
+//         kResourceExhausted  others took every device that was free
+Result<LoopDevice> AttachLoop(const std::string& file, bool read_only);
+
+// Whether the kernel has loop devices; makes it load their driver.
+bool HasLoopDevices();
+
+}  // namespace kata::sys
