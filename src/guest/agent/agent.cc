@@ -138,6 +138,22 @@ void Agent::MountStorages(const std::vector<const agent::Storage*>& storages, Wh
     end(std::unexpected(forked.error()));
 }
 
+void Agent::ReconfigureMount(const std::string& mount_point, Done done) {
+  if (auto mounted = storages_.CheckMounted(mount_point); !mounted) return done(mounted);
+  const auto finish = std::make_shared<Done>(std::move(done));
+  const auto begun = RunInChild(
+      loop_,
+      [&]() -> Result<std::string> {
+        KATA_TRY(StorageTable::Reconfigure(mount_point));
+        return std::string();
+      },
+      [finish](const Result<std::string>& changed) {
+        if (!changed) return (*finish)(std::unexpected(changed.error()));
+        (*finish)({});
+      });
+  if (!begun) (*finish)(begun);
+}
+
 void Agent::DestroySandbox(Done done) {
   struct Destruction {
     size_t left = 1;

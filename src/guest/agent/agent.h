@@ -59,6 +59,10 @@ class Agent {
   // Pauses or resumes; `done` when the kernel has done it.
   void Freeze(const ContainerTable::EntryPtr& entry, bool on, Done done);
 
+  // Has the storage's file system look at its names anew (StorageTable::Reconfigure).
+  // Errors  kNotFound  no storage is mounted there
+  void ReconfigureMount(const std::string& mount_point, Done done);
+
   // The reaper's news: of our processes and of strangers.
   void OnChildExit(pid_t pid, sys::ExitStatus status);
   // Ends the agent a moment later, so that answers on their way arrive.

@@ -430,6 +430,22 @@ TEST_F(AgentTest, TellsWhatItIs) {
   EXPECT_THAT(metrics->metrics(), HasSubstr("kata_guest_load"));
 }
 
+TEST_F(AgentTest, AStoragesFileSystemIsReconfiguredAndNothingElse) {
+  auto request = ContainerOf("c1", {"sleep", "100"});
+  agent::Storage& storage = *request.add_storages();
+  storage.set_driver("ephemeral");
+  storage.set_source("tmpfs");
+  storage.set_fstype("tmpfs");
+  storage.set_mount_point(dir_ + "/storage");
+  ASSERT_TRUE(Do("CreateContainer", request));
+  ReconfigureMountRequest reconfigure;
+  reconfigure.set_mount_point(storage.mount_point());
+  const auto done = Do("ReconfigureMount", reconfigure, kGuestService);
+  EXPECT_TRUE(done) << done.error().message();
+  reconfigure.set_mount_point("/proc");
+  EXPECT_EQ(Do("ReconfigureMount", reconfigure, kGuestService).error().code(), Code::kNotFound);
+}
+
 TEST_F(AgentTest, ACopyIsRenewedOnlyWithEnoughEntropy) {
   RenewRequest request;
   request.set_entropy("short");

@@ -192,6 +192,21 @@ Result<void> AgentClient::SetIpTables(bool ipv6, const std::string& rules) {
   return {};
 }
 
+Result<std::vector<std::string>> AgentClient::StorageDrivers() {
+  const auto response =
+      KATA_TRY(Call<agent::GuestDetailsResponse>("GetGuestDetails", agent::GuestDetailsRequest()));
+  const auto& names = response.agent_details().storage_handlers();
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
+Result<void> AgentClient::ReconfigureMount(const std::string& mount_point) {
+  guest::ReconfigureMountRequest request;
+  request.set_mount_point(mount_point);
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "ReconfigureMount", request,
+                                           Deadline::After(request_timeout_)));
+  return {};
+}
+
 Result<void> AgentClient::CopyFile(const GuestFile& file) {
   const std::string_view content = file.content;
   size_t offset = 0;

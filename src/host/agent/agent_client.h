@@ -101,6 +101,12 @@ class AgentClient {
   //         kInvalidArgument     not such text; nothing has changed
   Result<std::string> GetIpTables(bool ipv6);
   Result<void> SetIpTables(bool ipv6, const std::string& rules);
+  // What the guest can mount: the names of its storage drivers.
+  Result<std::vector<std::string>> StorageDrivers();
+  // Has the guest look anew at the names of a storage's file system: an overlay whose directories
+  // the host has changed. kUnimplemented from an agent that is not ours.
+  // Errors  kNotFound  no storage is mounted there
+  Result<void> ReconfigureMount(const std::string& mount_point);
   // In pieces. The agent takes it in few places only.
   Result<void> CopyFile(const GuestFile& file);
   // The guest's questions to a name server at `address` of its loopback go to NextName from then

@@ -76,6 +76,11 @@ void RegisterSandboxMethods(ttrpc::Server& server, Agent& agent) {
                            shared->Reply(event);
                          });
       });
+  server.Handle<ReconfigureMountRequest>(
+      kGuestService, "ReconfigureMount",
+      [&agent](CallContext, const ReconfigureMountRequest& request, Responder responder) {
+        agent.ReconfigureMount(request.mount_point(), AnswerLater(std::move(responder)));
+      });
   HandleNow<agent::UpdateEphemeralMountsRequest>(server, kAgentService, "UpdateEphemeralMounts",
                                                  UpdateEphemeralMounts);
   HandleNow<agent::RemoveStaleVirtiofsShareMountsRequest>(

@@ -16,21 +16,21 @@
 
 #include "base/rollback.h"
 #include "guest/agent/storage/block_device.h"
+#include "guest/agent/storage/loop.h"
+#include "guest/agent/storage/overlay.h"
 #include "guest/agent/storage/ownership.h"
 #include "sys/files.h"
+#include "sys/fs_context.h"
 #include "sys/mounts.h"
 
 namespace kata::guest {
 namespace {
 
 constexpr std::string_view kStorageDrivers[] = {
-    "9p",      "bind",   "blk",       "ephemeral", "local",
-    "mmioblk", "nvdimm", "overlayfs", "scsi",      "virtio-fs",
+    "9p",      "bind",   "blk",          "ephemeral", "local",     kLoopDriver,
+    "mmioblk", "nvdimm", kOverlayDriver, "scsi",      "virtio-fs",
 };
 constexpr std::string_view kDeviceDrivers[] = {"blk", "mmioblk", "nvdimm", "scsi"};
-
-constexpr std::string_view kCreateDirectory =
-    "io.katacontainers.volume.overlayfs.create_directory=";
 
 bool Knows(std::span<const std::string_view> drivers, std::string_view driver) {
   return std::ranges::find(drivers, driver) != drivers.end();
@@ -173,15 +173,6 @@ Result<void> MakeLocal(const agent::Storage& storage, const std::string& point) 
   return {};
 }
 
-Result<void> MountOverlay(const agent::Storage& storage, const std::string& point) {
-  for (const std::string& option : storage.driver_options()) {
-    if (!option.starts_with(kCreateDirectory)) continue;
-    KATA_TRY(sys::MakeDirs(option.substr(kCreateDirectory.size())));
-  }
-  KATA_TRY(sys::MakeDirs(point));
-  return sys::Mount(storage.source(), point, "overlay", sys::ParseMountOptions(storage.options()));
-}
-
 Result<void> MountBind(const agent::Storage& storage, const std::string& point) {
   struct stat status{};
   if (::stat(storage.source().c_str(), &status) != 0) return FailErrno("stat", storage.source());
@@ -218,7 +209,8 @@ Result<void> MountOne(const agent::Storage& storage, const std::string& point) {
   if (driver == "virtio-fs" || driver == "9p") return MountShare(storage, point);
   if (driver == "ephemeral") return MountEphemeral(storage, point);
   if (driver == "local") return MakeLocal(storage, point);
-  if (driver == "overlayfs") return MountOverlay(storage, point);
+  if (driver == kOverlayDriver) return MountOverlay(storage, point);
+  if (driver == kLoopDriver) return MountLoop(storage, point);
   if (driver == "bind") return MountBind(storage, point);
   return MountDisk(storage, point);
 }
@@ -238,7 +230,12 @@ Result<void> Undo(const std::string& point, bool local) {
 
 }  // namespace
 
-std::span<const std::string_view> StorageDrivers() { return kStorageDrivers; }
+std::vector<std::string_view> StorageDrivers() {
+  std::vector<std::string_view> drivers(std::begin(kStorageDrivers), std::end(kStorageDrivers));
+  if (!HasLoopDriver()) std::erase(drivers, kLoopDriver);
+  if (!HasOverlayDriver()) std::erase(drivers, kOverlayDriver);
+  return drivers;
+}
 std::span<const std::string_view> DeviceDrivers() { return kDeviceDrivers; }
 
 Result<bool> StorageIsReady(const agent::Storage& storage) {
@@ -381,6 +378,18 @@ Result<void> StorageTable::ReleaseAll() {
     if (!undone && outcome) outcome = std::move(undone);
   }
   return outcome;
+}
+
+Result<void> StorageTable::CheckMounted(const std::string& mount_point) const {
+  const std::string point = WithoutSlash(mount_point);
+  const auto entry = std::ranges::find(entries_, point, &Entry::mount_point);
+  if (entry != entries_.end() && !entry->local) return {};
+  return Fail(Code::kNotFound, fmt::format("no storage is mounted on \"{}\"", point));
+}
+
+Result<void> StorageTable::Reconfigure(const std::string& mount_point) {
+  sys::FsContext context = KATA_TRY(sys::FsContext::Pick(WithoutSlash(mount_point)));
+  return context.Reconfigure();
 }
 
 Result<void> StorageTable::RemountEphemeral(const agent::Storage& storage) {

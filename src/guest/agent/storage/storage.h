@@ -20,8 +20,9 @@
 
 namespace kata::guest {
 
-// Driver names as GetGuestDetails lists them.
-std::span<const std::string_view> StorageDrivers();
+// Driver names as GetGuestDetails lists them. "loop" and "overlayfs" are among them only where the
+// kernel has what they need; to know that, makes it load their drivers.
+std::vector<std::string_view> StorageDrivers();
 std::span<const std::string_view> DeviceDrivers();
 
 // True when the device that `storage` needs is there, or when it needs none. Makes the bus look for
@@ -63,6 +64,12 @@ class StorageTable {
   Result<void> ReleaseAll();
   // Gives volumes to their groups.
   static Result<void> GiveToGroups(std::span<const GroupWish> wishes);
+  // Errors  kNotFound  nothing of this table is mounted there
+  Result<void> CheckMounted(const std::string& mount_point) const;
+  // Drops what the file system mounted there remembers of names that nobody uses: an overlay looks
+  // at its directories anew when they have changed below it. May wait for a sync of it: not for the
+  // agent's own thread.
+  static Result<void> Reconfigure(const std::string& mount_point);
   // Mounts a storage of driver "ephemeral" again with new options ("remount,size=...").
   static Result<void> RemountEphemeral(const agent::Storage& storage);
 
