@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -21,6 +22,7 @@ namespace kata::storage {
 namespace {
 
 constexpr const char* kSandboxes = "/run/kata-containers/shared/sandboxes";
+constexpr const char* kLayers = ".layers";  // no container is called so
 
 }  // namespace
 
@@ -118,8 +120,73 @@ Result<std::string> SharedDirectory::AddVolume(const std::string& container_id,
   return kGuestDirectory + KATA_TRY(volumes_.Add(container_id, volume, mount_namespace));
 }
 
+Result<std::string> SharedDirectory::AddLayer(const std::string& container_id,
+                                              const std::string& key, int image) {
+  const std::string name = fmt::format("{}/{}", kLayers, key);
+  if (!layers_.contains(key)) {
+    const std::string target = fmt::format("{}/{}", Mounts(), name);
+    sys::UniqueFd tree = KATA_TRY_WITHIN("layer", sys::CloneMount(image, "", false));
+    KATA_TRY(sys::SetMountPropagation(tree.get(), MS_PRIVATE));
+    KATA_TRY(sys::MakeDirs(fmt::format("{}/{}", Mounts(), kLayers)));
+    KATA_TRY(MakeMountPoint(target, false));
+    sys::MountOptions options;
+    options.Add("bind");
+    options.Add("ro");
+    if (auto bound = sys::BindMount(std::move(tree), target, options); !bound) {
+      RemoveMountPoint(target);
+      return std::unexpected(std::move(bound).error().Within("layer"));
+    }
+  }
+  layers_[key].insert(container_id);
+  return kGuestDirectory + name;
+}
+
+Result<UpperDirectories> SharedDirectory::AddUpper(const std::string& container_id,
+                                                   const UpperDirectories& directories,
+                                                   bool read_only, int mount_namespace) {
+  if (!read_only) {
+    const auto shown = KATA_TRY(uppers_.Add(directories, mount_namespace));
+    return UpperDirectories{.upper = kGuestDirectory + shown.upper,
+                            .work = kGuestDirectory + shown.work};
+  }
+  const std::string name = fmt::format("{}/upper", container_id);
+  const std::string target = fmt::format("{}/{}", Mounts(), name);
+  sys::UniqueFd tree =
+      KATA_TRY_WITHIN("upper layer", CloneSource(directories.upper, false, mount_namespace));
+  KATA_TRY(sys::MakeDirs(target));
+  sys::MountOptions options;
+  options.Add("bind");
+  options.Add("ro");
+  if (auto bound = sys::BindMount(std::move(tree), target, options); !bound) {
+    RemoveMountPoint(target);
+    return std::unexpected(std::move(bound).error().Within("upper layer"));
+  }
+  entries_.push_back({container_id, target});
+  return UpperDirectories{.upper = kGuestDirectory + name, .work = ""};
+}
+
+std::vector<std::string> SharedDirectory::RemoveLayers(const std::string& container_id) {
+  std::vector<std::string> gone;
+  for (auto layer = layers_.begin(); layer != layers_.end();) {
+    auto& [key, containers] = *layer;
+    if (containers.erase(container_id) == 0 || !containers.empty()) {
+      ++layer;
+      continue;
+    }
+    std::string name = fmt::format("{}/{}", kLayers, key);
+    const std::string target = fmt::format("{}/{}", Mounts(), name);
+    if (::umount2(target.c_str(), MNT_DETACH) != 0) log::Warn("unmount", {{"path", target}});
+    RemoveMountPoint(target);
+    gone.push_back(std::move(name));
+    layer = layers_.erase(layer);
+  }
+  return gone;
+}
+
 std::vector<std::string> SharedDirectory::RemoveContainer(const std::string& container_id) {
   std::vector<std::string> gone = volumes_.RemoveContainer(container_id);
+  std::ranges::move(RemoveLayers(container_id), std::back_inserter(gone));
+  uppers_.Sweep();
   std::erase_if(entries_, [&](const Entry& entry) {
     if (entry.container_id != container_id) return false;
     // A root file system can be a stack of mounts; MNT_DETACH takes them one at a time.
@@ -139,8 +206,11 @@ std::vector<std::string> SharedDirectory::RemoveContainer(const std::string& con
 
 Result<void> SharedDirectory::Remove() {
   entries_.clear();
+  layers_.clear();
   volumes_ = SharedVolumes(Mounts(), served());
-  KATA_TRY(sys::Unmount(root_, MNT_DETACH));
+  const auto unmounted = sys::Unmount(root_, MNT_DETACH);
+  uppers_.End();
+  KATA_TRY(unmounted);
   if (::rmdir(root_.c_str()) != 0 && errno != ENOENT) return FailErrno("rmdir", root_);
   return {};
 }

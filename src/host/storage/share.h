@@ -2,7 +2,8 @@
 //
 // host/storage/share.h - the directory tree that a sandbox shows to its guest.
 //
-//   <root>/mounts    what we mount: <container id>/rootfs and .volumes/<number>-<name>
+//   <root>/mounts    what we mount: <container id>/rootfs and, for whoever names them,
+//                    .volumes/<number>-<name>, .layers/<key>, .uppers/<number>
 //   <root>/shared    the same tree, seen read-only at its top: what virtiofsd serves
 //
 // <root> is /run/kata-containers/shared/sandboxes/<sandbox id>, a small file system of its own made
@@ -12,6 +13,8 @@
 // Basis: Kata Containers' layout of shared directories.
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,7 @@
 #include "host/storage/rootfs.h"
 #include "host/storage/shared_volumes.h"
 #include "host/storage/source_tree.h"
+#include "host/storage/upper_guard.h"
 
 namespace kata::storage {
 
@@ -66,11 +70,26 @@ class SharedDirectory {
                                  const std::string& destination,
                                  const std::vector<std::string>& options);
 
+  // Shows a read-only layer, which is the open file `image`, once for all containers that have one
+  // of this key, the name of a file; returns its path in the guest. The image may be removed while
+  // it is shown.
+  // Errors  kNotFound  it was removed before
+  Result<std::string> AddLayer(const std::string& container_id, const std::string& key, int image);
+
+  // Shows a container's upper layer and a work directory for the guest's overlay, guarded
+  // (upper_guard.h); returns their paths in the guest. Read-only, it is the upper layer alone, and
+  // `work` is empty.
+  // Errors  as UpperGuards::Add
+  Result<UpperDirectories> AddUpper(const std::string& container_id,
+                                    const UpperDirectories& directories, bool read_only,
+                                    int mount_namespace = -1);
+
   // Unmounts everything that only this container has, newest first; returns the paths in the guest
-  // that are no longer. What does not exist is fine.
+  // that are no longer. What does not exist is fine. A writable upper layer stays as long as its
+  // directory, at most until Remove().
   std::vector<std::string> RemoveContainer(const std::string& container_id);
 
-  // Unmounts the whole tree and removes its directory.
+  // Unmounts the whole tree and removes its directory. What has served it must have ended.
   Result<void> Remove();
 
  private:
@@ -79,10 +98,14 @@ class SharedDirectory {
     std::string path;  // on the host, below mounts/
   };
   explicit SharedDirectory(std::string root)
-      : root_(std::move(root)), volumes_(Mounts(), served()) {}
+      : root_(std::move(root)), volumes_(Mounts(), served()), uppers_(Mounts()) {}
+  // Returns the names of those that nobody else has.
+  std::vector<std::string> RemoveLayers(const std::string& container_id);
   std::string Mounts() const { return root_ + "/mounts"; }
   std::string root_;
   SharedVolumes volumes_;
+  UpperGuards uppers_;
+  std::map<std::string, std::set<std::string>> layers_;  // the containers that have one, by key
   std::vector<Entry> entries_;
 };
 

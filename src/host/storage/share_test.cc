@@ -115,6 +115,25 @@ TEST_F(ShareTest, AnOverlayIsMountedOnTheHostAndGoesWithItsContainer) {
   EXPECT_FALSE(sys::Exists(volume));
 }
 
+TEST_F(ShareTest, ALayerIsShownOnceAndReadOnlyAsLongAsSomebodyHasIt) {
+  ASSERT_TRUE(sys::WriteFile(dir_ + "/image", "layer"));
+  const auto image = sys::Open(dir_ + "/image", O_RDONLY).value();
+  const auto added = share_->AddLayer("c1", "key", image.get());
+  ASSERT_TRUE(added) << added.error().message();
+  const std::string in_guest = *added;
+  // Somebody throws it out.
+  ASSERT_TRUE(sys::RemoveFile(dir_ + "/image"));
+  EXPECT_EQ(share_->AddLayer("c2", "key", image.get()).value(), in_guest);
+  const std::string layer = Served(in_guest);
+  EXPECT_EQ(sys::ReadFile(layer).value_or(""), "layer");
+  EXPECT_EQ(sys::WriteFile(layer, "x").error().error_number(), EROFS);
+  EXPECT_THAT(share_->RemoveContainer("c1"), testing::IsEmpty());
+  EXPECT_EQ(sys::ReadFile(layer).value_or(""), "layer");
+  EXPECT_THAT(share_->RemoveContainer("c2"), testing::ElementsAre(in_guest));
+  EXPECT_FALSE(sys::Exists(layer));
+  EXPECT_EQ(share_->AddLayer("c3", "key", image.get()).error().code(), Code::kNotFound);
+}
+
 // What the caller has mounted where this process does not see it.
 TEST_F(ShareTest, SourcesAreLookedUpInTheCallersMountNamespace) {
   ASSERT_TRUE(sys::MakeDirs(dir_ + "/rootfs"));
