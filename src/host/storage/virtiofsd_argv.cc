@@ -105,6 +105,20 @@ void AddExtra(const Words& extra, const VirtiofsdFeatures& features, Words* word
   }
 }
 
+// The daemon in Rust takes the option once only, that in C the last one: what an extra word says
+// comes before ours in one list.
+void KeepSysAdmin(const VirtiofsdFeatures& features, Words* words) {
+  constexpr std::string_view kOption = "modcaps=";
+  constexpr std::string_view kCapability = "+sys_admin";
+  for (std::string& word : *words | std::views::reverse) {
+    const size_t skip = word.starts_with("--") ? 2 : 0;
+    if (!std::string_view(word).substr(skip).starts_with(kOption)) continue;
+    word.append(":").append(kCapability);
+    return;
+  }
+  AddOption(fmt::format("--{}{}", kOption, kCapability), features, words);
+}
+
 Result<std::string> CacheWords(const VirtiofsdSpec& spec, const VirtiofsdFeatures& features) {
   if (spec.cache == "metadata" && !features.metadata) {
     return Fail(Code::kInvalidArgument,
@@ -141,6 +155,7 @@ Result<Words> VirtiofsdArguments(const VirtiofsdSpec& spec, const VirtiofsdFeatu
   AddExtra(spec.extra_args, features, &extra);
   KATA_TRY(CheckExtra(extra));
   words.insert(words.end(), extra.begin(), extra.end());
+  if (spec.trusted_attributes) KeepSysAdmin(features, &words);
   return words;
 }
 

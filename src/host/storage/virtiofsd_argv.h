@@ -18,6 +18,8 @@ struct VirtiofsdSpec {
   std::string shared_directory;  // absolute path
   std::string run_directory;     // holds the socket while the two sides find each other
   std::string cache = "auto";    // auto, always, never, metadata
+  // The guest may set and see trusted.* attributes, as the upper layer of an overlay needs.
+  bool trusted_attributes = false;
   // Behind our own, and so before them where both are given: in the words of either program; what
   // this one calls otherwise is translated, what it does not know it gets as it is, and refuses.
   std::vector<std::string> extra_args;

@@ -41,6 +41,17 @@ TEST(VirtiofsdArguments, ConfineTheDaemonInItsOwnWords) {
                           "--announce-submounts", "--thread-pool-size=1", "--rlimit-nofile=1024"));
 }
 
+TEST(VirtiofsdArguments, KeepACapabilityForAnUpperLayer) {
+  VirtiofsdSpec spec = kSpec;
+  spec.trusted_attributes = true;
+  EXPECT_THAT(Arguments(spec, kHelpOfC), IsSupersetOf({"modcaps=+sys_admin"}));
+  EXPECT_THAT(Arguments(spec, kHelpOfRust), IsSupersetOf({"--modcaps=+sys_admin"}));
+  spec.extra_args = {"-o", "modcaps=-chown"};
+  EXPECT_THAT(Arguments(spec, kHelpOfC), IsSupersetOf({"modcaps=-chown:+sys_admin"}));
+  spec.extra_args = {"--modcaps=-chown"};
+  EXPECT_THAT(Arguments(spec, kHelpOfRust), IsSupersetOf({"--modcaps=-chown:+sys_admin"}));
+}
+
 TEST(VirtiofsdArguments, HaveNoOptionThatTheDaemonDoesNotName) {
   std::string old = kHelpOfRust;
   const size_t begin = old.find("      --inode-file-handles");

@@ -29,6 +29,7 @@ inline constexpr char kHelpOfC[] =
     -o announce_submounts      mounts are told
     -o posix_acl/no_posix_acl  ACLs
     -o source=PATH             the directory
+    -o modcaps=CAPLIST         capabilities
     --socket-path=PATH         a socket
     --fd=FDNUM                 an open one
     --rlimit-nofile=<num>      open files
@@ -70,6 +71,8 @@ Options:
           Late writes
       --log-level <LOG_LEVEL>
           How much is said
+      --modcaps=<MODCAPS>
+          Capabilities
       --rlimit-nofile <RLIMIT_NOFILE>
           Open files
   -o <COMPAT_OPTIONS>
