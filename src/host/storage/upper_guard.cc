@@ -61,7 +61,7 @@ Result<struct stat> StatusOf(int fd) {
   return status;
 }
 
-std::string ParentOf(const std::string& path) {
+std::string LayerOf(const std::string& path) {
   return path.substr(0, std::max<size_t>(path.rfind('/'), 1));
 }
 
@@ -115,11 +115,11 @@ bool IsGone(int directory) {
 Result<UpperDirectories> UpperGuards::Add(const UpperDirectories& directories,
                                           int mount_namespace) {
   const auto [upper, work] = directories;
-  const std::string parent = ParentOf(upper);
+  const std::string parent = LayerOf(upper);
   Guard guard;
   guard.upper = upper.substr(upper.rfind('/') + 1);
   guard.work = work.substr(work.rfind('/') + 1);
-  if (!upper.starts_with('/') || parent != ParentOf(work) || guard.upper == guard.work) {
+  if (!upper.starts_with('/') || parent != LayerOf(work) || guard.upper == guard.work) {
     return Fail(
         Code::kFailedPrecondition,
         fmt::format("upper layer \"{}\", work directory \"{}\": not neighbours", upper, work));
