@@ -24,6 +24,14 @@ namespace {
 constexpr const char* kSandboxes = "/run/kata-containers/shared/sandboxes";
 constexpr const char* kLayers = ".layers";  // no container is called so
 
+void TakeDown(const std::string& path) {
+  // A root file system can be a stack of mounts; MNT_DETACH takes them one at a time.
+  while (::umount2(path.c_str(), MNT_DETACH) == 0) {
+  }
+  if (errno != EINVAL && errno != ENOENT) log::Warn("unmount", {{"path", path}});
+  RemoveMountPoint(path);
+}
+
 }  // namespace
 
 std::string SharedDirectory::RootOf(const std::string& sandbox_id) {
@@ -56,6 +64,9 @@ Result<SharedDirectory> SharedDirectory::Create(const std::string& sandbox_id) {
 }
 
 std::string SharedDirectory::RootfsOf(const std::string& container_id) const {
+  const std::string view = ViewOf(container_id);
+  const auto is_view = [&](const Entry& entry) { return entry.path == view; };
+  if (std::ranges::any_of(entries_, is_view)) return view;
   return fmt::format("{}/{}/rootfs", Mounts(), container_id);
 }
 
@@ -98,6 +109,28 @@ Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
   entries_.push_back({container_id, target});
   undo.Release();
   return fmt::format("{}{}/rootfs", kGuestDirectory, container_id);
+}
+
+Result<void> SharedDirectory::HideRootfs(const std::string& container_id) {
+  const std::string target = RootfsOf(container_id);
+  const auto entry = std::ranges::find(entries_, target, &Entry::path);
+  if (entry == entries_.end() || !entry->shown) {
+    return Fail(Code::kNotFound,
+                fmt::format("\"{}\" shows the guest no root file system", container_id));
+  }
+  const std::string view = ViewOf(container_id);
+  sys::UniqueFd tree = KATA_TRY_WITHIN("root file system", sys::CloneMount(AT_FDCWD, target, true));
+  // What is unmounted with the first one would be in the copy as well.
+  KATA_TRY(sys::SetMountPropagation(tree.get(), MS_PRIVATE | MS_REC));
+  KATA_TRY(sys::MakeDirs(view));
+  if (auto bound = sys::BindMount(std::move(tree), view, {}); !bound) {
+    RemoveMountPoint(view);
+    return std::unexpected(std::move(bound).error().Within("root file system"));
+  }
+  TakeDown(target);
+  (void)::rmdir(fmt::format("{}/{}", Mounts(), container_id).c_str());
+  *entry = {.container_id = container_id, .path = view, .shown = false};
+  return {};
 }
 
 // Inside of a directory that no other container has: any name could be that of one.
@@ -174,9 +207,7 @@ std::vector<std::string> SharedDirectory::RemoveLayers(const std::string& contai
       continue;
     }
     std::string name = fmt::format("{}/{}", kLayers, key);
-    const std::string target = fmt::format("{}/{}", Mounts(), name);
-    if (::umount2(target.c_str(), MNT_DETACH) != 0) log::Warn("unmount", {{"path", target}});
-    RemoveMountPoint(target);
+    TakeDown(fmt::format("{}/{}", Mounts(), name));
     gone.push_back(std::move(name));
     layer = layers_.erase(layer);
   }
@@ -189,12 +220,8 @@ std::vector<std::string> SharedDirectory::RemoveContainer(const std::string& con
   uppers_.Sweep();
   std::erase_if(entries_, [&](const Entry& entry) {
     if (entry.container_id != container_id) return false;
-    // A root file system can be a stack of mounts; MNT_DETACH takes them one at a time.
-    while (::umount2(entry.path.c_str(), MNT_DETACH) == 0) {
-    }
-    if (errno != EINVAL && errno != ENOENT) log::Warn("unmount", {{"path", entry.path}});
-    RemoveMountPoint(entry.path);
-    gone.push_back(entry.path.substr(Mounts().size() + 1));
+    TakeDown(entry.path);
+    if (entry.shown) gone.push_back(entry.path.substr(Mounts().size() + 1));
     return true;
   });
   if (::rmdir(fmt::format("{}/{}", Mounts(), container_id).c_str()) == 0) {

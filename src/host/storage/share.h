@@ -5,6 +5,7 @@
 //   <root>/mounts    what we mount: <container id>/rootfs and, for whoever names them,
 //                    .volumes/<number>-<name>, .layers/<key>, .uppers/<number>
 //   <root>/shared    the same tree, seen read-only at its top: what virtiofsd serves
+//   <root>/views     <container id>: root file systems that only this side looks at
 //
 // <root> is /run/kata-containers/shared/sandboxes/<sandbox id>, a small file system of its own made
 // inside the shim's private mount namespace, so that all of it vanishes with the shim. The guest
@@ -57,6 +58,9 @@ class SharedDirectory {
                                 int mount_namespace = -1);
   // Where a container's root file system is on the host.
   std::string RootfsOf(const std::string& container_id) const;
+  // From here on the guest does not see a container's root file system, which it makes itself of
+  // layers; the host still does.
+  Result<void> HideRootfs(const std::string& container_id);
 
   // Shows a host file or directory to the guest, once for all containers that name it
   // (shared_volumes.h); returns its path in the guest.
@@ -95,12 +99,16 @@ class SharedDirectory {
  private:
   struct Entry {
     std::string container_id;
-    std::string path;  // on the host, below mounts/
+    std::string path;   // on the host
+    bool shown = true;  // below mounts/
   };
   explicit SharedDirectory(std::string root)
       : root_(std::move(root)), volumes_(Mounts(), served()), uppers_(Mounts()) {}
   // Returns the names of those that nobody else has.
   std::vector<std::string> RemoveLayers(const std::string& container_id);
+  std::string ViewOf(const std::string& container_id) const {
+    return root_ + "/views/" + container_id;
+  }
   std::string Mounts() const { return root_ + "/mounts"; }
   std::string root_;
   SharedVolumes volumes_;

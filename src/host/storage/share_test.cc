@@ -115,6 +115,25 @@ TEST_F(ShareTest, AnOverlayIsMountedOnTheHostAndGoesWithItsContainer) {
   EXPECT_FALSE(sys::Exists(volume));
 }
 
+TEST_F(ShareTest, ARootThatTheGuestMakesItselfStaysForTheHost) {
+  const std::string root = dir_ + "/rootfs";
+  ASSERT_TRUE(sys::MakeDirs(root + "/sub"));
+  ASSERT_TRUE(sys::Mount("tmpfs", root + "/sub", "tmpfs", 0UL));
+  const std::string rootfs = Served(share_->AddRootfs("c1", {}, root, false).value());
+  const auto hidden = share_->HideRootfs("c1");
+  ASSERT_TRUE(hidden) << hidden.error().message();
+  EXPECT_FALSE(sys::Exists(rootfs));
+  const std::string view = share_->RootfsOf("c1");
+  EXPECT_TRUE(sys::IsMountPoint(view + "/sub").value());
+  EXPECT_TRUE(sys::WriteFile(view + "/file", "x"));
+  EXPECT_EQ(sys::ReadFile(root + "/file").value_or(""), "x");
+  EXPECT_FALSE(share_->HideRootfs("c1"));
+  EXPECT_THAT(share_->RemoveContainer("c1"), testing::IsEmpty());
+  EXPECT_FALSE(sys::Exists(view));
+  EXPECT_TRUE(sys::IsMountPoint(root + "/sub").value());
+  ASSERT_EQ(::umount2((root + "/sub").c_str(), MNT_DETACH), 0);
+}
+
 TEST_F(ShareTest, ALayerIsShownOnceAndReadOnlyAsLongAsSomebodyHasIt) {
   ASSERT_TRUE(sys::WriteFile(dir_ + "/image", "layer"));
   const auto image = sys::Open(dir_ + "/image", O_RDONLY).value();
