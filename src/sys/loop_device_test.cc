@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -19,6 +18,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
 #include "sys/files.h"
 #include "sys/temporary_dir.h"
 
@@ -99,7 +99,7 @@ TEST_F(LoopDeviceTest, ManyAtOnceGetOneEach) {
   constexpr int kThreads = 5;
   constexpr int kEach = 20;
   const std::string image = MakeImage("image");
-  std::mutex mutex;
+  Mutex mutex;
   std::vector<LoopDevice> devices;
   std::vector<std::string> errors;
   std::vector<std::thread> threads;
@@ -107,7 +107,7 @@ TEST_F(LoopDeviceTest, ManyAtOnceGetOneEach) {
     threads.emplace_back([&] {
       for (int k = 0; k < kEach; ++k) {
         auto device = AttachLoop(image, true);
-        const std::scoped_lock lock(mutex);
+        const MutexLock lock(mutex);
         if (device) {
           devices.push_back(*std::move(device));
         } else {
