@@ -7,7 +7,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <array>
 #include <filesystem>
 #include <system_error>
 #include <tuple>
@@ -16,6 +15,7 @@
 
 #include "base/log.h"
 #include "host/storage/mount_points.h"
+#include "sys/file_handle.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
 #include "sys/process.h"
@@ -47,12 +47,8 @@ Result<uint64_t> MountIdOf(int fd) {
 // The kernel's own name of a file, where its file system gives such: numbers of inodes need not be
 // unique in what has subvolumes.
 std::string HandleOf(int fd) {
-  alignas(struct file_handle) std::array<char, sizeof(struct file_handle) + MAX_HANDLE_SZ> bytes{};
-  auto* const handle = reinterpret_cast<struct file_handle*>(bytes.data());
-  handle->handle_bytes = MAX_HANDLE_SZ;
-  int mount_id = 0;
-  if (::name_to_handle_at(fd, "", handle, &mount_id, AT_EMPTY_PATH) != 0) return {};
-  return std::string(bytes.data(), sizeof(struct file_handle) + handle->handle_bytes);
+  const auto handle = sys::FileHandle::Of(fd);
+  return handle ? handle->bytes() : "";
 }
 
 Result<std::string> PathOfOpen(int fd) {

@@ -14,7 +14,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "base/mutex.h"
 #include "sys/directory_changes.h"
 #include "sys/file_handle.h"
 #include "sys/files.h"
@@ -42,10 +41,10 @@ struct DirectoryCloser {
 
 class UpperWatch::Watcher {
  public:
-  Watcher(sys::UniqueFd upper, sys::UniqueFd wakeup, sys::DirectoryChanges changes, pid_t server,
+  Watcher(sys::UniqueFd upper, sys::UniqueFd end, sys::DirectoryChanges changes, pid_t server,
           UpperReaders readers, size_t max_directories)
       : upper_(std::move(upper)),
-        wakeup_(std::move(wakeup)),
+        end_(std::move(end)),
         changes_(std::move(changes)),
         readers_(std::move(readers)),
         max_directories_(max_directories) {
@@ -54,7 +53,8 @@ class UpperWatch::Watcher {
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
   ~Watcher() {
-    Change([this]() KATA_REQUIRES(mutex_) { ended_ = true; });
+    const uint64_t one = 1;
+    (void)!::write(end_.get(), &one, sizeof one);
     if (thread_.joinable()) thread_.join();
   }
 
@@ -64,28 +64,15 @@ class UpperWatch::Watcher {
     thread_ = std::thread([this] { Run(); });
     return {};
   }
-  void HoldGuest(bool held) {
-    Change([this, held]() KATA_REQUIRES(mutex_) { held_ = held; });
-  }
 
  private:
-  template <class Set>
-  void Change(Set set) KATA_EXCLUDES(mutex_) {
-    {
-      const MutexLock lock(mutex_);
-      set();
-    }
-    const uint64_t one = 1;
-    (void)!::write(wakeup_.get(), &one, sizeof one);
-  }
-
   void Run();
-  // Until there are changes, the time is over, or something was set.
-  void Wait(bool for_changes, milliseconds timeout);
+  // Until the time is over or, if that is wanted, there are changes. False: it is to end.
+  bool Wait(bool for_changes, milliseconds timeout);
   milliseconds Patience() const;
   void Take();
   void Take(const sys::DirectoryChange& change);
-  void Tell(bool held);
+  void Tell();
   // Watches a directory and all below that is not watched yet.
   void WatchTree(sys::FileHandle top);
   void WatchOne(const sys::FileHandle& directory, std::deque<sys::FileHandle>* below,
@@ -93,7 +80,7 @@ class UpperWatch::Watcher {
   void GiveUpOnSome();
 
   const sys::UniqueFd upper_;
-  const sys::UniqueFd wakeup_;
+  const sys::UniqueFd end_;
   sys::DirectoryChanges changes_;
   const UpperReaders readers_;
   const size_t max_directories_;
@@ -106,26 +93,14 @@ class UpperWatch::Watcher {
   bool host_wrote_ = false;
   bool some_unwatched_ = false;
   Clock::time_point restless_until_;
-
-  Mutex mutex_;
-  bool ended_ KATA_GUARDED_BY(mutex_) = false;
-  bool held_ KATA_GUARDED_BY(mutex_) = false;
 };
 
 void UpperWatch::Watcher::Run() {
-  for (;;) {
-    Wait(true, Patience());
-    bool held = false;
-    {
-      const MutexLock lock(mutex_);
-      if (ended_) return;
-      held = held_;
-    }
+  while (Wait(true, Patience())) {
     Take();
-    const Clock::time_point told = Clock::now();
-    if (some_unwatched_ && told < restless_until_) guest_wrote_ = host_wrote_ = true;
-    Tell(held);
-    Wait(false, kPause);
+    if (some_unwatched_ && Clock::now() < restless_until_) guest_wrote_ = host_wrote_ = true;
+    Tell();
+    if (!Wait(false, kPause)) return;
   }
 }
 
@@ -134,13 +109,11 @@ milliseconds UpperWatch::Watcher::Patience() const {
   return milliseconds(-1);
 }
 
-void UpperWatch::Watcher::Wait(bool for_changes, milliseconds timeout) {
-  std::array<pollfd, 2> fds = {pollfd{.fd = wakeup_.get(), .events = POLLIN},
+bool UpperWatch::Watcher::Wait(bool for_changes, milliseconds timeout) {
+  std::array<pollfd, 2> fds = {pollfd{.fd = end_.get(), .events = POLLIN},
                                pollfd{.fd = changes_.fd(), .events = POLLIN}};
   (void)::poll(fds.data(), for_changes ? 2 : 1, static_cast<int>(timeout.count()));
-  // What ends a pause is still to be looked at.
-  uint64_t count = 0;
-  if (for_changes && fds[0].revents != 0) (void)!::read(wakeup_.get(), &count, sizeof count);
+  return fds[0].revents == 0;
 }
 
 void UpperWatch::Watcher::Take() {
@@ -173,9 +146,9 @@ void UpperWatch::Watcher::Take(const sys::DirectoryChange& change) {
   if (auto made = sys::FileHandle::Of(parent->get(), change.name)) WatchTree(*std::move(made));
 }
 
-void UpperWatch::Watcher::Tell(bool held) {
+void UpperWatch::Watcher::Tell() {
   if (std::exchange(guest_wrote_, false)) readers_.guest_wrote();
-  if (!held && std::exchange(host_wrote_, false)) readers_.host_wrote();
+  if (std::exchange(host_wrote_, false)) readers_.host_wrote();
 }
 
 // In the order of depth: of a tree that is too large, the top is watched. By handles, since what is
@@ -224,15 +197,13 @@ UpperWatch::~UpperWatch() = default;
 Result<std::unique_ptr<UpperWatch>> UpperWatch::Start(sys::UniqueFd upper, pid_t server,
                                                       UpperReaders readers,
                                                       size_t max_directories) {
-  sys::UniqueFd wakeup(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wakeup) return FailErrno("eventfd");
+  sys::UniqueFd end(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!end) return FailErrno("eventfd");
   auto changes = KATA_TRY_WITHIN("watch upper layer", sys::DirectoryChanges::Open());
-  auto watcher = std::make_unique<Watcher>(std::move(upper), std::move(wakeup), std::move(changes),
+  auto watcher = std::make_unique<Watcher>(std::move(upper), std::move(end), std::move(changes),
                                            server, std::move(readers), max_directories);
   KATA_TRY_WITHIN("watch upper layer", watcher->Begin());
   return std::unique_ptr<UpperWatch>(new UpperWatch(std::move(watcher)));
 }
-
-void UpperWatch::HoldGuest(bool held) { watcher_->HoldGuest(held); }
 
 }  // namespace kata::storage

@@ -51,10 +51,6 @@ class UpperWatch {
   // After it nobody is called. Waits for a call that is under way; not from within one.
   ~UpperWatch();
 
-  // While the guest is held, host_wrote waits; afterwards it is called if something was missed.
-  // From any thread.
-  void HoldGuest(bool held);
-
  private:
   class Watcher;
   explicit UpperWatch(std::unique_ptr<Watcher> watcher);

@@ -149,18 +149,6 @@ TEST_F(UpperWatchTest, DirectoriesAreWatchedAsTheyAppear) {
   EXPECT_TRUE(Await(&guest_wrote_, 1));
 }
 
-TEST_F(UpperWatchTest, AGuestThatIsHeldIsToldAfterwards) {
-  Start();
-  watch_->HoldGuest(true);
-  ASSERT_TRUE(sys::WriteFile(upper_ + "/host", "x"));
-  // The next change is told of in its turn.
-  guest_.Do('f', upper_ + "/guest");
-  ASSERT_TRUE(Await(&guest_wrote_, 1));
-  EXPECT_EQ(Count(&host_wrote_), 0);
-  watch_->HoldGuest(false);
-  EXPECT_TRUE(Await(&host_wrote_, 1));
-}
-
 TEST_F(UpperWatchTest, ATreeThatIsTooLargeIsLookedAtAgainAndAgain) {
   for (const char* name : {"/1", "/2", "/3", "/1/below"}) {
     ASSERT_TRUE(sys::MakeDirs(upper_ + name));
