@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "sys/fd.h"
@@ -50,6 +51,9 @@ Result<void> RemoveTree(const std::string& path);
 Result<void> RemoveFile(const std::string& path);
 
 bool Exists(const std::string& path);
+
+// The names in a directory, in no order, without "." and ".."; none where it cannot be read.
+std::vector<std::string> ListDirectory(const std::string& path);
 
 // Whether the descriptor is of /dev/null.
 bool IsNullDevice(int fd);

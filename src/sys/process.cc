@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -65,6 +66,8 @@ struct ChildPlan {
   int first_free_fd;           // above every target
   const int* namespaces;
   size_t namespace_count;
+  const ResourceLimit* limits;
+  size_t limit_count;
   std::vector<std::string> cgroup_procs;
   std::string oom_score_adj;  // or empty
   bool new_session;
@@ -143,6 +146,13 @@ int ChildMain(void* argument) {
     }
     if (::syscall(SYS_setresuid, plan->uid, plan->uid, plan->uid) != 0) {
       FailChild(plan, "setresuid");
+    }
+  }
+  for (size_t i = 0; i < plan->limit_count; ++i) {
+    const struct rlimit64 limit{plan->limits[i].value, plan->limits[i].value};
+    if (::prlimit64(0, static_cast<__rlimit_resource>(plan->limits[i].resource), &limit, nullptr) !=
+        0) {
+      FailChild(plan, "setrlimit");
     }
   }
   // After the change of user, which clears it.
@@ -311,6 +321,8 @@ Result<ChildProcess> ChildProcess::Spawn(const Command& command) {
   plan.first_free_fd = std::ranges::max(plan.fds, {}, &FdMapping::to).to + 1;
   plan.namespaces = command.namespace_fds.data();
   plan.namespace_count = command.namespace_fds.size();
+  plan.limits = command.limits.data();
+  plan.limit_count = command.limits.size();
   for (const std::string& dir : command.cgroup_dirs) {
     plan.cgroup_procs.push_back(dir + "/cgroup.procs");
   }

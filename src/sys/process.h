@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,12 @@ struct FdMapping {
   int to;
 };
 
+// setrlimit(2), both the soft and the hard one.
+struct ResourceLimit {
+  int resource;  // RLIMIT_AS and the like
+  uint64_t value;
+};
+
 // What to start and in which surroundings. Descriptors named here stay the caller's and only need
 // to live until Spawn returns. The child gets no other descriptor, whatever its close-on-exec flag
 // says, starts with an empty signal mask and with every signal at its default.
@@ -71,6 +78,7 @@ struct Command {
   std::optional<gid_t> gid;
   // Namespaces to join, in this order: descriptors of /proc/<pid>/ns/* or bound nsfs files.
   std::vector<int> namespace_fds;
+  std::vector<ResourceLimit> limits;
   // Directories of cgroups to join, one a hierarchy.
   std::vector<std::string> cgroup_dirs;
 };

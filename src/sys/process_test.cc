@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <thread>
@@ -177,6 +178,16 @@ TEST(ChildProcess, ParentDeathSignalArrives) {
   ::kill(middle, SIGKILL);
   ::waitpid(middle, nullptr, 0);
   EXPECT_EQ(*ReadToEnd(pipe->read.get(), 100), "up\n");  // ends only when the grandchild is gone
+}
+
+TEST(ChildProcess, KeepsToItsLimits) {
+  Command command = Shell("ulimit -f; ulimit -Hf");
+  command.limits = {{RLIMIT_FSIZE, 1 << 20}};
+  const auto told = RunAndCollect(command, Soon());
+  ASSERT_TRUE(told) << told.error().message();
+  EXPECT_EQ(told->output, "2048\n2048\n") << "blocks of 512 bytes";
+  command.limits = {{-1, 0}};
+  EXPECT_THAT(ChildProcess::Spawn(command).error().message(), HasSubstr("setrlimit"));
 }
 
 TEST(ChildProcess, ManyThreadsSpawnAtOnce) {

@@ -17,7 +17,8 @@ std::vector<Finding> CheckHost(const std::string& root, const config::Loaded& lo
 // The accelerator that a VM would get, with its reason.
 Finding CheckAccelerator(const config::Loaded& loaded);
 
-// The VMM, virtiofsd, kernel, initrd: there, whole and recent enough.
+// The VMM, virtiofsd, kernel, initrd, what images of layers are made with: there, whole and recent
+// enough.
 std::vector<Finding> CheckPrograms(const config::Loaded& loaded);
 
 }  // namespace kata::cli

@@ -3,6 +3,9 @@
 
 #include <unistd.h>
 
+#include <ctime>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -25,6 +28,21 @@ int Print(std::string_view text) {
 int PrintError(const Error& error) {
   (void)sys::WriteAll(STDERR_FILENO, fmt::format("kata-runtime: {}\n", error.message()));
   return 1;
+}
+
+void Run(CLI::App* command, int* status, std::function<Result<int>()> work) {
+  command->callback([status, work = std::move(work)] {
+    const auto done = work();
+    *status = done ? *done : PrintError(done.error());
+  });
+}
+
+std::string When(int64_t seconds_since_1970) {
+  const std::time_t time = seconds_since_1970;
+  std::tm local{};
+  ::localtime_r(&time, &local);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local)};
 }
 
 }  // namespace kata::cli

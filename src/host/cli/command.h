@@ -4,6 +4,8 @@
 // options, help and examples.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +38,7 @@ void AddCheck(CLI::App& app, const Globals& globals, int* status);
 void AddEnv(CLI::App& app, const Globals& globals, int* status);
 void AddDoctor(CLI::App& app, const Globals& globals, int* status);
 void AddFactory(CLI::App& app, const Globals& globals, int* status);
+void AddLayers(CLI::App& app, const Globals& globals, int* status);
 void AddSetup(CLI::App& app, int* status);
 
 // "kata-runtime version 0.1.0" and what it implements, one line each, as `--version` prints it.
@@ -52,5 +55,11 @@ std::vector<Finding> AllChecks(const Globals& globals);
 int Print(std::string_view text);
 // "kata-runtime: <message>" on standard error; returns 1.
 int PrintError(const Error& error);
+
+// Has `command` do `work`, which gives the exit status or an error to print.
+void Run(CLI::App* command, int* status, std::function<Result<int>()> work);
+
+// "2026-02-28 13:05:00", of this host.
+std::string When(int64_t seconds_since_1970);
 
 }  // namespace kata::cli

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <ctime>
 #include <memory>
 #include <string>
 #include <utility>
@@ -54,14 +53,6 @@ Json Warm(const config::FactoryConfig& config) {
   Json warm{{"running", true}, {"socket", config.vm_cache_endpoint}};
   warm.update(read);
   return warm;
-}
-
-std::string When(int64_t seconds_since_1970) {
-  const std::time_t time = seconds_since_1970;
-  std::tm local{};
-  ::localtime_r(&time, &local);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local)};
 }
 
 std::string Text(const config::FactoryConfig& config, const Json& status) {
@@ -136,13 +127,6 @@ Result<int> Destroy(const Globals& globals) {
       warm::Ask(config.vm_cache_endpoint, "drop", Deadline::After(kPatience)).has_value();
   return Print(fmt::format("{} template{} removed{}\n", list.size(), list.size() == 1 ? "" : "s",
                            dropped ? "; the service replaces its warm machines" : ""));
-}
-
-void Run(CLI::App* command, int* status, std::function<Result<int>()> work) {
-  command->callback([status, work = std::move(work)] {
-    const auto done = work();
-    *status = done ? *done : PrintError(done.error());
-  });
 }
 
 }  // namespace

@@ -132,6 +132,7 @@ int Main(int argc, char** argv) {
   AddEnv(app, globals, &status);
   AddDoctor(app, globals, &status);
   AddFactory(app, globals, &status);
+  AddLayers(app, globals, &status);
   AddSetup(app, &status);
   if (argc == 2 && std::strcmp(argv[1], help::kDumpWord) == 0) {
     return Print(help::RenderJson(WholeTree(app)));

@@ -15,6 +15,7 @@
 #include "host/config/guest_kernel.h"
 #include "host/config/host_files.h"
 #include "host/config/schema.h"
+#include "host/factory/layer_build.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/boot_files.h"
 #include "host/hypervisor/registry.h"
@@ -90,6 +91,29 @@ Finding CheckVirtiofsd(const config::Loaded& loaded) {
                             storage::WhatFollows(*features, vm.virtio_fs_cache))};
 }
 
+// Images of layers: the program that makes them and how many there are.
+Finding CheckLayers(const config::Loaded& loaded) {
+  if (!loaded.config.runtime.rootfs_layers) {
+    return {.name = "layers", .detail = "not wanted: rootfs_layers is off, roots are shared"};
+  }
+  const auto program = factory::FindMkfsErofs();
+  if (!program) {
+    return {.name = "layers",
+            .verdict = Verdict::kNote,
+            .detail = program.error().message(),
+            .remedy = "install erofs-utils 1.5 or later; until then roots are shared"};
+  }
+  const config::FactoryConfig& config = loaded.config.factory;
+  const auto list = factory::LayerStore(config.layers_path, config.layer_cache_size_mb).List();
+  uint64_t bytes = 0;
+  if (list) {
+    for (const factory::LayerInfo& info : *list) bytes += info.image_bytes;
+  }
+  return {.name = "layers",
+          .detail = fmt::format("{}, version {}, {} images of {} MiB", program->path,
+                                program->version, list ? list->size() : 0, bytes >> 20)};
+}
+
 Finding CheckBootFile(const std::string& name, const std::string& path, const Result<void>& there,
                       Result<void> (*check)(const std::string&)) {
   if (!there) return Problem(name, there.error());
@@ -146,6 +170,7 @@ std::vector<Finding> CheckPrograms(const config::Loaded& loaded) {
                        : CheckBootFile("image", vm.image, guest_root, hypervisor::CheckImage),
   };
   if (auto features = CheckKernelFeatures(loaded)) findings.push_back(*std::move(features));
+  findings.push_back(CheckLayers(loaded));
   return findings;
 }
 

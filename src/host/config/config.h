@@ -78,6 +78,9 @@ struct RuntimeConfig {
   bool disable_guest_seccomp = false;
   std::string internetworking_model = "tcfilter";  // tcfilter, macvtap, none
   int64_t create_container_timeout_s = 60;
+  bool rootfs_layers = false;
+  std::string rootfs_upper = "shared";    // shared, disk
+  std::string rootfs_upper_size = "10G";  // what ParseByteSize() reads
 };
 
 // [factory]
@@ -86,6 +89,8 @@ struct FactoryConfig {
   std::string template_path = "/var/lib/kata-containers/templates";
   int64_t vm_cache_number = 2;
   std::string vm_cache_endpoint = "/run/kata-containers/factory.sock";
+  std::string layers_path = "/var/lib/kata-containers/layers";
+  int64_t layer_cache_size_mb = 0;  // 0: a tenth of the file system, 20 GiB at most
 };
 
 struct Config {

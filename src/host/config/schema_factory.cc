@@ -7,6 +7,7 @@ namespace kata::config {
 namespace {
 
 constexpr int64_t kMostWarmMachines = 256;
+constexpr int64_t kMostCacheMib = 1 << 30;
 
 const Key kFactoryKeys[] = {
     {.table = Table::kFactory,
@@ -32,6 +33,19 @@ const Key kFactoryKeys[] = {
      .help = "The socket of the service `kata-factory`. Where nobody listens, VMs are started as "
              "without it.",
      .is_path = true},
+    {.table = Table::kFactory,
+     .name = "layers_path",
+     .field = KATA_FACTORY(layers_path),
+     .help = "The directory of the images of layers (`rootfs_layers`), root's own. What is in it "
+             "may be removed at any time.",
+     .is_path = true},
+    {.table = Table::kFactory,
+     .name = "layer_cache_size_mb",
+     .field = KATA_FACTORY(layer_cache_size_mb),
+     .help = "How much the images of layers may take of the disk. Those that were not used for "
+             "longest make room. 0: a tenth of the file system of `layers_path`, 20 GiB at most.",
+     .high = kMostCacheMib,
+     .unit = "MiB"},
 };
 
 }  // namespace

@@ -116,6 +116,29 @@ const Key kRuntimeKeys[] = {
      .high = kDaySeconds,
      .unit = "seconds",
      .annotation = "create_container_timeout"},
+    {.table = Table::kRuntime,
+     .name = "rootfs_layers",
+     .field = KATA_RUNTIME(rootfs_layers),
+     .help =
+         "The read-only layers below a root that is an overlay become disk images, one a layer, "
+         "made in the background after the first start of each, from which guests read without "
+         "the host's help. Needs `mkfs.erofs` (erofs-utils) 1.5 or later. What cannot be had so "
+         "is shared as without it.",
+     .annotation = "rootfs_layers"},
+    {.table = Table::kRuntime,
+     .name = "rootfs_upper",
+     .field = KATA_RUNTIME(rootfs_upper),
+     .help = "With `rootfs_layers`, where a container's changes to its root go: `shared` writes "
+             "them into the host's own directory at once, `disk` to a disk image of the sandbox, "
+             "which is faster, and which the host does not see.",
+     .words = "shared|disk",
+     .annotation = "rootfs_upper"},
+    {.table = Table::kRuntime,
+     .name = "rootfs_upper_size",
+     .field = KATA_RUNTIME(rootfs_upper_size),
+     .help = "The size of that disk image, which takes of the host's disk what is written: a whole "
+             "number and one of `K`, `M`, `G`, `T`.",
+     .annotation = "rootfs_upper_size"},
 };
 
 constexpr std::string_view kRuntimeWithoutEffect[] = {

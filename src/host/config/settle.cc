@@ -8,10 +8,14 @@
 
 #include <fmt/format.h>
 
+#include "host/config/byte_size.h"
 #include "host/config/load.h"
 
 namespace kata::config {
 namespace {
+
+constexpr uint64_t kSmallestUpper = 64 << 20;
+constexpr uint64_t kLargestUpper = uint64_t{16} << 40;
 
 std::unexpected<Error> Refuse(const Loaded& loaded, Table table, std::string_view name,
                               std::string_view problem) {
@@ -84,6 +88,13 @@ Result<void> CheckPatterns(const Loaded& loaded) {
   return {};
 }
 
+Result<void> CheckUpperSize(const Loaded& loaded) {
+  const auto bytes = ParseByteSize(loaded.config.runtime.rootfs_upper_size);
+  if (bytes && *bytes >= kSmallestUpper && *bytes <= kLargestUpper) return {};
+  return Refuse(loaded, Table::kRuntime, "rootfs_upper_size",
+                bytes ? "expected 64M to 16T" : bytes.error().message());
+}
+
 }  // namespace
 
 Result<void> Settle(Loaded* loaded) {
@@ -100,6 +111,7 @@ Result<void> Settle(Loaded* loaded) {
   if ((queue & (queue - 1)) != 0) {
     return Refuse(*loaded, Table::kHypervisor, "virtio_fs_queue_size", "not a power of two");
   }
+  KATA_TRY(CheckUpperSize(*loaded));
   KATA_TRY(SettleVcpus(loaded));
   KATA_TRY(SettleMemory(loaded));
   return CheckPatterns(*loaded);

@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/factory/template_store.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <memory>
-#include <thread>
+#include <chrono>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -23,7 +17,6 @@ namespace kata::factory {
 namespace {
 
 using nlohmann::json;
-using std::chrono::minutes;
 using std::chrono::system_clock;
 
 constexpr int kVersion = 1;
@@ -34,24 +27,9 @@ constexpr size_t kMaxStateFiles = 16;
 constexpr char kStateFolder[] = "/state";
 constexpr uint32_t kMaxMemoryMib = 16 << 20;
 constexpr size_t kMostKept = 4;
-constexpr auto kFailureHolds = minutes(10);
-constexpr size_t kMaxReason = 64 << 10;
-const std::string kFailed = ".failed-";
-constexpr uint64_t kSpareBytes = 64 << 20;  // what a build leaves free on the disk
-constexpr auto kLockPause = std::chrono::milliseconds(50);
 
 std::unexpected<Error> Damaged(std::string_view what) {
   return Fail(Code::kDataLoss, fmt::format("template: {}", what));
-}
-
-// Names of templates, without what is hidden.
-std::vector<std::string> Names(const std::string& root) {
-  std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(root.c_str()), ::closedir);
-  if (!dir) return names;
-  while (const dirent* entry = ::readdir(dir.get())) names.emplace_back(entry->d_name);
-  std::erase_if(names, [](const std::string& name) { return name == "." || name == ".."; });
-  return names;
 }
 
 uint64_t BytesOf(const StateFiles& files) {
@@ -66,36 +44,10 @@ uint64_t ChecksumOf(const StateFiles& files) {
   return Checksum(all);
 }
 
-bool IsHidden(const std::string& name) { return name.starts_with('.'); }
-
-struct timespec UsedAt(const std::string& path) {
-  struct stat status{};
-  if (::stat(path.c_str(), &status) != 0) return {};
-  return status.st_mtim;
-}
-
-// Whether a failure is to hold still.
-bool IsFresh(const std::string& path) {
-  struct stat status{};
-  if (::stat(path.c_str(), &status) != 0) return false;
-  return system_clock::now() - system_clock::from_time_t(status.st_mtim.tv_sec) < kFailureHolds;
-}
-
-Result<void> CheckSpace(const std::string& root, uint64_t needed) {
-  struct statvfs space{};
-  if (::statvfs(root.c_str(), &space) != 0) return FailErrno("statvfs", root);
-  const uint64_t free = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
-  if (free >= needed + kSpareBytes) return {};
-  return Fail(Code::kResourceExhausted,
-              fmt::format("no space for a template in \"{}\": {} MiB are free, {} are needed; free "
-                          "some, or set template_path in configuration.toml",
-                          root, free >> 20, (needed + kSpareBytes) >> 20));
-}
-
 }  // namespace
 
 Result<StateFiles> ReadState(const std::string& folder) {
-  const std::vector<std::string> names = Names(folder);
+  const std::vector<std::string> names = sys::ListDirectory(folder);
   if (names.empty()) {
     return Fail(Code::kNotFound, fmt::format("no saved state in \"{}\"", folder));
   }
@@ -173,19 +125,9 @@ std::string TemplateStore::NameOf(const std::string& key) {
   return fmt::format("{:016x}", Checksum(key));
 }
 
-// Whoever can write a template can run code in every guest that begins with it.
-Result<void> TemplateStore::CheckRoot() const {
-  struct stat status{};
-  if (::stat(root_.c_str(), &status) != 0) return FailErrno("stat", root_);
-  if (status.st_uid == ::geteuid() && (status.st_mode & 022) == 0) return {};
-  return Fail(Code::kPermissionDenied,
-              fmt::format("templates in \"{}\" are not used: others could write them; the "
-                          "directory must belong to this user and have mode 0700",
-                          root_));
-}
-
 Result<TemplateInfo> TemplateStore::ReadInfo(const std::string& name) const {
-  const std::string text = KATA_TRY(sys::ReadFile(Path(name) + "/manifest.json", kMaxManifest));
+  const std::string text =
+      KATA_TRY(sys::ReadFile(folder_.Path(name) + "/manifest.json", kMaxManifest));
   auto info = KATA_TRY(ParseManifest(text));
   if (NameOf(info.key) != name) return Damaged("its key is another's");
   info.name = name;
@@ -194,9 +136,9 @@ Result<TemplateInfo> TemplateStore::ReadInfo(const std::string& name) const {
 
 Result<Template> TemplateStore::Open(const std::string& key) const {
   const std::string name = NameOf(key);
-  const std::string path = Path(name);
+  const std::string path = folder_.Path(name);
   if (!sys::Exists(path)) return Fail(Code::kNotFound, "there is no template");
-  KATA_TRY(CheckRoot());
+  KATA_TRY(folder_.CheckOwner());
   Template opened;
   const auto damaged = [](Error error) -> std::unexpected<Error> {
     return Fail(Code::kDataLoss, error.message());
@@ -220,57 +162,16 @@ Result<Template> TemplateStore::Open(const std::string& key) const {
   if (static_cast<uint64_t>(status.st_size) != uint64_t{opened.info.memory_mib} << 20) {
     return Damaged("its memory has another size");
   }
-  (void)::utimensat(AT_FDCWD, path.c_str(), nullptr, 0);
+  folder_.NoteUse(name);
   return opened;
 }
 
 Result<std::vector<TemplateInfo>> TemplateStore::List() const {
-  std::vector<std::pair<int64_t, TemplateInfo>> found;
-  for (const std::string& name : Names(root_)) {
-    if (IsHidden(name)) continue;
-    if (auto info = ReadInfo(name)) found.emplace_back(UsedAt(Path(name)).tv_sec, *std::move(info));
-  }
-  std::ranges::sort(found, std::greater(), [](const auto& each) { return each.first; });
   std::vector<TemplateInfo> list;
-  for (auto& [used, info] : found) list.push_back(std::move(info));
+  for (const std::string& name : folder_.Names()) {
+    if (auto info = ReadInfo(name)) list.push_back(*std::move(info));
+  }
   return list;
-}
-
-Result<void> TemplateStore::Remove(const std::string& name) const {
-  (void)sys::RemoveFile(Path(kFailed + name));
-  // Out of sight first: nobody finds half of it.
-  const std::string hidden = fmt::format("{}/.gone-{}-{}", root_, name, ::getpid());
-  if (::rename(Path(name).c_str(), hidden.c_str()) != 0) {
-    if (errno == ENOENT) return {};
-    return FailErrno("rename", Path(name));
-  }
-  return sys::RemoveTree(hidden);
-}
-
-Result<std::optional<sys::UniqueFd>> TemplateStore::TryLock() const {
-  KATA_TRY(sys::MakeDirs(root_, 0700));
-  KATA_TRY(CheckRoot());
-  sys::UniqueFd lock = KATA_TRY(sys::Open(root_ + "/.lock", O_RDWR | O_CREAT, 0600));
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
-    return std::optional(std::move(lock));
-  }
-  if (errno == EWOULDBLOCK) return std::nullopt;
-  return FailErrno("lock", root_);
-}
-
-Result<sys::UniqueFd> TemplateStore::Lock(Deadline deadline) const {
-  for (;;) {
-    if (auto lock = KATA_TRY(TryLock())) return *std::move(lock);
-    if (deadline.Passed()) return Fail(Code::kDeadlineExceeded, "another template is being built");
-    std::this_thread::sleep_for(kLockPause);
-  }
-}
-
-Result<std::string> TemplateStore::MakeStateFolder() const {
-  std::string folder = Path(".new-state");
-  KATA_TRY(sys::RemoveTree(folder));
-  KATA_TRY(sys::MakeDirs(folder, 0700));
-  return folder;
 }
 
 Result<TemplateInfo> TemplateStore::Publish(const TemplateContent& content) const {
@@ -283,12 +184,10 @@ Result<TemplateInfo> TemplateStore::Publish(const TemplateContent& content) cons
   Prune();
   struct stat status{};
   if (::fstat(content.memory, &status) != 0) return FailErrno("stat", "a guest's memory");
-  KATA_TRY(CheckSpace(root_, static_cast<uint64_t>(status.st_blocks) * 512));
-  const std::string fresh = Path(".new-" + info.name);
-  KATA_TRY(sys::RemoveTree(fresh));
+  KATA_TRY(folder_.CheckSpace(static_cast<uint64_t>(status.st_blocks) * 512));
+  const std::string fresh = KATA_TRY(folder_.MakeFolder(".new-" + info.name));
   Rollback undo;
   undo.Add([&] { LogIfFailed(sys::RemoveTree(fresh)); });
-  KATA_TRY(sys::MakeDirs(fresh, 0700));
   const sys::UniqueFd memory =
       KATA_TRY(sys::Open(fresh + "/memory", O_RDWR | O_CREAT | O_EXCL, 0400));
   info.memory = KATA_TRY(SaveMemory(content.memory, memory.get()));
@@ -296,49 +195,19 @@ Result<TemplateInfo> TemplateStore::Publish(const TemplateContent& content) cons
   info.state_checksum = ChecksumOf(state);
   KATA_TRY(WriteState(state, fresh + kStateFolder));
   KATA_TRY(sys::WriteFile(fresh + "/manifest.json", FormatManifest(info), 0400));
-  KATA_TRY(Remove(info.name));
-  if (::rename(fresh.c_str(), Path(info.name).c_str()) != 0) return FailErrno("rename", fresh);
+  KATA_TRY(folder_.Publish(fresh, info.name, false));
   undo.Release();
   return info;
 }
 
 // With the lock: what a killed builder or remover left, and all but the last used templates.
 void TemplateStore::Prune() const {
-  std::vector<std::string> kept;
-  for (const std::string& name : Names(root_)) {
-    if (name.starts_with(".new-") || name.starts_with(".gone-")) {
-      LogIfFailed(sys::RemoveTree(Path(name)));
-    } else if (!IsHidden(name)) {
-      kept.push_back(name);
-    }
-  }
-  std::ranges::sort(kept, std::greater(),
-                    [&](const std::string& name) { return UsedAt(Path(name)).tv_sec; });
+  folder_.RemoveLeavings();
+  std::vector<std::string> kept = folder_.Names();
   while (kept.size() >= kMostKept) {
     LogIfFailed(Remove(kept.back()));
     kept.pop_back();
   }
-}
-
-void TemplateStore::NoteFailure(const std::string& key, const std::string& reason) const {
-  // Those of configurations that nobody uses any more hold no longer, and nobody else comes by.
-  for (const std::string& name : Names(root_)) {
-    if (name.starts_with(kFailed) && !IsFresh(Path(name))) (void)sys::RemoveFile(Path(name));
-  }
-  LogIfFailed(sys::WriteFile(Path(kFailed + NameOf(key)), reason, 0600));
-}
-
-bool TemplateStore::FailedLately(const std::string& key) const {
-  return IsFresh(Path(kFailed + NameOf(key)));
-}
-
-std::vector<std::string> TemplateStore::Failures() const {
-  std::vector<std::string> reasons;
-  for (const std::string& name : Names(root_)) {
-    if (!name.starts_with(kFailed) || !IsFresh(Path(name))) continue;
-    reasons.push_back(sys::ReadFile(Path(name), kMaxReason).value_or(""));
-  }
-  return reasons;
 }
 
 }  // namespace kata::factory

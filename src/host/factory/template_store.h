@@ -5,12 +5,9 @@
 //   <root>/<name>/manifest.json  what it is: key, sizes, checksums; for programs and people
 //   <root>/<name>/memory         the guest's memory, sparse
 //   <root>/<name>/state/         devices and processors, in the VMM's files
-//   <root>/.lock                 held by the one who builds
-//   <root>/.failed-<name>        why a build failed, at this file's time
 //
-// <name> is made from the key, which says all that must be the same for a VM to begin here. A
-// template is published by one rename and never written again; those who have it open keep it when
-// it is removed. Any process may read, remove or publish at any time.
+// <name> is made from the key, which says all that must be the same for a VM to begin here; the
+// rest is as in store_folder.h.
 #pragma once
 
 #include <chrono>
@@ -24,6 +21,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "host/factory/memory_image.h"
+#include "host/factory/store_folder.h"
 #include "sys/fd.h"
 
 namespace kata::factory {
@@ -63,7 +61,8 @@ struct TemplateContent {
 
 class TemplateStore {
  public:
-  explicit TemplateStore(std::string root) : root_(std::move(root)) {}
+  explicit TemplateStore(std::string root)
+      : folder_(std::move(root), "templates", "template_path") {}
 
   // The template for `key`, its state checked, its memory only looked at: LoadMemory() checks that.
   // Notes that it was used.
@@ -74,34 +73,34 @@ class TemplateStore {
   // All that can be read, the last used first.
   Result<std::vector<TemplateInfo>> List() const;
   // Of the disk, all that belongs to the template; its name is NameOf(key).
-  Result<void> Remove(const std::string& name) const;
+  Result<void> Remove(const std::string& name) const { return folder_.Remove(name); }
 
   // The right to build, held by the descriptor; none while another process has it.
-  Result<std::optional<sys::UniqueFd>> TryLock() const;
-  Result<sys::UniqueFd> Lock(Deadline deadline) const;
+  Result<std::optional<sys::UniqueFd>> TryLock() const { return folder_.TryLock(); }
+  Result<sys::UniqueFd> Lock(Deadline deadline) const { return folder_.Lock(deadline); }
   // Only with the lock: an empty directory for a VM's state. Publish() removes it, and so does the
   // next builder.
-  Result<std::string> MakeStateFolder() const;
+  Result<std::string> MakeStateFolder() const { return folder_.MakeFolder(".new-state"); }
   // Only with the lock. Replaces what has the same key, and removes all but the last used few.
   // Errors  kResourceExhausted  no space on the disk; nothing was changed
   Result<TemplateInfo> Publish(const TemplateContent& content) const;
 
   // After a failure, nobody tries again for ten minutes. Logs what it cannot write.
-  void NoteFailure(const std::string& key, const std::string& reason) const;
-  bool FailedLately(const std::string& key) const;
+  void NoteFailure(const std::string& key, const std::string& reason) const {
+    folder_.NoteFailure(NameOf(key), reason);
+  }
+  bool FailedLately(const std::string& key) const { return folder_.FailedLately(NameOf(key)); }
   // The reasons of all of them.
-  std::vector<std::string> Failures() const;
+  std::vector<std::string> Failures() const { return folder_.Failures(); }
 
   static std::string NameOf(const std::string& key);
-  const std::string& root() const { return root_; }
+  const std::string& root() const { return folder_.root(); }
 
  private:
-  std::string Path(const std::string& name) const { return root_ + "/" + name; }
   Result<TemplateInfo> ReadInfo(const std::string& name) const;
-  Result<void> CheckRoot() const;
   void Prune() const;
 
-  const std::string root_;
+  const StoreFolder folder_;
 };
 
 // The manifest, without files.

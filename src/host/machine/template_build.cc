@@ -14,13 +14,11 @@
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/agent_channel.h"
 #include "host/hypervisor/registry.h"
+#include "host/machine/background.h"
 #include "host/machine/guest_network.h"
-#include "host/machine/mount_namespace.h"
 #include "host/machine/vm_template.h"
 #include "host/plan/vm_plan.h"
 #include "sys/files.h"
-#include "sys/process.h"
-#include "sys/program.h"
 
 namespace kata::sandbox {
 namespace {
@@ -131,20 +129,7 @@ Result<void> StartTemplateBuild(const config::Loaded& config,
   // Who builds already builds this one, too, or lets the next start ask again.
   const factory::TemplateStore store(config.config.factory.template_path);
   if (!KATA_TRY(store.TryLock())) return {};
-  const sys::UniqueFd input = KATA_TRY(sys::MakeTextFile(FormatAnnotations(config.annotations)));
-  sys::Command command;
-  command.executable = sys::OwnProgram();
-  command.argv = {command.executable, "template"};
-  if (!config.files.empty()) command.argv.insert(command.argv.end(), {"-config", config.files[0]});
-  command.cwd = "/";
-  command.stdin_fd = input.get();
-  command.new_session = true;
-  command.cgroup_dirs = cgroup_dirs;
-  // Not in ours, whose mounts would live as long as the builder.
-  if (const int host = RememberedMountNamespace(); host >= 0) command.namespace_fds = {host};
-  auto child = KATA_TRY(sys::ChildProcess::Spawn(command));
-  (void)child.Detach();
-  return {};
+  return StartInBackground(config, "template", FormatAnnotations(config.annotations), cgroup_dirs);
 }
 
 }  // namespace kata::sandbox

@@ -14,9 +14,6 @@ namespace kata::shim {
 inline constexpr std::string_view kUnixScheme = "unix://";
 inline constexpr char kDefaultSocketDir[] = "/run/containerd/s";
 
-// Lower-case hexadecimal digits of the SHA-256 of `text`.
-std::string Sha256Hex(std::string_view text);
-
 // The path of the socket of the shim of `sandbox_id`, the same for every container of a pod: in
 // `socket_dir`, named after the hash of "<containerd address>/<namespace>/<sandbox id>".
 //

@@ -54,6 +54,8 @@ Result<void> ParseAction(CommandLine& line, std::string_view word) {
     line.action = Action::kWarm;
   } else if (word == "template") {
     line.action = Action::kTemplate;
+  } else if (word == "layers") {
+    line.action = Action::kLayers;
   } else {
     return Misuse(fmt::format("unknown action \"{}\": expected start or delete", word));
   }
@@ -78,7 +80,7 @@ Result<void> CheckComplete(const CommandLine& line) {
   if (line.action == Action::kDaemon && line.listen_fd < 0) {
     return Misuse("an action is missing: expected start or delete");
   }
-  if (line.action == Action::kTemplate) return {};
+  if (line.action == Action::kTemplate || line.action == Action::kLayers) return {};
   if (line.action == Action::kWarm) {
     if (line.control_fd < 0) return Misuse("warm: -control-fd is missing");
     return oci::ValidateId("-id", line.id);
@@ -139,7 +141,7 @@ Result<CommandLine> ParseCommandLine(std::span<const char* const> arguments) {
 std::string_view UsageText() {
   return "Usage: containerd-shim-kata-v2 -namespace NS -id ID -address SOCKET "
          "[-publish-binary FILE] [-bundle DIR] [-debug] start|delete\n"
-         "       containerd-shim-kata-v2 [-config FILE] template\n"
+         "       containerd-shim-kata-v2 [-config FILE] template|layers\n"
          "       containerd-shim-kata-v2 -info | -v\n"
          "\n"
          "containerd starts this program; people use ctr, nerdctl, docker or kata-runtime.\n"
@@ -156,6 +158,9 @@ std::string_view UsageText() {
          "  delete    remove what a dead sandbox left behind\n"
          "  template  boot and save the VM that others are copies of; reads annotations from "
          "stdin\n"
+         "  layers    make images of layers; reads their directories from stdin, a zero byte "
+         "behind "
+         "each\n"
          "  -info     describe the runtime, as a protobuf message; reads options from stdin\n"
          "  -v        print the version\n";
 }

@@ -21,6 +21,7 @@ enum class Action {
   kStart,
   kDelete,
   kTemplate,
+  kLayers,
   kWarm,
   kVersion,
   kInfo,
@@ -36,7 +37,7 @@ struct CommandLine {
   std::string bundle;
   std::string socket;   // the daemon's own socket, as a path
   int listen_fd = -1;   // the daemon's only
-  std::string config;   // of template and warm
+  std::string config;   // of template, layers and warm
   int control_fd = -1;  // of warm
   std::string room;     // of warm: nothing, which takes place for the arguments that it will have
   bool debug = false;

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "host/shim/daemon.h"
+#include "host/shim/layers_action.h"
 #include "host/shim/template_action.h"
 #include "host/shim/warm_action.h"
 #include "sys/fd.h"
@@ -57,6 +58,8 @@ int RunDaemon(const DaemonArgs& args) {
 }
 
 int RunTemplate(const std::string&) { return 1; }
+
+int RunLayers(const std::string&) { return 1; }
 
 int RunWarm(const CommandLine&, std::span<const char* const>) { return 1; }
 

@@ -13,6 +13,7 @@
 #include "host/shim/daemon.h"
 #include "host/shim/delete.h"
 #include "host/shim/info.h"
+#include "host/shim/layers_action.h"
 #include "host/shim/start.h"
 #include "host/shim/template_action.h"
 #include "host/shim/warm_action.h"
@@ -35,6 +36,8 @@ int Main(std::span<const char* const> arguments) {
       return kata::shim::RunDelete(*line);
     case Action::kTemplate:
       return kata::shim::RunTemplate(line->config);
+    case Action::kLayers:
+      return kata::shim::RunLayers(line->config);
     case Action::kWarm:
       return kata::shim::RunWarm(*line, arguments);
     case Action::kVersion:
