@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/record/timing.h"
 
-#include <glob.h>
-
 #include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sys/files.h"
+#include "host/record/container_file.h"
 
 namespace kata::sandbox {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kMaxFile = 64 << 10;
+constexpr const char* kTimingFile = "timing.json";
 
 Json ToJson(const std::vector<Phase>& phases) {
   Json list = Json::array();
@@ -29,11 +27,6 @@ std::vector<Phase> ToPhases(const Json& list) {
     phases.push_back({each.at("phase").get<std::string>(), each.at("ms").get<double>()});
   }
   return phases;
-}
-
-// Ids have no characters that mean something to glob(3).
-std::string FileName(const std::string& directory, const std::string& container_id) {
-  return fmt::format("{}/{}.timing.json", directory, container_id);
 }
 
 }  // namespace
@@ -60,27 +53,22 @@ Result<StartTiming> ParseTiming(const std::string& text) {
 
 Result<void> SaveTiming(const std::string& sandbox_id, const std::string& container_id,
                         const StartTiming& timing, const std::string& root) {
-  return sys::WriteFile(FileName(RecordDir(sandbox_id, root), container_id), FormatTiming(timing),
-                        0600);
+  return SaveContainerFile(sandbox_id, container_id, kTimingFile, FormatTiming(timing), root);
 }
 
 Result<void> RemoveTiming(const std::string& sandbox_id, const std::string& container_id,
                           const std::string& root) {
-  return sys::RemoveFile(FileName(RecordDir(sandbox_id, root), container_id));
+  return RemoveContainerFile(sandbox_id, container_id, kTimingFile, root);
 }
 
 Result<StartTiming> LoadTiming(const std::string& container_id, const std::string& root) {
-  glob_t found{};
-  const int failed = ::glob(FileName(root + "/*", container_id).c_str(), 0, nullptr, &found);
-  const std::string path = failed == 0 && found.gl_pathc > 0 ? found.gl_pathv[0] : "";
-  ::globfree(&found);
-  if (path.empty()) {
-    return Fail(Code::kNotFound,
-                fmt::format("no start of a container \"{}\" is known; it runs no more, or has not "
-                            "been started",
-                            container_id));
-  }
-  return ParseTiming(KATA_TRY(sys::ReadFile(path, kMaxFile)));
+  const auto text = LoadContainerFile(container_id, kTimingFile, root);
+  if (text) return ParseTiming(*text);
+  if (text.error().code() != Code::kNotFound) return std::unexpected(text.error());
+  return Fail(Code::kNotFound,
+              fmt::format("no start of a container \"{}\" is known; it runs no more, or has not "
+                          "been started",
+                          container_id));
 }
 
 }  // namespace kata::sandbox
