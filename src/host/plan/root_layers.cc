@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/plan/root_layers.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace kata::sandbox {
+namespace {
+
+constexpr std::array<std::string_view, 2> kDrivers = {"loop", "overlayfs"};
+
+// What the host's overlay leaves in an upper directory, no more: with "uuid" and "index" kernels
+// write names of their own there, "xino" makes inode numbers that old programs cannot read, and
+// what "redirect_dir" and "metacopy" write is not what Docker and containerd copy.
+constexpr std::array<std::string_view, 5> kOptions = {"index=off", "uuid=null", "xino=off",
+                                                      "redirect_dir=off", "metacopy=off"};
+
+Result<storage::OverlayTable> FromMounts(const std::vector<storage::RootfsMount>& mounts) {
+  if (mounts.size() != 1) {
+    return Fail(Code::kUnimplemented, fmt::format("{} mounts make it", mounts.size()));
+  }
+  if (mounts[0].type != "overlay") {
+    return Fail(Code::kUnimplemented, fmt::format("it is of type {}", mounts[0].type));
+  }
+  return storage::ResolveOverlay(
+      KATA_TRY(storage::ParseOverlayOptions(mounts[0].options, storage::ReadOverlayDefaults())));
+}
+
+std::string MountPointOf(const GuestOverlay::Layer& layer) {
+  return fmt::format("/run/kata-containers/layers/{}", layer.key);
+}
+
+}  // namespace
+
+Result<storage::OverlayTable> PlanRootLayers(const RootSource& root, const FindOverlay& find) {
+  storage::OverlayTable table =
+      KATA_TRY(root.mounts.empty() ? find(root.directory) : FromMounts(root.mounts));
+  if (table.lowers.size() > kMostLayers) {
+    return Fail(Code::kUnimplemented,
+                fmt::format("it has {} layers, more than {}", table.lowers.size(), kMostLayers));
+  }
+  table.read_only |= root.read_only;
+  return table;
+}
+
+Result<void> CheckDrivers(const std::vector<std::string>& drivers) {
+  for (const std::string_view wanted : kDrivers) {
+    if (std::ranges::find(drivers, wanted) == drivers.end()) {
+      return Fail(Code::kUnimplemented, fmt::format("the guest has no storage driver {}", wanted));
+    }
+  }
+  return {};
+}
+
+std::vector<agent::Storage> PlanOverlayStorages(const GuestOverlay& overlay,
+                                                const std::string& mount_point) {
+  std::vector<agent::Storage> storages;
+  agent::Storage root;
+  root.set_driver("overlayfs");
+  root.set_source("overlay");
+  root.set_fstype("overlay");
+  root.set_mount_point(mount_point);
+  if (!overlay.upper.empty() && overlay.work.empty()) {
+    // Of a directory that is a mount of the share an overlay would take what is below that.
+    root.add_options(fmt::format("lowerdir+={}/.", overlay.upper));
+  }
+  for (const GuestOverlay::Layer& layer : overlay.layers) {
+    agent::Storage& image = storages.emplace_back();
+    image.set_driver("loop");
+    image.set_source(layer.image);
+    image.set_fstype("erofs");
+    image.add_options("ro");
+    image.set_mount_point(MountPointOf(layer));
+    root.add_options("lowerdir+=" + MountPointOf(layer));
+  }
+  if (!overlay.work.empty()) {
+    root.add_options("upperdir=" + overlay.upper);
+    root.add_options("workdir=" + overlay.work);
+  } else {
+    root.add_options("ro");
+  }
+  for (const std::string_view option : kOptions) root.add_options(std::string(option));
+  storages.push_back(std::move(root));
+  return storages;
+}
+
+// Our agent names the driver.
+bool IsOfOverlay(const Error& error) {
+  return std::ranges::any_of(kDrivers, [&](std::string_view driver) {
+    return error.message().find(fmt::format("storage {} on", driver)) != std::string::npos;
+  });
+}
+
+std::string DescribeLayers(size_t images, size_t made_here, const GuestOverlay& overlay) {
+  std::string text = fmt::format("layers ({} image{}", images, images == 1 ? "" : "s");
+  if (made_here > 0) text += fmt::format(", {} made here", made_here);
+  text += ")";
+  if (!overlay.upper.empty()) {
+    text += overlay.work.empty() ? ", upper shared and not written to" : ", upper shared";
+  }
+  return text;
+}
+
+}  // namespace kata::sandbox

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plan/root_layers.h - whether a container's root file system can be put together in the
+// guest, and what the guest is asked for then.
+//
+// Of an overlay the guest gets the read-only layers as images of their own, which it reads without
+// asking the host, and the upper directory as it is on the host, shared. Its overlay shows what the
+// host's does, and leaves in the upper directory what the host's would.
+// Deciding only. Basis: Linux Documentation/filesystems/overlayfs.rst.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "host/config/config.h"
+#include "host/storage/overlay_table.h"
+#include "host/storage/rootfs.h"
+#include "proto/agent.pb.h"
+
+namespace kata::sandbox {
+
+// Many more are read more slowly than they are shared.
+inline constexpr size_t kMostLayers = 128;
+
+struct RootSource {
+  std::vector<storage::RootfsMount> mounts;  // of the mount list
+  std::string directory;                     // where there is none: what the caller has mounted
+  bool read_only = false;                    // as the container is to see it
+};
+
+using FindOverlay = std::function<Result<storage::OverlayTable>(const std::string& directory)>;
+
+// The overlay that the root is, its directories without links in their paths.
+// Errors  kUnimplemented  the host is to put it together; the message says why
+Result<storage::OverlayTable> PlanRootLayers(const RootSource& root, const FindOverlay& find);
+
+// An overlay as the guest is to make it.
+struct GuestOverlay {
+  struct Layer {
+    std::string key;
+    std::string image;  // path of the file in the guest
+  };
+  std::vector<Layer> layers;  // the top one first
+  std::string upper;          // paths in the guest; empty: none
+  std::string work;           // empty: `upper` is not written to
+};
+
+// The names of the guest's storage drivers that it takes.
+// Errors  kUnimplemented  names what the guest lacks
+Result<void> CheckDrivers(const std::vector<std::string>& drivers);
+
+// Storages that mount the layers, each once for all containers that have it, and the overlay of
+// them at `mount_point`.
+std::vector<agent::Storage> PlanOverlayStorages(const GuestOverlay& overlay,
+                                                const std::string& mount_point);
+
+// Whether the guest could not mount one of those.
+bool IsOfOverlay(const Error& error);
+
+// "layers (5 images, 1 made here), upper shared".
+std::string DescribeLayers(size_t images, size_t made_here, const GuestOverlay& overlay);
+
+}  // namespace kata::sandbox

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/plan/root_layers.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sys/temporary_dir.h"
+
+namespace kata::sandbox {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Result<storage::OverlayTable> FindNone(const std::string& directory) {
+  return Fail(Code::kUnimplemented, directory + " is asked for");
+}
+
+std::string ReasonOf(const RootSource& root, const FindOverlay& find = FindNone) {
+  const auto table = PlanRootLayers(root, find);
+  return table ? "" : table.error().message();
+}
+
+TEST(RootLayers, ComeFromTheOneOverlayOfAMountList) {
+  const sys::TemporaryDir dir("root-layers");
+  for (const char* name : {"/1", "/fs", "/work"}) {
+    ASSERT_TRUE(sys::MakeDirs(dir.path() + name));
+  }
+  const std::vector<std::string> options = {"index=off", "lowerdir=" + dir.path() + "/1",
+                                            "upperdir=" + dir.path() + "/fs",
+                                            "workdir=" + dir.path() + "/work"};
+  const auto table =
+      PlanRootLayers({.mounts = {{"overlay", "overlay", options}}, .read_only = true}, FindNone);
+  ASSERT_TRUE(table) << table.error().message();
+  EXPECT_THAT(table->lowers, ElementsAre(HasSubstr("/1")));
+  EXPECT_THAT(table->upper, HasSubstr("/fs"));
+  EXPECT_TRUE(table->read_only);
+}
+
+TEST(RootLayers, AreNotForOtherRoots) {
+  EXPECT_THAT(ReasonOf({.mounts = {{"bind", "/a", {"rbind"}}}}), HasSubstr("of type bind"));
+  EXPECT_THAT(ReasonOf({.mounts = {{"overlay", "overlay", {}}, {"bind", "/a", {}}}}),
+              HasSubstr("2 mounts"));
+  EXPECT_THAT(ReasonOf({.directory = "/merged"}), HasSubstr("/merged is asked for"));
+  const auto many = [](const std::string&) -> Result<storage::OverlayTable> {
+    return storage::OverlayTable{std::vector<std::string>(129, "/l"), "", ""};
+  };
+  EXPECT_THAT(ReasonOf({.directory = "/merged"}, many), HasSubstr("129 layers"));
+}
+
+TEST(RootLayers, NeedTwoDriversOfTheGuest) {
+  EXPECT_TRUE(CheckDrivers({"blk", "loop", "overlayfs"}));
+  EXPECT_THAT(CheckDrivers({"blk", "overlayfs"}).error().message(), HasSubstr("driver loop"));
+  EXPECT_THAT(CheckDrivers({"blk", "loop"}).error().message(), HasSubstr("driver overlayfs"));
+}
+
+std::vector<std::string> OptionsOf(const agent::Storage& storage) {
+  return {storage.options().begin(), storage.options().end()};
+}
+
+TEST(RootLayers, AreMountedBeforeTheOverlayOfThem) {
+  const auto storages = PlanOverlayStorages(
+      {.layers = {{"k2", "/share/k2"}, {"k1", "/share/k1"}}, .upper = "/u", .work = "/w"}, "/root");
+  ASSERT_EQ(storages.size(), 3);
+  EXPECT_EQ(storages[0].driver(), "loop");
+  EXPECT_EQ(storages[0].source(), "/share/k2");
+  EXPECT_EQ(storages[0].fstype(), "erofs");
+  EXPECT_THAT(OptionsOf(storages[0]), ElementsAre("ro"));
+  EXPECT_EQ(storages[0].mount_point(), "/run/kata-containers/layers/k2");
+  EXPECT_EQ(storages[2].driver(), "overlayfs");
+  EXPECT_EQ(storages[2].mount_point(), "/root");
+  EXPECT_THAT(
+      OptionsOf(storages[2]),
+      ElementsAre("lowerdir+=/run/kata-containers/layers/k2",
+                  "lowerdir+=/run/kata-containers/layers/k1", "upperdir=/u", "workdir=/w",
+                  "index=off", "uuid=null", "xino=off", "redirect_dir=off", "metacopy=off"));
+}
+
+TEST(RootLayers, HaveAnUpperDirectoryOnTopThatIsNotWrittenTo) {
+  const auto storages =
+      PlanOverlayStorages({.layers = {{"k1", "/share/k1"}}, .upper = "/u", .work = ""}, "/root");
+  EXPECT_THAT(
+      OptionsOf(storages.back()),
+      ElementsAre("lowerdir+=/u/.", "lowerdir+=/run/kata-containers/layers/k1", "ro", "index=off",
+                  "uuid=null", "xino=off", "redirect_dir=off", "metacopy=off"));
+}
+
+TEST(RootLayers, ThatTheGuestCannotMountAreTold) {
+  const auto told = [](const char* words) { return IsOfOverlay(Error(Code::kUnknown, words)); };
+  EXPECT_TRUE(told("CreateContainer: storage overlayfs on \"/root\": fsconfig: Invalid argument"));
+  EXPECT_TRUE(told("storage loop on \"/run/kata-containers/layers/k1\": mount"));
+  EXPECT_FALSE(told("storage scsi on \"/root\": mount"));
+}
+
+TEST(RootLayers, AreDescribedInWords) {
+  EXPECT_EQ(DescribeLayers(5, 1, {.layers = {}, .upper = "/u", .work = "/w"}),
+            "layers (5 images, 1 made here), upper shared");
+  EXPECT_EQ(DescribeLayers(1, 0, {.layers = {}, .upper = "", .work = ""}), "layers (1 image)");
+}
+
+}  // namespace
+}  // namespace kata::sandbox
