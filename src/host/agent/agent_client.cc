@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "proto/health.pb.h"
 #include "proto/wellknown.pb.h"
 
@@ -205,6 +206,19 @@ Result<void> AgentClient::ReconfigureMount(const std::string& mount_point) {
   KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "ReconfigureMount", request,
                                            Deadline::After(request_timeout_)));
   return {};
+}
+
+void AgentClient::ReconfigureMountAsync(const std::string& mount_point) {
+  guest::ReconfigureMountRequest request;
+  request.set_mount_point(mount_point);
+  client_->CallAsync<wellknown::Empty>(
+      kGuestService, "ReconfigureMount", request, Deadline::After(request_timeout_),
+      [mount_point](const Result<wellknown::Empty>& done) {
+        // Before it is mounted, and after its end, there is nothing to be told.
+        if (done || done.error().code() == Code::kNotFound) return;
+        log::Warn("the guest does not look anew at what the host has changed",
+                  {{"mount", mount_point}, {"error", done.error().message()}});
+      });
 }
 
 Result<void> AgentClient::CopyFile(const GuestFile& file) {

@@ -107,6 +107,8 @@ class AgentClient {
   // the host has changed. kUnimplemented from an agent that is not ours.
   // Errors  kNotFound  no storage is mounted there
   Result<void> ReconfigureMount(const std::string& mount_point);
+  // The same for those who must not wait; errors are logged.
+  void ReconfigureMountAsync(const std::string& mount_point);
   // In pieces. The agent takes it in few places only.
   Result<void> CopyFile(const GuestFile& file);
   // The guest's questions to a name server at `address` of its loopback go to NextName from then

@@ -132,9 +132,32 @@ Result<void> GuestContainer::ShareRootfs(Machine& machine,
                            mount_namespace_);
   })));
   const storage::RootUse use = PlanRootUse(request_.oci(), plan.host_hooks);
-  return machine.WithShare([&](storage::SharedDirectory& share) {
+  KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
     return storage::CheckRoot(share.RootfsOf(container_id_), use);
+  }));
+  root_words_ = "shared";
+  PlanLayers(machine, {.mounts = rootfs, .directory = directory, .read_only = root.readonly()});
+  return {};
+}
+
+// What the caller has mounted is looked for where he is.
+void GuestContainer::PlanLayers(Machine& machine, const RootSource& source) {
+  if (!machine.config()->runtime.rootfs_layers) return;
+  auto overlay = PlanRootLayers(source, [this](const std::string& directory) {
+    return storage::FindOverlay(directory, mount_namespace_);
   });
+  if (overlay) {
+    layered_root_ = LayeredRoot::Begin(machine, container_id_, *std::move(overlay));
+  } else {
+    StaysShared(overlay.error());
+  }
+}
+
+void GuestContainer::StaysShared(const Error& reason) {
+  if (layered_root_) layered_root_->EndWatch();
+  root_words_ = fmt::format("shared, because {}", reason.message());
+  log::Info("the root file system is shared",
+            {{"container", container_id_}, {"reason", reason.message()}});
 }
 
 Result<void> GuestContainer::ShareVolumes(Machine& machine,
@@ -189,17 +212,62 @@ Result<hypervisor::GuestAddress> GuestContainer::Attach(Machine& machine, const 
   return address;
 }
 
-Result<void> GuestContainer::Deliver(Machine& machine) {
-  if (root_disk_) {
-    const auto address = KATA_TRY_WITHIN(
-        "root file system", Attach(machine, root_disk_->source, root_disk_->read_only));
-    agent::Storage& root = *request_.add_storages();
-    root.set_driver(DriverOf(address));
-    root.set_source(AddressText(address));
-    root.set_fstype(root_disk_->type);
-    for (const std::string& option : root_disk_->options) root.add_options(option);
-    root.set_mount_point(GuestRootOf(container_id_));
+Result<void> GuestContainer::DeliverRoot(Machine& machine) {
+  if (layered_root_) DeliverLayers(machine);
+  if (!root_disk_) return {};
+  root_words_ = "disk";
+  const auto address = KATA_TRY_WITHIN("root file system",
+                                       Attach(machine, root_disk_->source, root_disk_->read_only));
+  agent::Storage& root = *request_.add_storages();
+  root.set_driver(DriverOf(address));
+  root.set_source(AddressText(address));
+  root.set_fstype(root_disk_->type);
+  for (const std::string& option : root_disk_->options) root.add_options(option);
+  root.set_mount_point(GuestRootOf(container_id_));
+  return {};
+}
+
+// Where that fails the root is what it was planned as: shared.
+void GuestContainer::DeliverLayers(Machine& machine) {
+  const std::string root = GuestRootOf(container_id_);
+  const auto overlay = layered_root_->Share(machine, root);
+  if (!overlay) return StaysShared(overlay.error());
+  for (agent::Storage& storage : PlanOverlayStorages(*overlay, root)) {
+    *request_.add_storages() = std::move(storage);
   }
+  root_storages_ = request_.storages_size();
+  shared_root_ = request_.oci().root().path();
+  request_.mutable_oci()->mutable_root()->set_path(root);
+  root_words_ = layered_root_->description();
+}
+
+void GuestContainer::ShareInstead(const Error& reason) {
+  request_.mutable_storages()->DeleteSubrange(0, std::exchange(root_storages_, 0));
+  request_.mutable_oci()->mutable_root()->set_path(std::exchange(shared_root_, {}));
+  StaysShared(reason);
+}
+
+Result<void> GuestContainer::Create(Machine& machine, std::chrono::milliseconds timeout) {
+  const auto agent = machine.agent();
+  auto created = agent->CreateContainer(request_, timeout);
+  if (shared_root_.empty()) return created;
+  if (!created && IsOfOverlay(created.error())) {
+    ShareInstead(created.error());
+    return agent->CreateContainer(request_, timeout);
+  }
+  if (created) {
+    LogIfFailed(machine.WithShare(
+        [&](storage::SharedDirectory& share) { return share.HideRootfs(container_id_); }));
+  }
+  return created;
+}
+
+std::vector<std::string> GuestContainer::missing_layers() const {
+  return layered_root_ ? layered_root_->missing() : std::vector<std::string>();
+}
+
+Result<void> GuestContainer::Deliver(Machine& machine) {
+  KATA_TRY(DeliverRoot(machine));
   for (const GuestDisk& disk : disks_) {
     const auto address = KATA_TRY(Attach(machine, disk.source, disk.read_only));
     agent::Device& in_guest = *request_.add_devices();
@@ -226,6 +294,7 @@ void GuestContainer::RemoveFrom(agent::AgentClient* agent, Machine& machine, boo
     }
   }
   if (!machine.shares_files()) return;
+  if (layered_root_) layered_root_->EndWatch();
   const auto gone =
       machine.WithShare([&](storage::SharedDirectory& share) -> Result<std::vector<std::string>> {
         return share.RemoveContainer(container_id_);

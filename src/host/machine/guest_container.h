@@ -5,14 +5,17 @@
 // machine, and their removal.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "host/machine/layered_root.h"
 #include "host/machine/machine.h"
 #include "host/plan/guest_plan.h"
 #include "host/plan/root_disk.h"
+#include "host/plan/root_layers.h"
 #include "host/storage/rootfs.h"
 #include "proto/agent.pb.h"
 
@@ -39,6 +42,13 @@ class GuestContainer {
 
   // What the agent is to be asked.
   const agent::CreateContainerRequest& request() const { return request_; }
+  // Asks it. A root file system that the guest could not put together is shared instead.
+  Result<void> Create(Machine& machine, std::chrono::milliseconds timeout);
+
+  // After Deliver: what the root file system is made of, in words.
+  const std::string& root_words() const { return root_words_; }
+  // The same: its layers whose images are to be made for the next start.
+  std::vector<std::string> missing_layers() const;
 
   // Undoes Prepare, after the guest has let go of the container or the machine has ended. Logs what
   // it cannot undo; the shim's mount namespace takes the rest with it. Disks that the guest has not
@@ -53,6 +63,11 @@ class GuestContainer {
                         const std::string& bundle, const GuestPlan& plan);
   Result<void> ShareRootfs(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
                            const std::string& bundle, const GuestPlan& plan);
+  void PlanLayers(Machine& machine, const RootSource& source);
+  void StaysShared(const Error& reason);
+  void ShareInstead(const Error& reason);
+  Result<void> DeliverRoot(Machine& machine);
+  void DeliverLayers(Machine& machine);
   Result<void> ShareVolumes(Machine& machine, const std::vector<SharedVolume>& volumes);
   Result<void> ReadVolumes(const std::vector<SharedVolume>& volumes);
   Result<hypervisor::GuestAddress> Attach(Machine& machine, const std::string& source,
@@ -62,6 +77,10 @@ class GuestContainer {
   std::string container_id_;
   agent::CreateContainerRequest request_;
   std::optional<RootDisk> root_disk_;
+  std::optional<LayeredRoot> layered_root_;
+  std::string root_words_;
+  std::string shared_root_;  // in the guest; empty where that is the root, or there is none
+  int root_storages_ = 0;    // of the request, at its beginning
   std::vector<GuestDisk> disks_;
   std::vector<VolumeCopy> copies_;  // until they are delivered
   std::vector<std::string> disk_ids_;

@@ -84,6 +84,7 @@ Result<void> Start::StartVirtiofsd(Deadline deadline) {
                                        .shared_directory = setting_.shared_directory,
                                        .run_directory = setting_.directory,
                                        .cache = config_.hypervisor.virtio_fs_cache,
+                                       .trusted_attributes = config_.runtime.rootfs_layers,
                                        .extra_args = config_.hypervisor.virtio_fs_extra_args},
                                       deadline));
   setting_.record.AddProcess(processes().virtiofsd_pid(), ProcessRole::kVirtiofsd);

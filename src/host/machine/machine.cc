@@ -158,6 +158,11 @@ std::shared_ptr<const config::Config> Machine::config() const {
   return std::shared_ptr<const config::Config>(config_, config_ ? &config_->config : nullptr);
 }
 
+std::string Machine::directory() const {
+  const MutexLock lock(mutex_);
+  return VmDirectory();
+}
+
 void Machine::AwaitBoot() const {
   std::shared_ptr<CgroupMove> cgroup;
   {

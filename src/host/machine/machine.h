@@ -130,6 +130,10 @@ class Machine {
   // Whether directories of the host can be shown to the guest. Else root file systems are disks,
   // and volumes are copied.
   bool shares_files() const { return config()->hypervisor.shares_files(); }
+  // That of the VM, which goes with the machine. It need not exist before Boot.
+  std::string directory() const KATA_EXCLUDES(mutex_);
+  // Has images of these layers made in the background.
+  void BuildLayers(const std::vector<std::string>& layers) KATA_EXCLUDES(mutex_);
   // For what others make for the sandbox.
   RecordKeeper& record() { return record_; }
   // The directory of the sandboxes' records.
@@ -198,6 +202,12 @@ class Machine {
   Result<void> OpenAnew(const config::Loaded& config) KATA_EXCLUDES(mutex_);
   Result<void> EnterCgroup(const StartedGuest* waiting) KATA_EXCLUDES(mutex_);
   void BuildTemplate() KATA_EXCLUDES(mutex_);
+  // Runs `start` with the configuration and the cgroups of what is made in the background: those
+  // from before the machine's.
+  void Build(std::string_view what,
+             const std::function<Result<void>(const config::Loaded&,
+                                              const std::vector<std::string>&)>& start)
+      KATA_EXCLUDES(mutex_);
   void OnGuestEnd(const Guest* which, const std::string& reason) KATA_EXCLUDES(mutex_);
   void OnWaitingEnd(const std::string& reason) KATA_EXCLUDES(mutex_);
   std::shared_ptr<Growth> growth() const KATA_EXCLUDES(mutex_);

@@ -10,6 +10,7 @@
 #include "host/config/host_files.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/registry.h"
+#include "host/machine/background.h"
 #include "host/machine/machine.h"
 #include "host/machine/rehearsal.h"
 #include "host/machine/template_build.h"
@@ -24,6 +25,8 @@ Result<std::string> Machine::PreparedKey(const config::Config& config) {
                      config.hypervisor.virtio_fs_daemon, config.hypervisor.virtio_fs_cache,
                      config.hypervisor.virtio_fs_queue_size, config.agent.request_timeout_ms,
                      config.factory.enable_template);
+  // virtiofsd has to begin with what upper directories need.
+  key += fmt::format(" {}", config.runtime.rootfs_layers);
   for (const std::string& argument : config.hypervisor.virtio_fs_extra_args) key += " " + argument;
   return key;
 }
@@ -251,7 +254,9 @@ Result<Machine::Made> Machine::EnterSandbox(const GuestSetting& setting,
               .growth = growth};
 }
 
-void Machine::BuildTemplate() {
+void Machine::Build(std::string_view what,
+                    const std::function<Result<void>(const config::Loaded&,
+                                                     const std::vector<std::string>&)>& start) {
   std::shared_ptr<const config::Loaded> config;
   std::shared_ptr<CgroupMove> cgroup;
   {
@@ -259,9 +264,18 @@ void Machine::BuildTemplate() {
     config = config_;
     cgroup = cgroup_;
   }
-  const auto started =
-      StartTemplateBuild(*config, cgroup ? cgroup->before() : std::vector<std::string>());
-  if (!started) log::Warn("no template is made", {{"error", started.error().message()}});
+  const auto started = start(*config, cgroup ? cgroup->before() : std::vector<std::string>());
+  if (!started) log::Warn(what, {{"error", started.error().message()}});
+}
+
+void Machine::BuildTemplate() { Build("no template is made", StartTemplateBuild); }
+
+void Machine::BuildLayers(const std::vector<std::string>& layers) {
+  if (layers.empty()) return;
+  Build("no images of layers are made",
+        [&](const config::Loaded& config, const std::vector<std::string>& cgroup_dirs) {
+          return StartLayerBuild(config, layers, cgroup_dirs);
+        });
 }
 
 }  // namespace kata::sandbox

@@ -57,6 +57,9 @@ class Container {
   // Where the time of its start went; Create's part is set while it is created.
   StartTiming timing;
 
+  // Of its root file system: layers whose images are to be made once it has started.
+  std::vector<std::string> layers_to_build;
+
   // The /proc that the host shows of the container, until the container goes.
   void SetProc(std::shared_ptr<sys::FuseServer> server) { proc_ = std::move(server); }
 

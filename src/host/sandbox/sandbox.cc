@@ -109,6 +109,7 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
     container->timing.started = phases.list();
     // While it starts no Delete removes that.
     LogIfFailed(SaveTiming(id_, container_id, container->timing, machine_.records()));
+    machine_.BuildLayers(std::exchange(container->layers_to_build, {}));
   }
   if (!process->Started([&] { observer_.on_started(container_id, exec_id); })) {
     return Fail(Code::kNotFound,

@@ -17,6 +17,7 @@
 #include "host/machine/mount_namespace.h"
 #include "host/plan/sandbox_request.h"
 #include "host/record/phases.h"
+#include "host/record/root_report.h"
 #include "host/sandbox/sandbox.h"
 #include "oci/annotations.h"
 #include "oci/id.h"
@@ -181,8 +182,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   phases.End("hook_network");
   // A guest that has not answered in time may have it all the same, or make it later.
   undo.Add([&] { in_guest = !AskToRemove(request.id, kUndoTimeout); });
-  KATA_TRY(machine_.agent()->CreateContainer(
-      guest.request(), seconds(machine_.config()->runtime.create_container_timeout_s)));
+  KATA_TRY(guest.Create(machine_, seconds(machine_.config()->runtime.create_container_timeout_s)));
   machine_.AwaitBoot();
   phases.End("create_container");
   phases.Log("container created");
@@ -191,6 +191,9 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
     container.timing.booted = machine_.guest()->phases();
   }
   container.timing.created = phases.list();
+  container.layers_to_build = guest.missing_layers();
+  LogIfFailed(SaveRootReport(id_, request.id, guest.root_words(), machine_.records()));
+  undo.Add([&] { LogIfFailed(RemoveRootReport(id_, request.id, machine_.records())); });
 
   const auto process = std::make_shared<Process>("", request.stdio, io);
   Report(request.id, *process);

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/record/root_report.h"
 #include "host/record/timing.h"
 #include "host/sandbox/sandbox.h"
 
@@ -70,6 +71,7 @@ Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
     CloseIo(process->io());
   }
   LogIfFailed(RemoveTiming(id_, container.id(), machine_.records()));
+  LogIfFailed(RemoveRootReport(id_, container.id(), machine_.records()));
   machine_.record().RemoveContainer(container.id());
   observer_.on_deleted(container.id(), "", init->exit());
   Forget(container.id());

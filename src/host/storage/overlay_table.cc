@@ -134,7 +134,7 @@ Result<std::string> RealDirectory(const std::string& path, const std::string& ba
   return std::string(real.get());
 }
 
-std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+std::string ParentDirectory(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 bool IsOn(const std::string& parameters, const char* name) {
   const auto value = sys::ReadFile(fmt::format("{}/{}", parameters, name));
@@ -198,7 +198,7 @@ struct Seen {
 Result<Seen> LookAt(const std::string& directory) {
   const sys::MountInfo mount = KATA_TRY(WholeOverlayAt(directory));
   // Engines that shorten paths work in the directory of all their containers: <there>/<id>/merged.
-  const std::string base = ParentOf(ParentOf(mount.mount_point));
+  const std::string base = ParentDirectory(ParentDirectory(mount.mount_point));
   OverlayTable table =
       KATA_TRY(ParseOverlaySuperOptions(mount.super_options, ReadOverlayDefaults()));
   table = KATA_TRY(ResolveOverlay(table, base));
@@ -252,7 +252,7 @@ Result<OverlayTable> ResolveOverlay(const OverlayTable& table, const std::string
   if (table.upper.empty()) return resolved;
   resolved.upper = KATA_TRY(RealDirectory(table.upper, base));
   resolved.work = KATA_TRY(RealDirectory(table.work, base));
-  if (ParentOf(resolved.upper) != ParentOf(resolved.work)) {
+  if (ParentDirectory(resolved.upper) != ParentDirectory(resolved.work)) {
     return Unsuitable(
         fmt::format("\"{}\" and \"{}\" are not in one directory", resolved.upper, resolved.work));
   }

@@ -13,6 +13,7 @@
 #include "host/cli/oci/network_report.h"
 #include "host/cli/oci/sandbox_lookup.h"
 #include "host/cli/oci/shim.h"
+#include "host/record/root_report.h"
 #include "host/record/size_report.h"
 #include "host/record/timing.h"
 
@@ -25,7 +26,8 @@ constexpr std::array kStateFlags = {
     Flag{"network", '\0', false, "how the sandbox is connected, instead of the state"},
     Flag{"timing", '\0', false, "where the time of the start went, instead of the state"},
     Flag{"size", '\0', false, "what the machine has of what was asked for, instead of the state"},
-    Flag{"json", '\0', false, "with --network, --timing or --size: as JSON"},
+    Flag{"root", '\0', false, "what its root file system is made of, instead of the state"},
+    Flag{"json", '\0', false, "with --network, --timing, --size or --root: as JSON"},
 };
 
 constexpr std::array kListFlags = {
@@ -98,6 +100,11 @@ Result<int> PrintState(const Globals& globals, const Arguments& arguments) {
                                         : sandbox::FormatSizeTable(report)));
     return 0;
   }
+  if (arguments.On("root")) {
+    const auto words = KATA_TRY(sandbox::LoadRootReport(arguments.words().front()));
+    KATA_TRY(Print(arguments.On("json") ? Dump({{"root", words}}, -1) + "\n" : words + "\n"));
+    return 0;
+  }
   const State state = KATA_TRY(LoadState(globals.root, arguments.words().front()));
   const std::string status = KATA_TRY(StatusOf(state));
   ordered_json json = Describe(state, status, "");
@@ -164,12 +171,15 @@ Result<int> List(const Globals& globals, const Arguments& arguments) {
 const Command kState{
     .name = "state",
     .summary =
-        "print a container's state as JSON, its network, its start's timing, or its machine's size",
+        "print a container's state as JSON, its network, its start's timing, its machine's size, "
+        "or "
+        "what its root is",
     .examples =
         "  kata-runtime state web            for programs\n"
         "  kata-runtime state --timing web   where the time of its start went\n"
         "  kata-runtime state --network web  how it is connected\n"
-        "  kata-runtime state --size web     what its machine has of what was asked for\n",
+        "  kata-runtime state --size web     what its machine has of what was asked for\n"
+        "  kata-runtime state --root web     what its root file system is made of\n",
     .flags = kStateFlags,
     .run = PrintState};
 const Command kList{.name = "list",

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/machine/layered_root.h"
+
+#include <fcntl.h>
+
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "host/machine/machine.h"
+#include "sys/files.h"
+#include "sys/fs_context.h"
+#include "sys/mounts.h"
+
+namespace kata::sandbox {
+namespace {
+
+// Of a start that has nothing else to do any more: the larger images are looked at sooner.
+constexpr auto kLookTime = std::chrono::seconds(3);
+
+Result<void> LookAnew(const sys::UniqueFd& root) {
+  auto mount = KATA_TRY(sys::FsContext::Pick(sys::DescriptorPath(root.get())));
+  return mount.Reconfigure();
+}
+
+}  // namespace
+
+LayeredRoot LayeredRoot::Begin(Machine& machine, const std::string& container_id,
+                               storage::OverlayTable overlay) {
+  LayeredRoot root;
+  root.container_id_ = container_id;
+  root.scratch_ = fmt::format("{}/layers-{}", machine.directory(), container_id);
+  root.images_ = std::async(std::launch::async, [layers = overlay.lowers, config = machine.config(),
+                                                 scratch = root.scratch_] {
+    return FindLayerImages(layers, config->factory, scratch, Deadline::After(kLookTime));
+  });
+  root.overlay_ = std::move(overlay);
+  return root;
+}
+
+Result<GuestOverlay> LayeredRoot::Share(Machine& machine, const std::string& mount_point) {
+  auto found = images_.get();
+  auto shared = [&]() -> Result<GuestOverlay> {
+    if (!found) return std::unexpected(std::move(found).error());
+    missing_ = std::move(found->missing);
+    if (!missing_.empty()) {
+      return Fail(Code::kNotFound, fmt::format("images of {} of its {} layers are still to be made",
+                                               missing_.size(), found->images.size()));
+    }
+    const auto drivers = KATA_TRY(machine.agent()->StorageDrivers());
+    KATA_TRY(CheckDrivers(drivers));
+    GuestOverlay overlay = KATA_TRY(AddToShare(machine, *std::move(found)));
+    if (!overlay.upper.empty()) KATA_TRY(Watch(machine, mount_point));
+    return overlay;
+  }();
+  // Those that are shared live on.
+  LogIfFailed(sys::RemoveTree(scratch_));
+  return shared;
+}
+
+Result<GuestOverlay> LayeredRoot::AddToShare(Machine& machine, LayerImages found) {
+  GuestOverlay overlay;
+  for (const LayerImages::Image& image : found.images) {
+    overlay.layers.push_back(
+        {.key = image.key,
+         .image = KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
+           return share.AddLayer(container_id_, image.key, image.fd.get());
+         }))});
+  }
+  if (!overlay_.upper.empty()) {
+    const auto upper = KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
+      return share.AddUpper(container_id_, {overlay_.upper, overlay_.work}, overlay_.read_only);
+    }));
+    overlay.upper = upper.upper;
+    overlay.work = upper.work;
+  }
+  description_ = DescribeLayers(overlay.layers.size(), found.made_here, overlay);
+  return overlay;
+}
+
+// The front end's overlay is that of our own view: one file system, wherever it is mounted.
+Result<void> LayeredRoot::Watch(Machine& machine, const std::string& mount_point) {
+  const std::string view =
+      KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) -> Result<std::string> {
+        return share.RootfsOf(container_id_);
+      }));
+  const auto root =
+      std::make_shared<sys::UniqueFd>(KATA_TRY(sys::Open(view, O_PATH | O_DIRECTORY)));
+  sys::UniqueFd upper = KATA_TRY(sys::Open(overlay_.upper, O_RDONLY | O_DIRECTORY));
+  storage::UpperReaders readers{
+      .guest_wrote = [root] { LogIfFailed(LookAnew(*root)); },
+      .host_wrote = [agent = machine.agent(),
+                     mount_point] { agent->ReconfigureMountAsync(mount_point); }};
+  watch_ = KATA_TRY(storage::UpperWatch::Start(
+      std::move(upper), machine.guest()->processes().virtiofsd_pid(), std::move(readers)));
+  return {};
+}
+
+}  // namespace kata::sandbox
