@@ -75,7 +75,17 @@ def _descriptor(blobs, media_type, data, **extra):
     return {"mediaType": media_type, "digest": digest, "size": len(data), **extra}
 
 
-def make(folders=None, files=None, links=None, settings=None, created=None, mtime=0):
+def _upper_layer(files):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.mode, info.size = 0o644, len(content)
+            tar.addfile(info, io.BytesIO(content.encode()))
+    return out.getvalue()
+
+
+def make(folders=None, files=None, links=None, settings=None, created=None, mtime=0, above=()):
     """An image: ({digest: bytes}, descriptor of its manifest).
 
     folders, files    what it has besides busybox's own: {path: mode}, {path: content};
@@ -83,19 +93,20 @@ def make(folders=None, files=None, links=None, settings=None, created=None, mtim
     settings          what its configuration says besides the path and the shell
     created           its date, RFC 3339
     mtime             of every file
+    above             more layers, the lowest first: {path: content} each; ".wh.NAME" takes NAME away
     """
     blobs, date = {}, {"created": created} if created else {}
-    layer = _descriptor(blobs, "application/vnd.oci.image.layer.v1.tar",
-                        _layer(folders or {}, files or {}, links or {}, mtime))
+    layers = [_descriptor(blobs, "application/vnd.oci.image.layer.v1.tar", data) for data in
+              (_layer(folders or {}, files or {}, links or {}, mtime), *map(_upper_layer, above))]
     config = {**date, "architecture": ARCHITECTURE, "os": "linux",
               "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
                          "Cmd": ["/bin/sh"], "WorkingDir": "/", **(settings or {})},
-              "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-              "history": [{**date, "created_by": "testbed/image.py"}]}
+              "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]},
+              "history": [{**date, "created_by": "testbed/image.py"}] * len(layers)}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": _descriptor(blobs, "application/vnd.oci.image.config.v1+json",
                                       json.dumps(config).encode()),
-                "layers": [layer]}
+                "layers": layers}
     return blobs, _descriptor(blobs, manifest["mediaType"], json.dumps(manifest).encode())
 
 

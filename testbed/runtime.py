@@ -146,18 +146,20 @@ class Kata(Runtime):
                 "machine_type": "q35", "default_vcpus": 1, "default_memory": self.memory_mib,
                 "shared_fs": "virtio-fs", "virtio_fs_daemon": find("virtiofsd")}
 
-    def write_config(self, path, /, agent=None, factory=None, **changes):
+    def write_config(self, path, /, agent=None, factory=None, settings=None, **changes):
         """A configuration file; a change to None leaves the key out. Returns path.
 
         agent      keys of the table [agent.kata]
         factory    keys of the table [factory]; a changed machine has no template unless these say so
+        settings   keys of the table [runtime]
         changes    keys of the table [hypervisor.qemu]
         """
         templates = {"enable_template": self.start_from != "boot" and not changes,
                      "template_path": self.templates, "vm_cache_number": 1,
-                     "vm_cache_endpoint": f"{os.path.dirname(path)}/factory.sock"}
+                     "vm_cache_endpoint": f"{os.path.dirname(path)}/factory.sock",
+                     "layers_path": f"{os.path.dirname(path)}/layers"}
         tables = {"hypervisor.qemu": {**self.values(), **changes}, "agent.kata": agent or {},
-                  "factory": {**templates, **(factory or {})}}
+                  "runtime": settings or {}, "factory": {**templates, **(factory or {})}}
         with open(path, "w") as file:
             for name, keys in tables.items():
                 file.write(f"[{name}]\n")
@@ -172,9 +174,10 @@ class Kata(Runtime):
                 raise RuntimeError(f"no template: {done.stderr.decode()}")
         return path
 
-    def be_patient(self):
-        """Gives the prepared configuration deadlines for a host whose processors others use too."""
-        self.write_config(self.config, agent={
+    def be_patient(self, **settings):
+        """Gives the prepared configuration deadlines for a host whose processors others use too, and
+        `settings` in the table [runtime]."""
+        self.write_config(self.config, settings=settings, agent={
             "dial_timeout": 600, "create_container_timeout": 600, "launch_process_timeout": 600,
             "request_timeout_ms": 600000})
 

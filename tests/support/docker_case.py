@@ -22,6 +22,7 @@ class DockerCase(BedCase):
     door = None
     options = ()
     kept = ()
+    settings = {}  # of the runtime's configuration, table [runtime]
 
     @classmethod
     def setUpClass(cls):
@@ -36,7 +37,7 @@ class DockerCase(BedCase):
         cls.before_all = cls.snapshot()
         cls.addClassCleanup(cls._finish)
         if cls.runtime.is_vm:
-            cls.runtime.be_patient()
+            cls.runtime.be_patient(**cls.settings)
         cls.bed.start()
         cls.bed.import_image()
         cls.set_up_bed()

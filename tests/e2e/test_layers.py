@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Root file systems that the guest puts together from images of the layers, under containerd."""
+
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+
+from support.case import ContainerdCase, core, only
+from support.docker_case import DockerCase
+from support.podman_case import PodmanCase
+from testbed import image
+from testbed.docker import COMMAND_LINE, SHIM
+from testbed.process import run, wait_until
+
+MANY = "example.invalid/kata/many:e2e"
+FILES = {f"many/{number % 50}/{number}": f"content of {number}\n" for number in range(5000)}
+FOLDERS = {"many": 0o755, **{f"many/{number}": 0o755 for number in range(50)}}
+# A second layer that takes away, replaces and adds; it is small.
+ABOVE = {"many/0/.wh.50": "", "many/1/1": "replaced\n", "added": "above\n"}
+SUMS = "cd / && find many added -type f | sort | xargs sha256sum"
+SHARED, LAYERS = "shared", "layers (2 images, 1 made here), upper shared"
+IMAGE_TIME = 120
+
+
+def expected_sums():
+    files = {**FILES, **{path: text for path, text in ABOVE.items() if "/.wh." not in path}}
+    del files["many/0/50"]
+    return "".join(f"{hashlib.sha256(files[path].encode()).hexdigest()}  {path}\n"
+                   for path in sorted(files))
+
+
+def root_of(runtime, name):
+    """What a container's root file system is made of."""
+    done = run([f"{runtime.bin_dir}/kata-runtime", "state", "--root", name], 60)
+    if done.code != 0:
+        raise AssertionError(f"expected success: {done}")
+    return done.out.strip()
+
+
+class LayersCase(ContainerdCase):
+    """The configuration has images of layers kept in a folder of the bed, which begins empty."""
+
+    @classmethod
+    def set_up_bed(cls):
+        cls.store = f"{cls.containerd.base}/layers"
+        cls.runtime.write_config(cls.runtime.config, settings={"rootfs_layers": True})
+        cls.off = cls.runtime.write_config(f"{cls.containerd.base}/off.toml",
+                                           settings={"rootfs_layers": False})
+        cls.import_layers(MANY, folders=FOLDERS, files=FILES, above=[ABOVE])
+
+    @classmethod
+    def import_layers(cls, name, **options):
+        path = image.write_tar(f"{cls.containerd.base}/layers.tar", name, **options)
+        cls.containerd.ctr("image", "import", path, check=True)
+        os.unlink(path)
+
+    @classmethod
+    def images(cls):
+        return glob.glob(f"{cls.store}/[0-9a-f]*/image")
+
+    @classmethod
+    def wait_images(cls, count):
+        wait_until(lambda: len(cls.images()) >= count, IMAGE_TIME,
+                   lambda: f"{count} images in {os.listdir(cls.store)}")
+
+    @classmethod
+    def start(cls, name, script="sleep 1000", *flags, of=MANY):
+        """A container that runs on."""
+        cls.containerd.ctr("run", "-d", "--runtime", cls.runtime.type, *flags, of, name, "sh", "-c",
+                           script, timeout=120, check=True)
+
+    def once(self, script, *flags, of=MANY, name=None):
+        """The output of a container that ends by itself."""
+        done = self.containerd.ctr("run", "--rm", "--runtime", self.runtime.type, "--fifo-dir",
+                                   f"{self.containerd.base}/fifo", *flags, of,
+                                   name or self.containerd.new_id(), "sh", "-c", script, timeout=180)
+        self.assert_code(done, 0)
+        return done.out
+
+    def root_of(self, name):
+        return root_of(self.runtime, name)
+
+    def inside(self, name, script):
+        done = self.containerd.exec(name, ["sh", "-c", script], timeout=120)
+        self.assert_code(done, 0)
+        return done.out
+
+    def upper(self, name):
+        """The directory on the host that has what a container has written."""
+        mounts = self.containerd.ctr("snapshot", "mounts", "/mnt", name, check=True).out
+        return next(word for word in mounts.replace(",", " ").split()
+                    if word.startswith("upperdir=")).split("=", 1)[1]
+
+
+def listing(directory):
+    """What stands in an upper directory, as a program that copies layers sees it."""
+    lines = []
+    for folder, _, _ in os.walk(directory):
+        for name in (".", *os.listdir(folder)):
+            path = f"{folder}/{name}"
+            status = os.lstat(path)
+            xattrs = {word: os.getxattr(path, word, follow_symlinks=False)
+                      for word in os.listxattr(path, follow_symlinks=False)
+                      # Notes of kernels for themselves; the last one is the host's.
+                      if word.removeprefix("trusted.overlay.") not in ("origin", "impure", "uuid")}
+            link = os.readlink(path) if os.path.islink(path) else ""
+            size = 0 if os.path.isdir(path) else status.st_size
+            lines.append((os.path.relpath(path, directory), oct(status.st_mode), status.st_uid,
+                          status.st_rdev, size, link, sorted(xattrs.items())))
+    return sorted(set(map(repr, lines)))
+
+
+@only("kata", "runc has no guest")
+class FirstStarts(LayersCase):
+    """Where there are no images yet."""
+
+    def tearDown(self):
+        super().tearDown()
+        shutil.rmtree(self.store, ignore_errors=True)
+
+    @core
+    def test_the_first_start_is_shared_and_has_images_made_for_the_next(self):
+        self.start(self.name)
+        self.assertEqual(self.root_of(self.name),
+                         "shared, because images of 1 of its 2 layers are still to be made")
+        self.assertEqual(self.inside(self.name, "grep -c ' / virtiofs ' /proc/mounts"), "1\n")
+        self.assertEqual(self.inside(self.name, SUMS), expected_sums())
+        self.wait_images(1)
+        other = self.containerd.new_id()
+        self.start(other)
+        self.assertEqual(self.root_of(other), LAYERS)
+        self.assertEqual(self.inside(other, "grep -c '^overlay / overlay ' /proc/mounts"), "1\n")
+        self.assertEqual(self.inside(other, SUMS), expected_sums())
+
+    def test_an_image_that_cannot_be_read_is_made_anew(self):
+        self.once("true")
+        self.wait_images(1)
+        os.truncate(self.images()[0], 4096)
+        self.start(self.name)
+        self.assertRegex(self.root_of(self.name), "shared, because")
+        self.assertEqual(self.inside(self.name, SUMS), expected_sums())
+        wait_until(lambda: any(os.path.getsize(path) > 4096 for path in self.images()), IMAGE_TIME,
+                   "the new image")
+        self.assertEqual(self.once(SUMS), expected_sums())
+
+    def test_a_layer_that_was_changed_by_hand_is_another(self):
+        self.once("true")
+        self.wait_images(1)
+        self.start(self.name)
+        self.assertEqual(self.root_of(self.name), LAYERS)
+        self.containerd.remove(self.name)
+        changed, = glob.glob(f"{self.containerd.base}/root/*overlayfs/snapshots/*/fs/many/7/7")
+        with open(changed, "r+") as file:
+            before = os.stat(changed)
+            file.write("CONTENT")
+        os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+        try:
+            self.start(self.name)
+            self.assertRegex(self.root_of(self.name), "shared, because images of 1 of its 2")
+            self.assertEqual(self.inside(self.name, "cat /many/7/7"), "CONTENT of 7\n")
+            self.wait_images(2)
+            self.assertEqual(self.once("cat /many/7/7"), "CONTENT of 7\n")
+        finally:
+            with open(changed, "r+") as file:
+                file.write("content")
+
+    def test_off_means_shared(self):
+        self.start(self.name, "sleep 1000", "--runtime-config-path", self.off)
+        self.assertEqual(self.root_of(self.name), SHARED)
+        self.assertEqual(self.inside(self.name, "grep -c ' / virtiofs ' /proc/mounts"), "1\n")
+        self.assertFalse(os.path.exists(self.store))
+
+
+@only("kata", "runc has no guest")
+class Layers(LayersCase):
+    """Where there are images."""
+
+    @classmethod
+    def set_up_bed(cls):
+        super().set_up_bed()
+        cls.start("first")
+        cls.wait_images(1)
+        cls.containerd.remove("first")
+
+    @core
+    def test_writes_leave_on_the_host_what_they_leave_under_runc(self):
+        script = ("rm -r /many/3 /many/4 /added; mkdir /many/4; echo new > /many/4/new; "
+                  "echo changed > /many/5/5; echo more >> /many/6/6; chmod 600 /many/7/7; "
+                  "chown 5:6 /many/8/8; mv /many/9/9 /moved; mv /many/10 /directory; "
+                  "ln -s target /link; mkfifo /fifo; mknod /null c 1 3; ln /moved /many/9/again; "
+                  "mkdir -p /new/deep; chmod 2755 /new; touch -d @1000 /new/old; rm /many/11/11; "
+                  "mkdir /many/11/11; sync")
+        self.start(self.name, f"{script}; echo done > /done; exec sleep 1000")
+        self.assertEqual(self.root_of(self.name), LAYERS)
+        wait_until(lambda: os.path.exists(f"{self.upper(self.name)}/done"), 60, "the script's end")
+        plain = self.containerd.new_id()
+        # containerd's own shim leaves it.
+        self.addCleanup(os.rmdir, f"/run/containerd/runc/{self.containerd.namespace}")
+        self.containerd.ctr("run", "-d", "--runtime", "io.containerd.runc.v2", MANY, plain, "sh",
+                            "-c", f"{script}; echo done > /done; exec sleep 1000", check=True)
+        wait_until(lambda: os.path.exists(f"{self.upper(plain)}/done"), 60, "the script's end")
+        self.assertEqual(listing(self.upper(self.name)), listing(self.upper(plain)))
+
+    @core
+    def test_a_container_that_is_started_again_has_what_it_wrote(self):
+        self.start(self.name, "cat /kept; rm /many/3/3; echo written > /kept; sleep 1000")
+        wait_until(lambda: self.inside(self.name, "cat /kept 2>/dev/null; true") == "written\n", 60,
+                   "the file")
+        self.containerd.ctr("task", "kill", "-s", "KILL", self.name)
+        self.wait_status(self.name, "STOPPED", 60)
+        self.containerd.ctr("task", "delete", self.name, check=True)
+        self.containerd.ctr("task", "start", "-d", self.name, check=True, timeout=120)
+        self.assertEqual(self.root_of(self.name), LAYERS)
+        self.assertEqual(self.inside(self.name, "cat /kept; ls /many/3/3 2>&1; true"),
+                         "written\nls: /many/3/3: No such file or directory\n")
+
+    def test_a_read_only_root_is(self):
+        self.start(self.name, "sleep 1000", "--read-only", "--mount",
+                   "type=tmpfs,src=tmpfs,dst=/made/here,options=rw")
+        self.assertEqual(self.root_of(self.name),
+                         "layers (2 images, 1 made here), upper shared and not written to")
+        self.assertRegex(self.inside(self.name, "touch /file 2>&1; touch /made/here/file && echo mounted"),
+                         "Read-only file system\nmounted\n")
+        self.assertEqual(self.inside(self.name, SUMS), expected_sums())
+        self.containerd.remove(self.name)
+        self.assert_clean()
+
+    @core
+    def test_containers_of_a_pod_read_one_image(self):
+        words = ("--annotation", f"io.kubernetes.cri.sandbox-id={self.name}", "--annotation")
+        kind = "io.kubernetes.cri.container-type="
+        self.start(self.name, "sleep 1000", *words, kind + "sandbox")
+        member = self.containerd.new_id()
+        self.start(member, "sleep 1000", *words, kind + "container")
+        for name in (self.name, member):
+            self.assertEqual(self.root_of(name), LAYERS)
+            self.assertEqual(self.inside(name, SUMS), expected_sums())
+        loops = "cat /sys/block/loop*/loop/backing_file"
+        self.assertEqual(len(self.inside(self.name, loops).splitlines()), 2)
+        self.inside(member, "echo mine > /file")
+        self.assertEqual(self.inside(self.name, "ls /file 2>&1; true"),
+                         "ls: /file: No such file or directory\n")
+        self.containerd.remove(member)
+        self.assertEqual(self.inside(self.name, SUMS), expected_sums())
+        self.containerd.remove(self.name)
+        self.assert_clean()
+
+    def test_files_go_on_when_image_and_cache_are_gone(self):
+        self.import_layers("example.invalid/kata/brief:e2e", folders=FOLDERS, files=FILES, mtime=1)
+        brief = {"of": "example.invalid/kata/brief:e2e"}
+        self.once("true", **brief)
+        wait_until(lambda: len(self.images()) == 2, IMAGE_TIME, "the second image")
+        self.start(self.name, **brief)
+        self.assertEqual(self.root_of(self.name), "layers (1 image), upper shared")
+        kept = f"{self.store}.kept"
+        shutil.copytree(self.store, kept)
+        try:
+            shutil.rmtree(self.store)
+            self.containerd.ctr("image", "rm", brief["of"], check=True)
+            self.inside(self.name, "echo 3 > /proc/sys/vm/drop_caches 2>/dev/null; true")
+            self.assertEqual(self.inside(self.name, "find /many -type f | wc -l; cat /many/49/4999"),
+                             "5000\ncontent of 4999\n")
+            other = self.containerd.new_id()
+            self.start(other)
+            self.assertRegex(self.root_of(other), "shared, because")
+            self.assertEqual(self.inside(other, SUMS), expected_sums())
+        finally:
+            self.wait_images(1)
+            shutil.rmtree(kept)
+
+    def test_seventy_layers(self):
+        name = "example.invalid/kata/seventy:e2e"
+        self.import_layers(name, above=[{f"layer-{number}": f"{number}\n"} for number in range(69)])
+        self.once("true", of=name)
+        wait_until(lambda: len(self.images()) >= 2, IMAGE_TIME, "the image of the lowest one")
+        self.start(self.name, of=name)
+        self.assertEqual(self.root_of(self.name), "layers (70 images, 69 made here), upper shared")
+        self.assertEqual(self.inside(self.name, "cat /layer-0 /layer-68; ls -d /layer-* | wc -l"),
+                         "0\n68\n69\n")
+
+    def test_a_killed_machine_leaves_nothing(self):
+        self.start(self.name, "while true; do echo more >> /log; done")
+        self.assertEqual(self.root_of(self.name), LAYERS)
+        os.kill(self.runtime.victims(self.containerd, self.name)["vmm"], 9)
+        self.wait_status(self.name, "STOPPED", 60)
+        self.containerd.remove(self.name)
+        self.assert_clean()
+        self.assertNotIn("layers", subprocess.check_output(["mount"], text=True))
+
+
+class EngineLayers:
+    """For engines that mount the root themselves: what they say of containers that run."""
+
+    settings = {"rootfs_layers": True}
+    script = ("echo new > /etc/new; rm /etc/kata-e2e; mkdir /made; chmod 600 /etc/group; "
+              "ln -s new /etc/link; echo done; exec sleep 1000")
+
+    def wait_image(self, base):
+        wait_until(lambda: glob.glob(f"{base}/layers/[0-9a-f]*/image"), IMAGE_TIME, "an image")
+
+    def both(self, base):
+        """The names of a container with layers and of one of runc, which have run the script."""
+        self.cli("run", "--name", "first", "--network", "none", self.image, "true", check=True)
+        self.wait_image(base)
+        names = ("layers", "plain")
+        for name in names:
+            self.cli("run", "--detach", "--name", name, "--network", "none", self.image, "sh", "-c",
+                     self.script, plain=name == "plain", check=True)
+            wait_until(lambda name=name: "done" in self.cli("logs", name).out, 120, "the script's end")
+        self.assertIn("layers (", root_of(self.runtime, self.id_of("layers")))
+        return names
+
+    def id_of(self, name):
+        return self.cli("inspect", "--format", "{{.Id}}", name, check=True).out.strip()
+
+    def archive(self, name, words):
+        path = f"{self.folder}/{name}.tar"
+        self.cli("export", "--output", path, name, check=True)
+        with tarfile.open(path) as tar:
+            return sorted((each.name, each.mode, each.uid, each.size, each.linkname, each.type)
+                          for each in tar if each.name.split("/")[0] in words)
+
+    @core
+    def test_the_engine_sees_what_it_sees_under_runc(self):
+        layers, plain = self.both(self.folder)
+        self.assertEqual(*(sorted(self.cli("diff", name, check=True).out.splitlines())
+                           for name in (layers, plain)))
+        self.assertEqual(*(self.archive(name, ("etc", "made", "bin")) for name in (layers, plain)))
+        for name in (layers, plain):
+            self.cli("commit", name, f"kata/{name}", check=True)
+            self.cli("cp", f"{name}:/etc/new", f"{self.folder}/{name}.new", check=True)
+            with open(f"{self.folder}/{name}.new") as file:
+                self.assertEqual(file.read(), "new\n")
+            said = self.cli("run", "--rm", "--network", "none", f"kata/{name}", "sh", "-c",
+                            "cat /etc/link; ls -ld /etc/group /made /etc/kata-e2e 2>&1 | cut -c1-10",
+                            check=True).out
+            self.assertEqual(said, "new\nls: /etc/k\n-rw-------\ndrwxr-xr-x\n")
+        self.cli("rm", "--force", "first", layers, plain, check=True)
+
+    def test_a_container_that_is_started_again_has_what_it_wrote(self):
+        self.cli("run", "--name", "again", "--network", "none", self.image, "sh", "-c",
+                 "cat /kept 2>/dev/null; rm -f /etc/kata-e2e; echo written > /kept", check=True)
+        self.wait_image(self.folder)
+        for _ in range(2):
+            self.cli("start", "--attach", "again", check=True)
+        self.assertEqual(self.cli("logs", "again", check=True).out, "written\nwritten\n")
+
+
+class DockerLayers(EngineLayers):
+    @property
+    def folder(self):
+        return self.bed.base
+
+
+@only("kata", "runc has no guest")
+class ThroughContainerd(DockerLayers, DockerCase):
+    door = SHIM
+
+
+@only("kata", "runc has no guest")
+class ThroughTheCommandLine(DockerLayers, DockerCase):
+    door = COMMAND_LINE
+
+
+@only("kata", "runc has no guest")
+class Podman(EngineLayers, PodmanCase):
+    @property
+    def folder(self):
+        return self.base
