@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -35,6 +37,15 @@ Result<bool> StoragesAreReady(const List& storages) {
     if (!KATA_TRY(StorageIsReady(storage))) return false;
   }
   return true;
+}
+
+// Storages until one whose upper layer has to be filled first; at most one container's.
+size_t CountWithoutFilling(const std::vector<const agent::Storage*>& storages) {
+  const auto first = std::ranges::find_if(storages, [](const agent::Storage* storage) {
+    const auto disk = UpperDiskOf(*storage);
+    return disk && disk->has_value();
+  });
+  return static_cast<size_t>(first - storages.begin());
 }
 
 }  // namespace
@@ -120,22 +131,74 @@ Result<void> Agent::FinishSandbox(const agent::CreateSandboxRequest& request,
 }
 
 void Agent::MountStorages(const std::vector<const agent::Storage*>& storages, WhenMounted done) {
-  auto mounted = storages_.Mount(storages);
+  const size_t count = CountWithoutFilling(storages);
+  auto mounted = storages_.Mount(std::span(storages).first(count));
   if (!mounted) return done(std::unexpected(std::move(mounted).error()));
-  if (mounted->groups.empty()) return done(std::move(mounted->points));
+  if (count == storages.size()) return GiveToGroups(*std::move(mounted), std::move(done));
   const auto finish = std::make_shared<WhenMounted>(std::move(done));
-  const auto end = [this, points = std::move(mounted->points),
+  const auto begun = std::make_shared<StorageTable::Mounted>(*std::move(mounted));
+  const auto end = [this, begun, finish,
+                    rest = std::vector(storages.begin() + static_cast<ptrdiff_t>(count),
+                                       storages.end())](const Result<std::string>& filled) {
+    auto more = filled ? storages_.Mount(rest)
+                       : Result<StorageTable::Mounted>(std::unexpected(filled.error()));
+    if (!more) {
+      LogIfFailed(storages_.Release(begun->points));
+      return (*finish)(std::unexpected(more.error()));
+    }
+    log::Info("upper layer on a disk", {{"filled", *filled}});
+    std::ranges::move(more->points, std::back_inserter(begun->points));
+    std::ranges::move(more->groups, std::back_inserter(begun->groups));
+    GiveToGroups(std::move(*begun), std::move(*finish));
+  };
+  const UpperDisk disk = **UpperDiskOf(*storages[count]);
+  const auto fill = [&] { return FillUpperDisk(disk); };
+  if (const auto forked = RunInChild(loop_, fill, end); !forked)
+    end(std::unexpected(forked.error()));
+}
+
+void Agent::GiveToGroups(StorageTable::Mounted mounted, WhenMounted done) {
+  if (mounted.groups.empty()) return done(std::move(mounted.points));
+  const auto finish = std::make_shared<WhenMounted>(std::move(done));
+  const auto end = [this, points = std::move(mounted.points),
                     finish](const Result<std::string>& given) {
     if (given) return (*finish)(points);
     LogIfFailed(storages_.Release(points));
     (*finish)(std::unexpected(given.error()));
   };
   const auto give = [&]() -> Result<std::string> {
-    KATA_TRY(StorageTable::GiveToGroups(mounted->groups));
+    KATA_TRY(StorageTable::GiveToGroups(mounted.groups));
     return std::string();
   };
   if (const auto forked = RunInChild(loop_, give, end); !forked)
     end(std::unexpected(forked.error()));
+}
+
+void Agent::BringUppersBack(const ContainerTable::EntryPtr& entry, Done done) {
+  auto disks = storages_.UpperDisksOf(entry->mount_points);
+  if (disks.empty()) return done({});
+  // What is under way need not have seen all.
+  if (std::exchange(entry->bringing_back, true)) {
+    entry->after_bringing_back.push_back([this, entry, done = std::move(done)]() mutable {
+      BringUppersBack(entry, std::move(done));
+    });
+    return;
+  }
+  const auto finish = std::make_shared<Done>(std::move(done));
+  const auto bring = [&]() -> Result<std::string> {
+    std::string told;
+    for (const UpperDisk& disk : disks) told = KATA_TRY(BringUpperBack(disk));
+    return told;
+  };
+  const auto begun = RunInChild(loop_, bring, [entry, finish](const Result<std::string>& back) {
+    if (back) log::Info("upper layer brought back", {{"container", entry->id}, {"files", *back}});
+    (*finish)(back ? Result<void>() : std::unexpected(back.error()));
+    entry->bringing_back = false;
+    for (auto& next : std::exchange(entry->after_bringing_back, {})) next();
+  });
+  if (begun) return;
+  entry->bringing_back = false;
+  (*finish)(begun);
 }
 
 void Agent::ReconfigureMount(const std::string& mount_point, Done done) {
@@ -322,10 +385,15 @@ void Agent::ContinueRemoval(const std::shared_ptr<Removal>& removal) {
     destroyed = entry.container ? entry.container->Destroy() : Result<void>();
   }
   const bool busy = !destroyed && destroyed.error().code() == Code::kUnavailable;
-  if (!busy) return FinishRemoval(removal, destroyed);
+  if (!busy) {
+    // Nothing writes any more.
+    return BringUppersBack(removal->entry, [this, removal, destroyed](Result<void> back) {
+      FinishRemoval(removal, destroyed, std::move(back));
+    });
+  }
   if (removal->deadline.Passed()) {
     return FinishRemoval(
-        removal, std::unexpected(Error(Code::kDeadlineExceeded, destroyed.error().message())));
+        removal, std::unexpected(Error(Code::kDeadlineExceeded, destroyed.error().message())), {});
   }
   // The cgroup's last process may be an orphan, of whose end no event tells in time.
   constexpr std::chrono::milliseconds kMaxPause{50};
@@ -333,7 +401,8 @@ void Agent::ContinueRemoval(const std::shared_ptr<Removal>& removal) {
   removal->pause = std::min(removal->pause * 2, kMaxPause);
 }
 
-void Agent::FinishRemoval(const std::shared_ptr<Removal>& removal, const Result<void>& result) {
+void Agent::FinishRemoval(const std::shared_ptr<Removal>& removal, const Result<void>& result,
+                          Result<void> back) {
   ContainerEntry& entry = *removal->entry;
   Result<void> outcome = result;
   if (outcome) {
@@ -345,6 +414,9 @@ void Agent::FinishRemoval(const std::shared_ptr<Removal>& removal, const Result<
     containers_.Erase(entry.id);
     entry.removed = true;
     log::Info("container removed", {{"container", entry.id}});
+    // The container goes all the same: the host keeps the disk, and knows by this that it must.
+    if (outcome && !back)
+      outcome = std::unexpected(std::move(back).error().WithCode(Code::kDataLoss));
   }
   if (!outcome) outcome = std::unexpected(outcome.error().Within("remove " + entry.id));
   for (Done& done : std::exchange(entry.removals, {})) done(outcome);
@@ -401,7 +473,19 @@ void Agent::Freeze(const ContainerTable::EntryPtr& entry, bool on, Done done) {
   if (auto asked = entry->container->Freeze(on); !asked) return done(std::move(asked));
   entry->paused = on;
   constexpr std::chrono::seconds kFreezeTimeout{10};
-  AwaitFrozen(entry, on, Deadline::After(kFreezeTimeout), std::move(done));
+  if (!on) return AwaitFrozen(entry, on, Deadline::After(kFreezeTimeout), std::move(done));
+  AwaitFrozen(entry, on, Deadline::After(kFreezeTimeout),
+              [this, entry, done = std::move(done)](Result<void> frozen) mutable {
+                if (!frozen) return done(std::move(frozen));
+                BringBackPaused(entry, std::move(done));
+              });
+}
+
+void Agent::BringBackPaused(const ContainerTable::EntryPtr& entry, Done done) {
+  BringUppersBack(entry, [entry, done = std::move(done)](Result<void> back) mutable {
+    if (!back && entry->container->Freeze(false)) entry->paused = false;
+    done(std::move(back));
+  });
 }
 
 void Agent::AwaitFrozen(const ContainerTable::EntryPtr& entry, bool on, Deadline deadline,

@@ -50,13 +50,16 @@ class Agent {
   // Waits for devices, mounts storages, forks the first process; `done` when it is ready. After an
   // error nothing of the container is left.
   void CreateContainer(agent::CreateContainerRequest request, Done done);
-  // Kills what runs, waits until it is gone, removes everything.
+  // Kills what runs, waits until it is gone, brings an upper layer on a disk back, removes
+  // everything. `timeout` is for the first two.
   // Errors  kDeadlineExceeded  after `timeout`; may be tried again
+  //         kDataLoss          the upper layer could not be brought back; all else is done
   void RemoveContainer(const ContainerTable::EntryPtr& entry, std::chrono::milliseconds timeout,
                        Done done);
   // `done` when the program executes.
   void ExecProcess(agent::ExecProcessRequest request, Done done);
-  // Pauses or resumes; `done` when the kernel has done it.
+  // Pauses or resumes; `done` when the kernel has done it. A container that is paused has its upper
+  // layer brought back; where that fails, it is resumed.
   void Freeze(const ContainerTable::EntryPtr& entry, bool on, Done done);
 
   // Has the storage's file system look at its names anew (StorageTable::Reconfigure).
@@ -86,9 +89,12 @@ class Agent {
 
   using WhenMounted = std::move_only_function<void(Result<std::vector<std::string>>)>;
 
-  // Mounts what is ready and gives volumes to their groups, in a process of its own; after an error
-  // nothing is mounted.
+  // Mounts what is ready, and what takes long in processes of their own: fills an upper layer on a
+  // disk, gives volumes to their groups. After an error nothing is mounted.
   void MountStorages(const std::vector<const agent::Storage*>& storages, WhenMounted done);
+  void GiveToGroups(StorageTable::Mounted mounted, WhenMounted done);
+  // What the container has written, to the host's upper layer; it must not write meanwhile.
+  void BringUppersBack(const ContainerTable::EntryPtr& entry, Done done);
   void MakeSandbox(const std::shared_ptr<agent::CreateSandboxRequest>& shared, Done done);
   Result<void> FinishSandbox(const agent::CreateSandboxRequest& request,
                              Result<std::vector<std::string>> mounted);
@@ -97,7 +103,10 @@ class Agent {
   Result<void> StartCreation(Creation& creation);
   void FinishCreation(const std::shared_ptr<Creation>& creation, Result<void> result);
   void ContinueRemoval(const std::shared_ptr<Removal>& removal);
-  void FinishRemoval(const std::shared_ptr<Removal>& removal, const Result<void>& result);
+  // `result` is of the container's end, `back` of its upper layer.
+  void FinishRemoval(const std::shared_ptr<Removal>& removal, const Result<void>& result,
+                     Result<void> back);
+  void BringBackPaused(const ContainerTable::EntryPtr& entry, Done done);
   void AwaitFrozen(const ContainerTable::EntryPtr& entry, bool on, Deadline deadline, Done done);
 
   sys::EventLoop& loop_;

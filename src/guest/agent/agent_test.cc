@@ -446,6 +446,52 @@ TEST_F(AgentTest, AStoragesFileSystemIsReconfiguredAndNothingElse) {
   EXPECT_EQ(Do("ReconfigureMount", reconfigure, kGuestService).error().code(), Code::kNotFound);
 }
 
+TEST_F(AgentTest, AnUpperLayerOnADiskIsBroughtBackAtAPauseAndAtTheEnd) {
+  for (const char* name : {"lower", "host", "disk"}) ASSERT_TRUE(sys::MakeDirs(dir_ + "/" + name));
+  ASSERT_TRUE(sys::WriteFile(dir_ + "/host/begun", "with"));
+  auto request = ContainerOf(
+      "c1",
+      {"sh", "-c", "cat /upper/begun; echo 1 > /upper/one; echo up; read x; rm /upper/begun"});
+  oci::Mount& mount = *request.mutable_oci()->add_mounts();
+  mount.set_destination("/upper");
+  mount.set_type("bind");
+  mount.set_source(dir_ + "/merged");
+  mount.add_options("bind");
+  agent::Storage& storage = *request.add_storages();
+  storage.set_driver("overlayfs");
+  storage.set_source("overlay");
+  storage.set_fstype("overlay");
+  storage.set_mount_point(dir_ + "/merged");
+  for (const std::string& option :
+       {"lowerdir+=" + dir_ + "/lower", "upperdir=" + dir_ + "/disk/upper",
+        "workdir=" + dir_ + "/disk/work", std::string("index=off"), std::string("uuid=null")}) {
+    storage.add_options(option);
+  }
+  storage.add_driver_options("io.katacontainers.volume.overlayfs.create_directory=" + dir_ +
+                             "/disk/work");
+  storage.add_driver_options("io.katacontainers.kata-cpp.upper_of=" + dir_ + "/host");
+  const auto created = Do("CreateContainer", request);
+  ASSERT_TRUE(created) << created.error().message();
+  ASSERT_TRUE(StartContainer("c1"));
+  EXPECT_EQ(StdoutUntil("c1", "", "up"), "withup\n");
+  EXPECT_FALSE(sys::Exists(dir_ + "/host/one"));
+  agent::PauseContainerRequest pause;
+  pause.set_container_id("c1");
+  const auto paused = Do("PauseContainer", pause);
+  ASSERT_TRUE(paused) << paused.error().message();
+  EXPECT_EQ(*sys::ReadFile(dir_ + "/host/one"), "1\n");
+  agent::ResumeContainerRequest resume;
+  resume.set_container_id("c1");
+  ASSERT_TRUE(Do("ResumeContainer", resume));
+  ASSERT_TRUE(Write("c1", "", "on\n"));
+  EXPECT_EQ(*Wait("c1"), 0);
+  EXPECT_TRUE(sys::Exists(dir_ + "/host/begun"));
+  const auto removed = RemoveContainer("c1");
+  ASSERT_TRUE(removed) << removed.error().message();
+  EXPECT_FALSE(sys::Exists(dir_ + "/host/begun"));
+  EXPECT_TRUE(sys::Exists(dir_ + "/host/one"));
+}
+
 TEST_F(AgentTest, ACopyIsRenewedOnlyWithEnoughEntropy) {
   RenewRequest request;
   request.set_entropy("short");

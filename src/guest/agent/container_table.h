@@ -34,6 +34,8 @@ struct ContainerEntry {
   bool created = false;                                   // CreateContainer has succeeded
   bool paused = false;
   bool removed = false;        // nothing of it is left
+  bool bringing_back = false;  // its upper layer, to the host
+  std::vector<std::move_only_function<void()>> after_bringing_back;
   std::vector<Done> removals;  // calls that wait for the removal; not empty while it is under way
 
   bool removing() const { return !removals.empty(); }

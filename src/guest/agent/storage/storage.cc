@@ -332,8 +332,10 @@ Result<StorageTable::Mounted> StorageTable::Mount(std::span<const agent::Storage
       ++entry->users;
       entry->shared |= storage->shared();
     } else {
+      auto upper = KATA_TRY_WITHIN(context(), UpperDiskOf(*storage));
       KATA_TRY_WITHIN(context(), MountOne(*storage, point));
-      entries_.push_back({point, 1, storage->shared(), storage->driver() == "local"});
+      entries_.push_back(
+          {point, 1, storage->shared(), storage->driver() == "local", std::move(upper)});
     }
     undo.Add([this, point] { (void)Release(std::span(&point, 1)); });
     if (!mounted && WantsGroup(*storage)) {
@@ -378,6 +380,15 @@ Result<void> StorageTable::ReleaseAll() {
     if (!undone && outcome) outcome = std::move(undone);
   }
   return outcome;
+}
+
+std::vector<UpperDisk> StorageTable::UpperDisksOf(std::span<const std::string> mount_points) const {
+  std::vector<UpperDisk> disks;
+  for (const Entry& entry : entries_) {
+    const bool asked = std::ranges::find(mount_points, entry.mount_point) != mount_points.end();
+    if (asked && entry.upper) disks.push_back(*entry.upper);
+  }
+  return disks;
 }
 
 Result<void> StorageTable::CheckMounted(const std::string& mount_point) const {

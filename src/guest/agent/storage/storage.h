@@ -9,12 +9,14 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "guest/agent/storage/upper_disk.h"
 #include "proto/agent.pb.h"
 #include "proto/oci.pb.h"
 
@@ -53,7 +55,8 @@ class StorageTable {
     std::vector<std::string> points;
     std::vector<GroupWish> groups;
   };
-  // Mounts storages that are ready, in order, making each mount point. On error those mounted by
+  // Mounts storages that are ready, in order, making each mount point; an upper layer on a disk has
+  // been filled (FillUpperDisk). On error those mounted by
   // this call are released again, last first. What groups are to be given is left to the caller:
   // that takes as long as the volumes are large (GiveToGroups).
   Result<Mounted> Mount(std::span<const agent::Storage* const> storages);
@@ -64,6 +67,8 @@ class StorageTable {
   Result<void> ReleaseAll();
   // Gives volumes to their groups.
   static Result<void> GiveToGroups(std::span<const GroupWish> wishes);
+  // The upper layers on disks of those mounted at `mount_points`.
+  std::vector<UpperDisk> UpperDisksOf(std::span<const std::string> mount_points) const;
   // Errors  kNotFound  nothing of this table is mounted there
   Result<void> CheckMounted(const std::string& mount_point) const;
   // Drops what the file system mounted there remembers of names that nobody uses: an overlay looks
@@ -79,6 +84,7 @@ class StorageTable {
     int users;
     bool shared;  // stays until the sandbox ends
     bool local;   // a directory of the guest's, removed instead of unmounted
+    std::optional<UpperDisk> upper;
   };
   std::vector<Entry> entries_;
 };
