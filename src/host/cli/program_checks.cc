@@ -110,7 +110,7 @@ Finding CheckLayers(const config::Loaded& loaded) {
     for (const factory::LayerInfo& info : *list) bytes += info.image_bytes;
   }
   return {.name = "layers",
-          .detail = fmt::format("{}, version {}, {} images of {} MiB", program->path,
+          .detail = fmt::format("{}, version {}, images: {} of {} MiB", program->path,
                                 program->version, list ? list->size() : 0, bytes >> 20)};
 }
 

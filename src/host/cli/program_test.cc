@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "host/factory/layer_store.h"
 #include "sys/fd.h"
 #include "sys/process.h"
 
@@ -89,6 +90,7 @@ TEST_F(ProgramTest, HelpShowsExamples) {
                                              {"version", "--help"},
                                              {"check", "--help"},
                                              {"env", "--help"},
+                                             {"layers", "--help"},
                                              {"setup", "--help"},
                                              {"setup", "docker", "--help"},
                                              {"setup", "cri-o", "--help"}}) {
@@ -217,6 +219,48 @@ TEST_F(ProgramTest, CheckRefusesTheVmmThatStartRefuses) {
   const json good = line_of("7.2.22");
   EXPECT_EQ(good.at("verdict"), "ok") << good;
   EXPECT_THAT(good.at("detail").get<std::string>(), HasSubstr(", version 7.2.22"));
+}
+
+TEST_F(ProgramTest, LayersAreListedAndPruned) {
+  const std::string conf = Write(
+      "layers.toml", "[hypervisor.qemu]\n[factory]\nlayers_path = \"" + directory_ + "/layers\"\n");
+  EXPECT_THAT(RunProgram({"layers", "prune", "--all"}, conf).out, StartsWith("0 images, 0.0 MiB"));
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/layers"));
+  const factory::LayerStore store(directory_ + "/layers", 0);
+  const factory::LayerKey key{.name = std::string(64, 'a'), .directory = directory_, .entries = 70};
+  {
+    const auto lock = store.Lock(Deadline::After({}));
+    const auto image = store.Begin(key, 1 << 20);
+    ASSERT_TRUE(image) << image.error().message();
+    std::ofstream(*image) << "image";
+    ASSERT_TRUE(store.Publish(key));
+  }
+  const Outcome text = RunProgram({"layers", "list"}, conf);
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_THAT(text.out, StartsWith("1 image, 0.0 MiB in " + directory_));
+  EXPECT_THAT(text.out, HasSubstr("rootfs_layers is off"));
+  EXPECT_THAT(text.out, HasSubstr("70 entries"));
+  const json report = json::parse(RunProgram({"layers", "list", "--json"}, conf).out);
+  EXPECT_EQ(report.at("images").at(0).at("directory"), directory_);
+  EXPECT_EQ(report.at("image_bytes"), 5);
+  EXPECT_GT(report.at("limit_bytes"), 0);
+  EXPECT_EQ(json::parse(RunProgram({"layers", "prune", "--json"}, conf).out).at("removed").size(),
+            0u);
+  EXPECT_EQ(json::parse(RunProgram({"layers", "prune", "--all", "--json"}, conf).out)
+                .at("removed")
+                .size(),
+            1u);
+  EXPECT_THAT(RunProgram({"layers", "list"}, conf).out, StartsWith("0 images"));
+}
+
+TEST_F(ProgramTest, LayersThatCannotBeMadeAreToldOneByOne) {
+  const std::string conf = Write(
+      "layers.toml", "[hypervisor.qemu]\n[factory]\nlayers_path = \"" + directory_ + "/layers\"\n");
+  const Outcome outcome = RunProgram({"layers", "build", "/proc", "/nonexistent"}, conf);
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("layer \"/proc\": it is on a file system of type"));
+  EXPECT_THAT(outcome.err, HasSubstr("\"/nonexistent\": No such file or directory"));
+  EXPECT_EQ(RunProgram({"layers", "build"}, conf).status, 2);
 }
 
 TEST_F(ProgramTest, GlobalLogOptionTakesWarnings) {

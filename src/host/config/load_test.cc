@@ -155,6 +155,17 @@ TEST_F(LoadTest, RefusesImpossibleValuesWithFileLineKeyAndValue) {
        "c.toml:2: [hypervisor.qemu] virtio_fs_extra_args: expected a list of strings"},
       {"[hypervisor.qemu]\nvirtio_fs_queue_size = 100\n",
        "c.toml:2: [hypervisor.qemu] virtio_fs_queue_size = 100: not a power of two"},
+      {"[runtime]\nrootfs_upper = \"ram\"\n",
+       "c.toml:2: [runtime] rootfs_upper = \"ram\": expected one of shared, disk"},
+      {"[runtime]\nrootfs_upper_size = \"ten\"\n",
+       "c.toml:2: [runtime] rootfs_upper_size = \"ten\": expected a size, such as 512M or 10G"},
+      {"[runtime]\nrootfs_upper_size = \"63M\"\n",
+       "c.toml:2: [runtime] rootfs_upper_size = \"63M\": expected 64M to 16T"},
+      {"[runtime]\nrootfs_upper_size = \"17T\"\n",
+       "c.toml:2: [runtime] rootfs_upper_size = \"17T\": expected 64M to 16T"},
+      {"[factory]\nlayer_cache_size_mb = -1\n",
+       "c.toml:2: [factory] layer_cache_size_mb = -1: expected a whole number from 0 to 1073741824 "
+       "(MiB)"},
       {"[runtime]\nhypervisor_name = \"clh\"\n",
        "c.toml:2: [runtime] hypervisor_name = \"clh\": expected one of qemu"},
   };
@@ -364,6 +375,9 @@ TEST_F(LoadTest, PodsMaySetWhatTheHostAllows) {
                         {prefix + "hypervisor.kernel_params", "b=2"},
                         {prefix + "hypervisor.path", "/usr/bin/qemu-system-x86_64"},
                         {prefix + "runtime.create_container_timeout", "5"},
+                        {prefix + "runtime.rootfs_layers", "true"},
+                        {prefix + "runtime.rootfs_upper", "disk"},
+                        {prefix + "runtime.rootfs_upper_size", "1g"},
                         {"io.kubernetes.cri.sandbox-id", "x"}},
                        &*loaded);
   ASSERT_TRUE(applied) << applied.error().message();
@@ -371,6 +385,9 @@ TEST_F(LoadTest, PodsMaySetWhatTheHostAllows) {
   EXPECT_EQ(loaded->config.hypervisor.default_maxvcpus, 2);
   EXPECT_EQ(loaded->config.hypervisor.kernel_params, "a=1 b=2");
   EXPECT_EQ(loaded->config.runtime.create_container_timeout_s, 5);
+  EXPECT_TRUE(loaded->config.runtime.rootfs_layers);
+  EXPECT_EQ(loaded->config.runtime.rootfs_upper, "disk");
+  EXPECT_EQ(loaded->config.runtime.rootfs_upper_size, "1g");
   EXPECT_EQ(loaded->SourceOf(Table::kHypervisor, "default_memory").ToString(),
             "annotation io.katacontainers.config.hypervisor.default_memory");
 }

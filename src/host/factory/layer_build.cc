@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <thread>
@@ -34,7 +35,10 @@ constexpr auto kWalkTime = minutes(2);
 constexpr auto kBuildTime = minutes(10);
 // What changes within one tick of the kernel's clock may get the same time twice.
 constexpr auto kTick = milliseconds(40);
-constexpr uint64_t kMostMemory = 512 << 20;
+// Version 1.5 takes 5.2 KiB an entry.
+constexpr uint64_t kMemoryOfProgram = 256 << 20;
+constexpr uint64_t kMemoryOfEntry = 8 << 10;
+constexpr uint64_t kMostMemory = uint64_t{2} << 30;
 constexpr size_t kToldOfFailure = 512;
 constexpr int kOldestMajor = 1;
 constexpr int kOldestMinor = 5;
@@ -45,6 +49,10 @@ constexpr uint64_t kBytesOfImage = 64 << 10;
 
 uint64_t MostBytes(const LayerKey& key) {
   return key.bytes + key.entries * kBytesOfEntry + kBytesOfImage;
+}
+
+uint64_t MemoryFor(const LayerKey& key) {
+  return std::min(kMemoryOfProgram + key.entries * kMemoryOfEntry, kMostMemory);
 }
 
 Result<std::string> Locate(const std::string& root) {
@@ -145,7 +153,7 @@ Result<void> MakeLayerImage(const LayerKey& key, const std::string& to, Deadline
   command.argv = {program.path, "--quiet", "-U" + UuidOf(key), to, key.directory};
   command.cwd = "/";
   command.parent_death_signal = SIGKILL;
-  command.limits = {{RLIMIT_AS, kMostMemory}, {RLIMIT_FSIZE, MostBytes(key)}, {RLIMIT_CORE, 0}};
+  command.limits = {{RLIMIT_AS, MemoryFor(key)}, {RLIMIT_FSIZE, MostBytes(key)}, {RLIMIT_CORE, 0}};
   Rollback undo;
   undo.Add([&] { (void)sys::RemoveFile(to); });
   const auto told = KATA_TRY(sys::RunAndCollect(std::move(command), deadline));

@@ -109,11 +109,6 @@ class Walk {
   // The directory's entries, in the order of their names: that of the file system is its own
   // affair.
   Result<void> Enter(sys::UniqueFd directory, int depth) {
-    if (deadline_.Passed()) {
-      return Fail(Code::kDeadlineExceeded,
-                  fmt::format("layer \"{}\": its {} entries or more were not looked at in time",
-                              root_, key_.entries));
-    }
     if (depth > kMaxDepth) return NoImage(path_, "its directories nest too deeply");
     if (KATA_TRY(Has("trusted.overlay.redirect", directory.get()))) {
       return NoImage(path_, "it is a renamed directory of another layer");
@@ -150,6 +145,11 @@ class Walk {
   }
 
   Result<void> Look(int parent, const std::string& name, int depth) {
+    if (deadline_.Passed()) {
+      return Fail(Code::kDeadlineExceeded,
+                  fmt::format("layer \"{}\": its {} entries or more were not looked at in time",
+                              root_, key_.entries));
+    }
     struct statx status{};
     if (::statx(parent, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kWanted, &status) !=
         0) {

@@ -36,7 +36,7 @@ inline constexpr uint64_t kMostLayerEntries = 500'000;
 //                            system of the network, something mounted in it, files whose contents
 //                            or directories whose names lie in other layers
 //         kOutOfRange        more than `most` entries
-//         kDeadlineExceeded  noticed between two directories
+//         kDeadlineExceeded  noticed between two entries
 //         kAborted           it changed meanwhile
 //         kNotFound, kPermissionDenied and others of the system calls
 Result<LayerKey> Fingerprint(const std::string& directory, Deadline deadline,

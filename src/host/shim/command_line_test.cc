@@ -2,6 +2,7 @@
 #include "host/shim/command_line.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -23,6 +24,16 @@ TEST(CommandLine, TakesWhatContainerdSays) {
   EXPECT_EQ(line->publish_binary, "/usr/bin/containerd");
   EXPECT_EQ(line->id, "web");
   EXPECT_TRUE(line->debug);
+}
+
+TEST(CommandLine, BuildersNeedNoContainer) {
+  for (const auto& [word, action] :
+       {std::pair{"template", Action::kTemplate}, std::pair{"layers", Action::kLayers}}) {
+    const auto line = Parse({word, "-config", "/etc/c.toml"});
+    ASSERT_TRUE(line) << line.error().message();
+    EXPECT_EQ(line->action, action);
+    EXPECT_EQ(line->config, "/etc/c.toml");
+  }
 }
 
 TEST(CommandLine, TakesEveryFormOfAFlag) {
