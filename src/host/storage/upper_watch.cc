@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <set>
@@ -28,6 +29,7 @@ using std::chrono::milliseconds;
 // Not of every directory is known when it changes.
 constexpr auto kRestless = std::chrono::minutes(1);
 constexpr auto kRestlessPause = milliseconds(1000);
+constexpr milliseconds kForever = milliseconds::max();
 // A guest may make more than anybody wants to read.
 constexpr size_t kMaxEntries = 200'000;
 constexpr uint64_t kWrites =
@@ -72,7 +74,7 @@ class UpperWatch::Watcher {
   milliseconds Patience() const;
   void Take();
   void Take(const sys::DirectoryChange& change);
-  void Tell();
+  void Tell(Clock::time_point now);
   // Watches a directory and all below that is not watched yet.
   void WatchTree(sys::FileHandle top);
   void WatchOne(const sys::FileHandle& directory, std::deque<sys::FileHandle>* below,
@@ -93,26 +95,36 @@ class UpperWatch::Watcher {
   bool host_wrote_ = false;
   bool some_unwatched_ = false;
   Clock::time_point restless_until_;
+  std::set<Clock::time_point> echoes_;  // when the guest is told again
 };
 
 void UpperWatch::Watcher::Run() {
   while (Wait(true, Patience())) {
     Take();
-    if (some_unwatched_ && Clock::now() < restless_until_) guest_wrote_ = host_wrote_ = true;
-    Tell();
+    const Clock::time_point now = Clock::now();
+    if (some_unwatched_ && now < restless_until_) guest_wrote_ = host_wrote_ = true;
+    Tell(now);
     if (!Wait(false, kPause)) return;
   }
 }
 
 milliseconds UpperWatch::Watcher::Patience() const {
-  if (some_unwatched_ && Clock::now() < restless_until_) return kRestlessPause;
-  return milliseconds(-1);
+  const Clock::time_point now = Clock::now();
+  milliseconds patience = kForever;
+  if (some_unwatched_ && now < restless_until_) patience = kRestlessPause;
+  if (!echoes_.empty()) {
+    // Rounded up: what wakes too early waits again.
+    const auto left = std::chrono::ceil<milliseconds>(*echoes_.begin() - now);
+    patience = std::min(patience, std::max(left, milliseconds(0)));
+  }
+  return patience;
 }
 
 bool UpperWatch::Watcher::Wait(bool for_changes, milliseconds timeout) {
   std::array<pollfd, 2> fds = {pollfd{.fd = end_.get(), .events = POLLIN},
                                pollfd{.fd = changes_.fd(), .events = POLLIN}};
-  (void)::poll(fds.data(), for_changes ? 2 : 1, static_cast<int>(timeout.count()));
+  (void)::poll(fds.data(), for_changes ? 2 : 1,
+               timeout == kForever ? -1 : static_cast<int>(timeout.count()));
   return fds[0].revents == 0;
 }
 
@@ -146,9 +158,16 @@ void UpperWatch::Watcher::Take(const sys::DirectoryChange& change) {
   if (auto made = sys::FileHandle::Of(parent->get(), change.name)) WatchTree(*std::move(made));
 }
 
-void UpperWatch::Watcher::Tell() {
+void UpperWatch::Watcher::Tell(Clock::time_point now) {
   if (std::exchange(guest_wrote_, false)) readers_.guest_wrote();
-  if (std::exchange(host_wrote_, false)) readers_.host_wrote();
+  const bool changed = std::exchange(host_wrote_, false);
+  const bool echo = !echoes_.empty() && *echoes_.begin() <= now;
+  if (!changed && !echo) return;
+  echoes_.erase(echoes_.begin(), echoes_.upper_bound(now));
+  readers_.host_wrote();
+  if (!changed) return;
+  echoes_.clear();
+  for (const milliseconds after : kEchoes) echoes_.insert(now + after);
 }
 
 // In the order of depth: of a tree that is too large, the top is watched. By handles, since what is

@@ -10,8 +10,10 @@
 //
 // A thread of its own waits, since looking anew can take a while and event loops must not block.
 // Idle, it uses no time. A side is told of the first change at once and of those after it at most
-// every kPause. Watched are kMaxDirectories and no more; when there are more, both sides are told
-// once a second for a minute after each change that is still seen.
+// every kPause. The guest sees the upper layer through virtiofs, which knows names for some time
+// without asking: an overlay that looked anew within that time would keep what is no longer. So it
+// is told again kEchoes after it was told. Watched are kMaxDirectories and no more; when there are
+// more, both sides are told once a second for a minute after each change that is still seen.
 #pragma once
 
 #include <sys/types.h>
@@ -37,6 +39,11 @@ struct UpperReaders {
 class UpperWatch {
  public:
   static constexpr auto kPause = std::chrono::milliseconds(20);
+  // More than names are known for in the cache mode "auto" of the daemons in C and in Rust.
+  // The last ones are for names that were in use.
+  static constexpr std::chrono::milliseconds kEchoes[] = {
+      std::chrono::milliseconds(150), std::chrono::milliseconds(1200), std::chrono::seconds(10),
+      std::chrono::minutes(1)};
   static constexpr size_t kMaxDirectories = 8192;
 
   // `upper` is open for reading. `server` is what writes for the guest, with its descendants.

@@ -129,19 +129,24 @@ TEST_F(UpperWatchTest, TheSideThatDidNotWriteIsTold) {
   EXPECT_EQ(Count(&guest_wrote_), 0);
 }
 
+// What it knows of names may be older than the change.
+TEST_F(UpperWatchTest, TheGuestIsToldAgain) {
+  Start();
+  ASSERT_TRUE(sys::MakeDirs(upper_ + "/host"));
+  EXPECT_TRUE(Await(&host_wrote_, 3));
+  EXPECT_EQ(Count(&guest_wrote_), 0);
+}
+
 TEST_F(UpperWatchTest, DirectoriesAreWatchedAsTheyAppear) {
   ASSERT_TRUE(sys::MakeDirs(upper_ + "/a/b"));
   ASSERT_TRUE(sys::MakeDirs(dir_.path() + "/work/tree/below"));
   Start();
-  ASSERT_TRUE(sys::WriteFile(upper_ + "/a/b/host", "x"));
-  EXPECT_TRUE(Await(&host_wrote_, 1));
   guest_.Do('d', upper_ + "/a/b/c");
   ASSERT_TRUE(Await(&guest_wrote_, 1));
   Forget();
-  ASSERT_TRUE(sys::WriteFile(upper_ + "/a/b/c/host", "x"));
-  EXPECT_TRUE(Await(&host_wrote_, 1));
+  guest_.Do('f', upper_ + "/a/b/c/guest");
+  ASSERT_TRUE(Await(&guest_wrote_, 1));
   // As an overlay does it: made elsewhere, and moved.
-  Forget();
   ASSERT_EQ(::rename((dir_.path() + "/work/tree").c_str(), (upper_ + "/tree").c_str()), 0);
   ASSERT_TRUE(Await(&host_wrote_, 1));
   Forget();
