@@ -19,6 +19,8 @@ namespace {
 
 // As many as the kernel follows in one name.
 constexpr int kMaxLinks = 40;
+// Of a file that something is mounted over, as runc makes it.
+constexpr mode_t kFileMode = 0755;
 
 Result<UniqueFd> OpenResolved(int root, const std::string& path, int flags, uint64_t resolve) {
   open_how how{};
@@ -112,7 +114,7 @@ Result<UniqueFd> RootDir::MakeFile(const std::string& path) const {
     if (file || file.error().error_number() != ENOENT) return file;
     const Place place = KATA_TRY(MakeParent(wanted));
     const UniqueFd made(::openat(place.parent.get(), place.name.c_str(),
-                                 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+                                 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
     if (made) return Open(wanted, O_PATH);
     if (errno != EEXIST) return FailErrno("create", wanted);
     wanted = CleanPath(KATA_TRY(FollowDangling(place)));

@@ -147,7 +147,8 @@ void GuestContainer::PlanLayers(Machine& machine, const RootSource& source) {
     return storage::FindOverlay(directory, mount_namespace_);
   });
   if (overlay) {
-    layered_root_ = LayeredRoot::Begin(machine, container_id_, *std::move(overlay));
+    layered_root_ = LayeredRoot::Begin(machine, container_id_, *std::move(overlay),
+                                       DirectoriesInUse(request_.oci()));
   } else {
     StaysShared(overlay.error());
   }

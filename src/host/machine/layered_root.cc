@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "host/machine/machine.h"
+#include "host/storage/copy_up.h"
 #include "sys/files.h"
 #include "sys/fs_context.h"
 #include "sys/mounts.h"
@@ -28,8 +29,9 @@ Result<void> LookAnew(const sys::UniqueFd& root) {
 }  // namespace
 
 LayeredRoot LayeredRoot::Begin(Machine& machine, const std::string& container_id,
-                               storage::OverlayTable overlay) {
+                               storage::OverlayTable overlay, std::vector<std::string> in_use) {
   LayeredRoot root;
+  root.in_use_ = std::move(in_use);
   root.container_id_ = container_id;
   root.scratch_ = fmt::format("{}/layers-{}", machine.directory(), container_id);
   root.images_ = std::async(std::launch::async, [layers = overlay.lowers, config = machine.config(),
@@ -86,6 +88,7 @@ Result<void> LayeredRoot::Watch(Machine& machine, const std::string& mount_point
       KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) -> Result<std::string> {
         return share.RootfsOf(container_id_);
       }));
+  if (!overlay_.read_only) KATA_TRY(storage::CopyUpDirectories(view, in_use_));
   const auto root =
       std::make_shared<sys::UniqueFd>(KATA_TRY(sys::Open(view, O_PATH | O_DIRECTORY)));
   sys::UniqueFd upper = KATA_TRY(sys::Open(overlay_.upper, O_RDONLY | O_DIRECTORY));

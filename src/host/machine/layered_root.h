@@ -25,9 +25,9 @@ class Machine;
 // One thread at a time. The destructor waits for what Begin() has begun.
 class LayeredRoot {
  public:
-  // Looks for the images while the machine boots.
+  // Looks for the images while the machine boots. `in_use`: as DirectoriesInUse.
   static LayeredRoot Begin(Machine& machine, const std::string& container_id,
-                           storage::OverlayTable overlay);
+                           storage::OverlayTable overlay, std::vector<std::string> in_use);
 
   // Waits for that, and puts images and upper directory into the share of the machine, which has
   // booted. From here on the overlays of both sides hear of each other's changes; that of the guest
@@ -49,6 +49,7 @@ class LayeredRoot {
 
   std::string container_id_;
   storage::OverlayTable overlay_;
+  std::vector<std::string> in_use_;
   std::string scratch_;
   std::future<Result<LayerImages>> images_;
   std::string description_;

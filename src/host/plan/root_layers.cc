@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "sys/root_dir.h"
+
 namespace kata::sandbox {
 namespace {
 
@@ -44,6 +46,25 @@ Result<storage::OverlayTable> PlanRootLayers(const RootSource& root, const FindO
   }
   table.read_only |= root.read_only;
   return table;
+}
+
+std::vector<std::string> DirectoriesInUse(const oci::Spec& spec) {
+  std::vector<std::string> mounts;
+  for (const oci::Mount& mount : spec.mounts())
+    mounts.push_back(sys::CleanPath(mount.destination()));
+  const auto covered = [&](const std::string& path) {
+    return std::ranges::any_of(mounts, [&](const std::string& mount) {
+      return path == mount || path.starts_with(mount + "/");
+    });
+  };
+  std::vector<std::string> directories;
+  const auto add = [&](const std::string& path) {
+    if (path.size() <= 1 || covered(path)) return;
+    if (std::ranges::find(directories, path) == directories.end()) directories.push_back(path);
+  };
+  for (const std::string& mount : mounts) add(mount.substr(0, mount.rfind('/')));
+  add(sys::CleanPath(spec.process().cwd()));
+  return directories;
 }
 
 Result<void> CheckDrivers(const std::vector<std::string>& drivers) {

@@ -18,6 +18,7 @@
 #include "host/storage/overlay_table.h"
 #include "host/storage/rootfs.h"
 #include "proto/agent.pb.h"
+#include "proto/oci.pb.h"
 
 namespace kata::sandbox {
 
@@ -35,6 +36,11 @@ using FindOverlay = std::function<Result<storage::OverlayTable>(const std::strin
 // The overlay that the root is, its directories without links in their paths.
 // Errors  kUnimplemented  the host is to put it together; the message says why
 Result<storage::OverlayTable> PlanRootLayers(const RootSource& root, const FindOverlay& find);
+
+// Directories of the root that both sides have in use as long as the container runs: those that
+// something is mounted in, and the one that its process begins in. Paths as the container sees
+// them.
+std::vector<std::string> DirectoriesInUse(const oci::Spec& spec);
 
 // An overlay as the guest is to make it.
 struct GuestOverlay {

@@ -48,6 +48,18 @@ TEST(RootLayers, AreNotForOtherRoots) {
   EXPECT_THAT(ReasonOf({.directory = "/merged"}, many), HasSubstr("129 layers"));
 }
 
+TEST(RootLayers, HaveDirectoriesInUseByMountsAndTheFirstProcess) {
+  oci::Spec spec;
+  for (const char* destination : {"/proc", "/dev", "/dev/pts", "/etc/hosts", "/etc/resolv.conf",
+                                  "/var/lib/data/", "/var/lib/data/below"}) {
+    spec.add_mounts()->set_destination(destination);
+  }
+  spec.mutable_process()->set_cwd("/app/run");
+  EXPECT_THAT(DirectoriesInUse(spec), ElementsAre("/etc", "/var/lib", "/app/run"));
+  spec.mutable_process()->set_cwd("/dev/shm");
+  EXPECT_THAT(DirectoriesInUse(spec), ElementsAre("/etc", "/var/lib"));
+}
+
 TEST(RootLayers, NeedTwoDriversOfTheGuest) {
   EXPECT_TRUE(CheckDrivers({"blk", "loop", "overlayfs"}));
   EXPECT_THAT(CheckDrivers({"blk", "overlayfs"}).error().message(), HasSubstr("driver loop"));
