@@ -340,6 +340,24 @@ class EngineLayers:
             self.assertEqual(said, "new\nls: /etc/k\n-rw-------\ndrwxr-xr-x\n")
         self.cli("rm", "--force", "first", layers, plain, check=True)
 
+    @core
+    def test_what_is_copied_into_directories_in_use_is_seen(self):
+        self.cli("run", "--name", "maker", "--network", "none", self.image, "true", check=True)
+        self.wait_image(self.folder)
+        self.cli("run", "--detach", "--name", "reader", "--network", "none", "--workdir", "/home",
+                 self.image, "sh", "-c", "echo begun; until cat /etc/go /home/go 2>/dev/null; "
+                 "do sleep 0.1; done; echo seen; exec sleep 1000", check=True)
+        wait_until(lambda: "begun" in self.cli("logs", "reader").out, 120, "the reader")
+        self.assertIn("layers (", root_of(self.runtime, self.id_of("reader")))
+        for directory in ("etc", "home"):
+            with open(f"{self.folder}/go", "w") as file:
+                file.write(f"to {directory}\n")
+            self.cli("cp", f"{self.folder}/go", f"reader:/{directory}/go", check=True)
+        wait_until(lambda: "seen" in self.cli("logs", "reader").out, 60,
+                   lambda: self.cli("logs", "reader").out)
+        self.assertTrue(self.cli("logs", "reader").out.endswith("to etc\nto home\nseen\n"))
+        self.cli("rm", "--force", "maker", "reader", check=True)
+
     def test_a_container_that_is_started_again_has_what_it_wrote(self):
         self.cli("run", "--name", "again", "--network", "none", self.image, "sh", "-c",
                  "cat /kept 2>/dev/null; rm -f /etc/kata-e2e; echo written > /kept", check=True)
