@@ -81,6 +81,9 @@ struct RuntimeConfig {
   bool rootfs_layers = false;
   std::string rootfs_upper = "shared";    // shared, disk
   std::string rootfs_upper_size = "10G";  // what ParseByteSize() reads
+  StringList data_disks = {"/var/lib/docker",   "/var/lib/containerd", "/var/lib/containers",
+                           "/var/lib/buildkit", "/var/lib/rancher",    "/var/lib/rancher/k3s"};
+  std::string data_disk_size = "100G";  // as rootfs_upper_size
 };
 
 // [factory]

@@ -139,6 +139,20 @@ const Key kRuntimeKeys[] = {
      .help = "The size of that disk image, which takes of the host's disk what is written: a whole "
              "number and one of `K`, `M`, `G`, `T`.",
      .annotation = "rootfs_upper_size"},
+    {.table = Table::kRuntime,
+     .name = "data_disks",
+     .field = KATA_RUNTIME(data_disks),
+     .help =
+         "Directories in which a daemon in a container mounts overlays: of one with "
+         "CAP_SYS_ADMIN, they become ext4 disks of the guest, in a file in the empty volume that "
+         "is mounted there or beside the container's own files (docs/docker.md).",
+     .annotation = "data_disks"},
+    {.table = Table::kRuntime,
+     .name = "data_disk_size",
+     .field = KATA_RUNTIME(data_disk_size),
+     .help = "The most that a new disk of `data_disks` holds, written as `rootfs_upper_size`; its "
+             "file takes what is in use. Less where the host's file system has less room.",
+     .annotation = "data_disk_size"},
 };
 
 constexpr std::string_view kRuntimeWithoutEffect[] = {

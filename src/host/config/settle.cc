@@ -14,8 +14,8 @@
 namespace kata::config {
 namespace {
 
-constexpr uint64_t kSmallestUpper = 64 << 20;
-constexpr uint64_t kLargestUpper = uint64_t{16} << 40;
+constexpr uint64_t kSmallestDisk = 64 << 20;
+constexpr uint64_t kLargestDisk = uint64_t{16} << 40;
 
 std::unexpected<Error> Refuse(const Loaded& loaded, Table table, std::string_view name,
                               std::string_view problem) {
@@ -88,10 +88,10 @@ Result<void> CheckPatterns(const Loaded& loaded) {
   return {};
 }
 
-Result<void> CheckUpperSize(const Loaded& loaded) {
-  const auto bytes = ParseByteSize(loaded.config.runtime.rootfs_upper_size);
-  if (bytes && *bytes >= kSmallestUpper && *bytes <= kLargestUpper) return {};
-  return Refuse(loaded, Table::kRuntime, "rootfs_upper_size",
+Result<void> CheckDiskSize(const Loaded& loaded, std::string_view name, const std::string& size) {
+  const auto bytes = ParseByteSize(size);
+  if (bytes && *bytes >= kSmallestDisk && *bytes <= kLargestDisk) return {};
+  return Refuse(loaded, Table::kRuntime, name,
                 bytes ? "expected 64M to 16T" : bytes.error().message());
 }
 
@@ -111,7 +111,9 @@ Result<void> Settle(Loaded* loaded) {
   if ((queue & (queue - 1)) != 0) {
     return Refuse(*loaded, Table::kHypervisor, "virtio_fs_queue_size", "not a power of two");
   }
-  KATA_TRY(CheckUpperSize(*loaded));
+  const RuntimeConfig& runtime = loaded->config.runtime;
+  KATA_TRY(CheckDiskSize(*loaded, "rootfs_upper_size", runtime.rootfs_upper_size));
+  KATA_TRY(CheckDiskSize(*loaded, "data_disk_size", runtime.data_disk_size));
   KATA_TRY(SettleVcpus(loaded));
   KATA_TRY(SettleMemory(loaded));
   return CheckPatterns(*loaded);

@@ -20,16 +20,6 @@ namespace {
 constexpr auto kDeviceTimeout = std::chrono::seconds(20);
 constexpr auto kUnmountTime = std::chrono::seconds(1);
 
-// Holds as long as the VMM has the descriptor. Many may read, or one write.
-Result<void> Claim(int fd, bool read_only) {
-  struct flock lock{};
-  lock.l_type = read_only ? F_RDLCK : F_WRLCK;
-  lock.l_len = 1;  // VMMs have their own locks further on
-  if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
-  if (errno != EAGAIN && errno != EACCES) return FailErrno("lock");
-  return Fail(Code::kFailedPrecondition, "another virtual machine has it");
-}
-
 // Two kernels that write to one file system destroy it: O_EXCL on a block device refuses one that
 // the host has mounted, and a file must not be looped. Unmounting on the host may end a moment
 // after the caller has been told so.
@@ -40,7 +30,8 @@ Result<sys::UniqueFd> OpenDisk(const std::string& source, bool read_only) {
     const bool looped = ClassifySource(source) == SourceKind::kFile && IsLooped(source);
     if (!looped) {
       auto fd = sys::Open(source, access | O_EXCL);
-      if (fd) KATA_TRY_WITHIN(fmt::format("\"{}\"", source), Claim(fd->get(), read_only));
+      if (fd)
+        KATA_TRY_WITHIN(fmt::format("\"{}\"", source), storage::ClaimDisk(fd->get(), read_only));
       if (fd || fd.error().error_number() != EBUSY) return fd;
     }
     if (patience.Passed()) {
@@ -82,11 +73,16 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
                                                GuestPlan plan,
                                                const std::vector<storage::RootfsMount>& rootfs,
                                                const std::string& bundle, int mount_namespace) {
+  const std::string& path = plan.spec.root().path();
+  const std::string directory = path.starts_with('/') ? path : fmt::format("{}/{}", bundle, path);
   GuestContainer container(container_id, std::move(plan.spec));
   container.mount_namespace_ = mount_namespace;
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
   container.disks_ = std::move(plan.disks);
   auto prepared = container.PlanRoot(machine, rootfs, bundle, plan);
+  if (prepared && machine.shares_files()) {
+    prepared = container.AddDataDisks(machine, rootfs, directory, &plan.volumes);
+  }
   if (prepared) {
     prepared = machine.shares_files() ? container.ShareVolumes(machine, plan.volumes)
                                       : container.ReadVolumes(plan.volumes);
@@ -159,6 +155,17 @@ void GuestContainer::StaysShared(const Error& reason) {
   root_words_ = fmt::format("shared, because {}", reason.message());
   log::Info("the root file system is shared",
             {{"container", container_id_}, {"reason", reason.message()}});
+}
+
+Result<void> GuestContainer::AddDataDisks(Machine& machine,
+                                          const std::vector<storage::RootfsMount>& rootfs,
+                                          const std::string& directory,
+                                          std::vector<SharedVolume>* volumes) {
+  DataDiskMounts mounts(machine, container_id_, mount_namespace_, request_.mutable_oci());
+  KATA_TRY(mounts.ReplaceVolumes(volumes));
+  if (!root_disk_) KATA_TRY(mounts.AddToRoot(rootfs, directory));
+  data_disks_ = mounts.TakeStorages();
+  return {};
 }
 
 Result<void> GuestContainer::ShareVolumes(Machine& machine,
@@ -269,6 +276,9 @@ std::vector<std::string> GuestContainer::missing_layers() const {
 
 Result<void> GuestContainer::Deliver(Machine& machine) {
   KATA_TRY(DeliverRoot(machine));
+  for (agent::Storage& storage : std::exchange(data_disks_, {})) {
+    *request_.add_storages() = std::move(storage);
+  }
   for (const GuestDisk& disk : disks_) {
     const auto address = KATA_TRY(Attach(machine, disk.source, disk.read_only));
     agent::Device& in_guest = *request_.add_devices();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "host/machine/data_disk_mounts.h"
 #include "host/machine/layered_root.h"
 #include "host/machine/machine.h"
 #include "host/plan/guest_plan.h"
@@ -69,6 +70,8 @@ class GuestContainer {
   Result<void> DeliverRoot(Machine& machine);
   void DeliverLayers(Machine& machine);
   Result<void> ShareVolumes(Machine& machine, const std::vector<SharedVolume>& volumes);
+  Result<void> AddDataDisks(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
+                            const std::string& directory, std::vector<SharedVolume>* volumes);
   Result<void> ReadVolumes(const std::vector<SharedVolume>& volumes);
   Result<hypervisor::GuestAddress> Attach(Machine& machine, const std::string& source,
                                           bool read_only);
@@ -82,7 +85,8 @@ class GuestContainer {
   std::string shared_root_;  // in the guest; empty where that is the root, or there is none
   int root_storages_ = 0;    // of the request, at its beginning
   std::vector<GuestDisk> disks_;
-  std::vector<VolumeCopy> copies_;  // until they are delivered
+  std::vector<agent::Storage> data_disks_;  // until they are delivered
+  std::vector<VolumeCopy> copies_;          // until they are delivered
   std::vector<std::string> disk_ids_;
 };
 

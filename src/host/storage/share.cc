@@ -214,10 +214,22 @@ std::vector<std::string> SharedDirectory::RemoveLayers(const std::string& contai
   return gone;
 }
 
+// By its descriptor: its name may be another file's by now.
+Result<std::string> SharedDirectory::AddDataImage(const std::string& container_id,
+                                                  sys::UniqueFd image, int mount_namespace) {
+  const int claimed = KATA_TRY(images_.Add(container_id, std::move(image)));
+  return AddVolume(container_id,
+                   {.source = fmt::format("/proc/thread-self/fd/{}", claimed),
+                    .destination = "disk.ext4",
+                    .options = {"bind"}},
+                   mount_namespace);
+}
+
 std::vector<std::string> SharedDirectory::RemoveContainer(const std::string& container_id) {
   std::vector<std::string> gone = volumes_.RemoveContainer(container_id);
   std::ranges::move(RemoveLayers(container_id), std::back_inserter(gone));
   uppers_.Sweep();
+  images_.RemoveContainer(container_id);
   std::erase_if(entries_, [&](const Entry& entry) {
     if (entry.container_id != container_id) return false;
     TakeDown(entry.path);
@@ -234,6 +246,7 @@ std::vector<std::string> SharedDirectory::RemoveContainer(const std::string& con
 Result<void> SharedDirectory::Remove() {
   entries_.clear();
   layers_.clear();
+  images_ = {};
   volumes_ = SharedVolumes(Mounts(), served());
   const auto unmounted = sys::Unmount(root_, MNT_DETACH);
   uppers_.End();

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "host/storage/data_image.h"
 #include "host/storage/mount_points.h"
 #include "host/storage/rootfs.h"
 #include "host/storage/shared_volumes.h"
@@ -68,6 +69,12 @@ class SharedDirectory {
   Result<std::string> AddVolume(const std::string& container_id, const Volume& volume,
                                 int mount_namespace = -1);
 
+  // Shows the image of a disk, once for all containers that have it; returns its path in the guest.
+  // No other sandbox has it until they have all been removed. Errors  kFailedPrecondition  another
+  // sandbox has it
+  Result<std::string> AddDataImage(const std::string& container_id, sys::UniqueFd image,
+                                   int mount_namespace = -1);
+
   // Shows an overlay of directories of the host, mounted on this side, in the container's directory
   // under a name made from `index` and the last part of its destination; `options` name them.
   Result<std::string> AddOverlay(const std::string& container_id, size_t index,
@@ -114,6 +121,7 @@ class SharedDirectory {
   SharedVolumes volumes_;
   UpperGuards uppers_;
   std::map<std::string, std::set<std::string>> layers_;  // the containers that have one, by key
+  ImageClaims images_;
   std::vector<Entry> entries_;
 };
 

@@ -57,6 +57,19 @@ TEST_F(ShareTest, TheTopIsReadOnlyAndARootfsBelowIsNot) {
   EXPECT_FALSE(sys::Exists(rootfs));
 }
 
+TEST_F(ShareTest, AnImageIsOneFileForAllContainersAndNobodyElses) {
+  const auto open = [&] { return sys::Open(dir_ + "/image", O_RDWR | O_CREAT, 0600).value(); };
+  const std::string path = share_->AddDataImage("c1", open()).value();
+  EXPECT_EQ(share_->AddDataImage("c2", open()).value(), path);
+  ASSERT_TRUE(sys::WriteFile(Served(path), "x"));
+  EXPECT_EQ(sys::ReadFile(dir_ + "/image").value(), "x");
+  ImageClaims another;
+  share_->RemoveContainer("c1");
+  EXPECT_FALSE(another.Add("c3", open()));
+  EXPECT_THAT(share_->RemoveContainer("c2"), testing::ElementsAre(path));
+  EXPECT_TRUE(another.Add("c3", open()));
+}
+
 TEST_F(ShareTest, TheHostKeepsWhatItHasMountedBelowARootfs) {
   const std::string root = dir_ + "/rootfs";
   ASSERT_TRUE(sys::MakeDirs(root));

@@ -91,6 +91,14 @@ Result<CgroupDir> CgroupDir::Create(const std::string& root, const std::string& 
   return cgroup;
 }
 
+Result<void> EnterCgroupBelow(const std::string& cgroup, const std::string& name) {
+  const std::string below = fmt::format("{}/{}", cgroup, name);
+  if (::mkdir(below.c_str(), 0755) != 0 && errno != EEXIST) return FailErrno("mkdir", below);
+  KATA_TRY(sys::WriteControl(below + "/cgroup.procs", "0"));
+  OfferControllers(cgroup);
+  return {};
+}
+
 Result<void> CgroupDir::Apply(const std::vector<CgroupWrite>& writes) const {
   for (const CgroupWrite& write : writes) {
     auto written = sys::WriteControl(fmt::format("{}/{}", path_, write.file), write.value);

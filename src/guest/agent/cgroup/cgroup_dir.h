@@ -64,4 +64,8 @@ class CgroupDir {
   sys::UniqueFd fd_;
 };
 
+// Moves the calling process from `cgroup`, where nobody else is, into a new one below it, and has
+// the first offer its controllers to what is below: one that holds a process cannot.
+Result<void> EnterCgroupBelow(const std::string& cgroup, const std::string& name);
+
 }  // namespace kata::guest

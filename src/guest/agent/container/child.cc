@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "guest/agent/cgroup/cgroup_dir.h"
 #include "guest/agent/container/process_setup.h"
 #include "guest/agent/container/report.h"
 #include "guest/agent/container/rootfs.h"
@@ -18,6 +19,7 @@
 #include "guest/agent/container/start_hooks.h"
 #include "guest/agent/container/terminal.h"
 #include "sys/files.h"
+#include "sys/root_dir.h"
 
 namespace kata::guest {
 namespace {
@@ -118,6 +120,8 @@ Result<std::string> SetUpInit(InitContext* context) {
   const ContainerSpec& spec = context->spec;
   EnterSources(context->mounts);
   KATA_TRY(EnterNamespaces(spec));
+  const std::string cgroup = sys::CleanPath(spec.oci.process().cgroup()).substr(1);
+  if (!cgroup.empty()) KATA_TRY_WITHIN("cgroup", EnterCgroupBelow(context->cgroup, cgroup));
   if (HasNamespace(spec.oci, "time")) KATA_TRY(EnterTimeNamespace(spec.oci.linux()));
   const UserNamespace& user = context->confinement.user;
   KATA_TRY(ArrangeDescriptors(context->stdio, {context->report, context->start, user.fd.get()}));

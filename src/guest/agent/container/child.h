@@ -7,6 +7,7 @@
 // Basis: OCI runtime-spec runtime.md "Lifecycle".
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "guest/agent/container/container.h"
@@ -23,6 +24,7 @@ struct InitContext {
   ProcessStdio stdio;
   int report;
   int start;
+  std::string cgroup;  // the container's
   Confinement confinement = {};
 };
 

@@ -133,6 +133,7 @@ class LinuxContainer final : public Container {
     sys::Pipe start = KATA_TRY(sys::MakePipe());
     context.report = report.child.get();
     context.start = start.read.get();
+    context.cgroup = cgroup_.path();
     capabilities_ = context.process.capabilities;
 
     const SpawnOptions options{.cgroup_fd = cgroup_.fd(),

@@ -87,8 +87,10 @@ class Container {
  public:
   struct Created;
 
-  // Makes the cgroup, applies oci.linux.resources and forks the first process. On error nothing is
-  // left behind. After a kFailed report the caller reaps the child and calls Destroy.
+  // Makes the cgroup, applies oci.linux.resources and forks the first process. That is in the
+  // cgroup itself, which is the container's topmost, or in a new one below it that `process.cgroup`
+  // names, and then the topmost offers its controllers to what is below. On error nothing is left
+  // behind. After a kFailed report the caller reaps the child and calls Destroy.
   static Result<Created> Create(ContainerSpec spec, ProcessStdio stdio);
 
   virtual ~Container() = default;

@@ -117,5 +117,19 @@ TEST_F(LimitsTest, ProcessesStartAlsoWhereTheContainerMadeCgroupsOfItsOwn) {
   EXPECT_EQ(outcome.out, "0::/inner\n");
 }
 
+TEST_F(LimitsTest, ContainersMakeCgroupsWithLimitsWhereTheirFirstProcessHasOneOfItsOwn) {
+  AddMount("/sys", "sysfs", "sysfs", {});
+  AddMount("/sys/fs/cgroup", "cgroup", "cgroup", {});
+  process()->set_cgroup("/init");
+  Begin();
+  const std::string own = container_->cgroup_path();
+  EXPECT_EQ(sys::ReadFile(own + "/cgroup.subtree_control").value(),
+            sys::ReadFile(own + "/cgroup.controllers").value());
+  const Outcome outcome =
+      Exec(Script("cat /proc/self/cgroup /proc/1/cgroup /sys/fs/cgroup/cgroup.procs"));
+  ASSERT_TRUE(outcome.made) << outcome.made.error().message();
+  EXPECT_EQ(outcome.out, "0::/init\n0::/init\n");
+}
+
 }  // namespace
 }  // namespace kata::guest

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/machine/data_disk_mounts.h - the directories of one container that are disks
+// (plan/data_disks.h): their images, shown to the guest, and the mounts that lead there.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "host/machine/machine.h"
+#include "host/plan/data_disks.h"
+#include "host/storage/rootfs.h"
+#include "proto/agent.pb.h"
+#include "proto/oci.pb.h"
+
+namespace kata::sandbox {
+
+class DataDiskMounts {
+ public:
+  // `spec` is the guest's. `mount_namespace` is the one that paths are meant in; -1: this
+  // process's.
+  DataDiskMounts(Machine& machine, const std::string& container_id, int mount_namespace,
+                 oci::Spec* spec)
+      : machine_(machine),
+        container_id_(container_id),
+        mount_namespace_(mount_namespace),
+        spec_(*spec) {}
+
+  // Takes those out of `volumes` that are disks. One whose image cannot be made stays a volume.
+  // Errors  those of PlanDataDisks, OpenDataImage and ImageClaims::Add
+  Result<void> ReplaceVolumes(std::vector<SharedVolume>* volumes);
+  // Those where nothing is mounted, of a root file system that is an overlay and has been shared:
+  // one of `rootfs`, else the one at `directory`.
+  Result<void> AddToRoot(const std::vector<storage::RootfsMount>& rootfs,
+                         const std::string& directory);
+
+  // What the guest is to mount.
+  std::vector<agent::Storage> TakeStorages() { return std::exchange(storages_, {}); }
+
+ private:
+  Result<DataRoot> LookAtRoot(const std::vector<storage::RootfsMount>& rootfs,
+                              const std::string& directory) const;
+  // False: it is new, and cannot be made.
+  Result<bool> Add(const DataDisk& disk);
+  LookForImage look() const;
+
+  Machine& machine_;
+  const std::string& container_id_;
+  const int mount_namespace_;
+  oci::Spec& spec_;
+  std::vector<agent::Storage> storages_;
+};
+
+}  // namespace kata::sandbox
