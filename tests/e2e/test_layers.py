@@ -151,6 +151,7 @@ class FirstStarts(LayersCase):
         self.wait_images(1)
         self.start(self.name)
         self.assertEqual(self.root_of(self.name), LAYERS)
+        old, = self.images()
         self.containerd.remove(self.name)
         changed, = glob.glob(f"{self.containerd.base}/root/*overlayfs/snapshots/*/fs/many/7/7")
         with open(changed, "r+") as file:
@@ -161,8 +162,9 @@ class FirstStarts(LayersCase):
             self.start(self.name)
             self.assertRegex(self.root_of(self.name), "shared, because images of 1 of its 2")
             self.assertEqual(self.inside(self.name, "cat /many/7/7"), "CONTENT of 7\n")
-            self.wait_images(2)
+            wait_until(lambda: len(set(self.images()) - {old}) == 1, IMAGE_TIME, "the new image")
             self.assertEqual(self.once("cat /many/7/7"), "CONTENT of 7\n")
+            wait_until(lambda: old not in self.images(), IMAGE_TIME, "the old image is gone")
         finally:
             with open(changed, "r+") as file:
                 file.write("content")

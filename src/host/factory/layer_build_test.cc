@@ -117,6 +117,9 @@ TEST_F(LayerBuildTest, ALayerThatChangesAfterwardsHasNoImage) {
   ASSERT_TRUE(Build());
   ASSERT_TRUE(sys::WriteFile(layer_ + "/usr/lib/deep/file", "changed"));
   EXPECT_EQ(store_.Open(Key()).error().code(), Code::kNotFound);
+  const auto again = Build();
+  ASSERT_TRUE(again) << again.error().message();
+  EXPECT_THAT(Kept(), ElementsAre(again->info.name)) << "nobody can use the old one any more";
 }
 
 TEST_F(LayerBuildTest, AProgramThatFailsIsTold) {

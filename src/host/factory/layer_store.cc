@@ -141,6 +141,12 @@ Result<LayerImage> LayerStore::Publish(const LayerKey& key) const {
     if (::fsync(file->get()) != 0) return FailErrno("fsync", fresh);
   }
   KATA_TRY(folder_.Publish(fresh, key.name, true));
+  // The directory is no longer what its earlier images say.
+  for (const LayerInfo& earlier : KATA_TRY(List())) {
+    if (earlier.directory == key.directory && earlier.name != key.name) {
+      LogIfFailed(Remove(earlier.name));
+    }
+  }
   return Open(key);
 }
 

@@ -69,6 +69,7 @@ class LayerStore {
   // those that were not used for longest, make room.
   // Errors  kResourceExhausted  it is larger than the limit, or the disk is full
   Result<std::string> Begin(const LayerKey& key, uint64_t bytes) const;
+  // Removes earlier images of the same directory.
   Result<LayerImage> Publish(const LayerKey& key) const;
   void Discard(const LayerKey& key) const;
 
