@@ -3,13 +3,15 @@
 a guest that wants more than its files does not get it."""
 
 import os
+import unittest
 
 import test_layers
-from support.case import only
+from support.case import Settings, only
 from support.docker_case import DockerCase
 from support.podman_case import PodmanCase
+from testbed import debs
 from testbed.docker import COMMAND_LINE, SHIM
-from testbed.process import wait_until
+from testbed.process import BedError, wait_until
 
 SECONDS = 60
 WAIT = "while [ ! -e /go ]; do sleep 0.1; done; cat /go; echo heard > /answer; exec sleep 1000"
@@ -138,15 +140,35 @@ echo attacked
 
 
 @only("kata", "runc has no guest")
-class HostileUpper(test_layers.LayersCase):
-    """A container that may mount, in the guest's own mount namespace or not, has all of the share."""
+class Upper(test_layers.LayersCase):
+    """By the virtiofsd that the host has installed."""
 
     @classmethod
     def set_up_bed(cls):
         super().set_up_bed()
+        cls.runtime.write_config(cls.runtime.config, settings={"rootfs_layers": True}, **cls.daemon())
         cls.start("first")
         cls.wait_images(1)
         cls.containerd.remove("first")
+
+    @classmethod
+    def daemon(cls):
+        return {}
+
+    def test_what_comes_and_goes_is_seen_by_who_looks_all_the_time(self):
+        self.start(self.name, "mkdir /dir; echo x > /dir/gone; echo y > /dir/moved; "
+                              "while true; do cat /dir/* /dir/gone /dir/moved /dir/new; done")
+        self.assertIn("upper shared", self.root_of(self.name))
+        folder = f"{self.upper(self.name)}/dir"
+        wait_until(lambda: os.path.exists(f"{folder}/moved"), SECONDS, "files")
+        os.unlink(f"{folder}/gone")
+        os.rename(f"{folder}/moved", f"{folder}/here")
+        with open(f"{folder}/new", "w") as file:
+            file.write("z\n")
+        script = "exec 2>&1; cd /dir; ls; cat gone; cat here new; true"
+        said = "here\nnew\ncat: can't open 'gone': No such file or directory\ny\nz\n"
+        wait_until(lambda: self.inside(self.name, script) == said, SECONDS,
+                   lambda: self.inside(self.name, script))
 
     def test_names_beside_an_upper_layer_stay_the_hosts(self):
         self.start(self.name, "exec sleep 1000", "--privileged")
@@ -166,3 +188,16 @@ class HostileUpper(test_layers.LayersCase):
         self.assertEqual(os.stat(snapshot).st_mode, before)
         self.containerd.remove(self.name)
         self.assert_clean()
+
+
+class UpperInRust(Upper):
+    """1.13: it knows names for longer, and calls as another process."""
+
+    @classmethod
+    def daemon(cls):
+        if Settings.core_only:
+            raise unittest.SkipTest("not in the core subset")
+        try:
+            return {"virtio_fs_daemon": debs.script("fetch-virtiofsd", "trixie")}
+        except BedError as error:
+            raise unittest.SkipTest(f"no such virtiofsd here: {error}") from error
