@@ -28,7 +28,8 @@ def factory_keys(mode, folder):
     """Keys of configuration.toml's table [factory] for a mode; what they name is below the folder."""
     return {"enable_template": mode != COLD, "template_path": f"{folder}/templates",
             "vm_cache_number": WARM_VMS if mode == WARM else 0,
-            "vm_cache_endpoint": f"{folder}/factory.sock"}
+            "vm_cache_endpoint": f"{folder}/factory.sock",
+            "layers_path": f"{folder}/layers"}
 
 
 class Factory:
