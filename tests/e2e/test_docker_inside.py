@@ -9,13 +9,14 @@ import os
 import signal
 import tarfile
 import time
+import unittest
 
 from support import chroot
-from support.case import core, only
+from support.case import Settings, core, only
 from support.docker_case import DockerCase
-from testbed import image
-from testbed.docker import SHIM
-from testbed.process import run, wait_until
+from testbed import debs, image
+from testbed.docker import IMAGE, SHIM
+from testbed.process import BedError, run, wait_until
 
 DEBIAN = "kata/docker-inside"
 PACKAGES = ("docker.io", "iptables", "iproute2", "procps", "ca-certificates", "busybox-static", "e2fsprogs")
@@ -42,8 +43,96 @@ printf 'FROM bb\nRUN echo built >/built; ping -c 1 -w 5 127.0.0.1\n' >/b/Dockerf
 docker build -q -t built /b"""
 
 
-class DockerInside(DockerCase):
+class InsideCase(DockerCase):
+    """Privileged containers of the image `outer`."""
+
     door = SHIM
+    outer = IMAGE
+
+    def inside(self, *lines, check=True):
+        """A script in the outer container."""
+        return self.docker("exec", self.name, "sh", "-ec", "\n".join(lines), timeout=SECONDS, check=check)
+
+    def start(self, *options, name=None, check=True):
+        return self.docker("run", "-d", "--name", name or self.name, "--privileged", *options, self.outer, "sleep",
+                           "infinity", check=check)
+
+    def volume(self):
+        """A named volume: (name, folder on the host)."""
+        name = self.bed.new_name("v")
+        self.docker("volume", "create", name, check=True)
+        self.addCleanup(self.docker, "volume", "rm", "-f", name)
+        folder = self.docker("volume", "inspect", "-f", "{{.Mountpoint}}", name, check=True).out.strip()
+        return name, folder
+
+    def on_host(self, *argv):
+        done = run(self.bed.entered(*argv), 60)
+        self.assert_code(done, 0)
+        return done.out
+
+
+@only("kata", "disks are the machine's")
+class Disks(InsideCase):
+    """Without a daemon."""
+
+    def used(self, folder):
+        """Bytes of the disk on the host."""
+        return int(self.on_host("stat", "-c", "%b", f"{folder}/{DISK}")) * 512
+
+    def test_a_disk_grows_with_use_and_gives_back_what_is_deleted(self):
+        name, folder = self.volume()
+        self.start("-v", f"{name}:{DATA}")
+        self.assertLess(self.used(folder), 32 * MIB)
+        self.inside(f"dd if=/dev/urandom of={DATA}/big bs=1M count=64; sync")
+        full = self.used(folder)
+        self.assertGreater(full, 64 * MIB)
+        self.inside(f"rm {DATA}/big; sync")
+        wait_until(lambda: self.used(folder) < full - 60 * MIB, 60, lambda: f"{self.used(folder)} less than {full}")
+
+    def test_what_was_written_and_not_synced_is_there_after_the_end(self):
+        name, _ = self.volume()
+        sums = set()
+        self.start("-v", f"{name}:{DATA}")
+        sums.add(self.inside(f"dd if=/dev/urandom of={DATA}/file bs=1M count=8; md5sum {DATA}/file").out)
+        self.docker("rm", "-f", self.name, check=True)
+        self.start("-v", f"{name}:{DATA}")
+        sums.add(self.inside(f"md5sum {DATA}/file").out)
+        self.assertEqual(len(sums), 1, sums)
+        self.assertNotIn("recover", self.inside("dmesg").out)
+
+    def test_what_holds_files_is_neither_hidden_nor_rewritten(self):
+        name, folder = self.volume()
+        self.on_host("sh", "-c", f"echo mine >{folder}/file")
+        self.start("-v", f"{name}:{DATA}")
+        self.assert_output(self.inside(f"cat {DATA}/file; ls -A {DATA}"), "mine\nfile\n")
+        self.docker("rm", "-f", self.name, check=True)
+        other, beside = self.volume()
+        self.on_host("sh", "-c", f"touch {beside}/{DISK} {beside}/file")
+        refused = self.start("-v", f"{other}:{DATA}", check=False)
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn("files beside it that it would hide", refused.err)
+        self.docker("rm", "-f", self.name)
+        # Who may not mount gets the files.
+        self.docker("run", "--rm", "--name", self.name, "-v", f"{self.volume()[0]}:{DATA}", IMAGE, "touch",
+                    f"{DATA}/file", check=True)
+
+
+class DisksInRust(Disks):
+    """The same through the virtiofsd of Debian 13."""
+
+    @classmethod
+    def set_up_bed(cls):
+        if Settings.core_only:
+            raise unittest.SkipTest("not in the core subset")
+        try:
+            program = debs.script("fetch-virtiofsd", "trixie")
+        except BedError as error:
+            raise unittest.SkipTest(f"no such virtiofsd here: {error}") from error
+        cls.runtime.write_config(cls.runtime.config, agent={"dial_timeout": 150}, virtio_fs_daemon=program)
+
+
+class DockerInside(InsideCase):
+    outer = DEBIAN
 
     @classmethod
     def set_up_bed(cls):
@@ -61,27 +150,8 @@ class DockerInside(DockerCase):
         super().setUp()
         self.steps = []
 
-    def inside(self, *lines, check=True):
-        """A script in the outer container."""
-        return self.docker("exec", self.name, "sh", "-ec", "\n".join(lines), timeout=SECONDS, check=check)
-
-    def start(self, *options, name=None, check=True):
-        return self.docker("run", "-d", "--name", name or self.name, "--privileged", "--memory", "512m",
-                           "-v", f"{self.inner}:/inner.tar:ro", *options, DEBIAN, "sleep", "infinity",
-                           check=check)
-
-    def volume(self):
-        """A named volume: (name, folder on the host)."""
-        name = self.bed.new_name("v")
-        self.docker("volume", "create", name, check=True)
-        self.addCleanup(self.docker, "volume", "rm", "-f", name)
-        folder = self.docker("volume", "inspect", "-f", "{{.Mountpoint}}", name, check=True).out.strip()
-        return name, folder
-
-    def on_host(self, *argv):
-        done = run(self.bed.entered(*argv), 60)
-        self.assert_code(done, 0)
-        return done.out
+    def start(self, *options, **more):
+        return super().start("--memory", "512m", "-v", f"{self.inner}:/inner.tar:ro", *options, **more)
 
     def kill_machine(self):
         with open(f"/run/vc/sbs/{self.inspect('.Id')}/record.json") as file:
@@ -147,38 +217,6 @@ class DockerInside(DockerCase):
         self.assert_output(self.inside("docker start -a kept"), "file\n")
         self.assert_output(self.inside("docker run --rm bb echo on"), "on\n")
         self.assertEqual(self.on_host("ls", "-A", folder), f"{DISK}\n")
-
-    def used(self, folder):
-        """Bytes of the disk on the host."""
-        return int(self.on_host("stat", "-c", "%b", f"{folder}/{DISK}")) * 512
-
-    @only("kata", "disks are the machine's")
-    def test_a_disk_grows_with_use_and_gives_back_what_is_deleted(self):
-        name, folder = self.volume()
-        self.start("-v", f"{name}:{DATA}")
-        self.assertLess(self.used(folder), 32 * MIB)
-        self.inside(f"dd if=/dev/urandom of={DATA}/big bs=1M count=64; sync")
-        full = self.used(folder)
-        self.assertGreater(full, 64 * MIB)
-        self.inside(f"rm {DATA}/big; sync")
-        wait_until(lambda: self.used(folder) < full - 60 * MIB, 60, lambda: f"{self.used(folder)} less than {full}")
-
-    @only("kata", "disks are the machine's")
-    def test_what_holds_files_is_neither_hidden_nor_rewritten(self):
-        name, folder = self.volume()
-        self.on_host("sh", "-c", f"echo mine >{folder}/file")
-        self.start("-v", f"{name}:{DATA}")
-        self.assert_output(self.inside(f"cat {DATA}/file; ls -A {DATA}"), "mine\nfile\n")
-        self.docker("rm", "-f", self.name, check=True)
-        other, beside = self.volume()
-        self.on_host("sh", "-c", f"touch {beside}/{DISK} {beside}/file")
-        refused = self.start("-v", f"{other}:{DATA}", check=False)
-        self.assertNotEqual(refused.code, 0)
-        self.assertIn("files beside it that it would hide", refused.err)
-        self.docker("rm", "-f", self.name)
-        # Who may not mount gets the files.
-        self.docker("run", "--rm", "--name", self.name, "-v", f"{self.volume()[0]}:{DATA}", DEBIAN, "touch",
-                    f"{DATA}/file", check=True)
 
     @only("kata", "disks are the machine's")
     def test_an_image_with_a_daemon_needs_no_volume_and_keeps_its_disk_as_long_as_its_files(self):

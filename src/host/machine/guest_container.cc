@@ -165,6 +165,7 @@ Result<void> GuestContainer::AddDataDisks(Machine& machine,
   KATA_TRY(mounts.ReplaceVolumes(volumes));
   if (!root_disk_) KATA_TRY(mounts.AddToRoot(rootfs, directory));
   data_disks_ = mounts.TakeStorages();
+  holds_writes_ = !data_disks_.empty();
   return {};
 }
 

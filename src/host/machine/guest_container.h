@@ -51,6 +51,9 @@ class GuestContainer {
   // The same: its layers whose images are to be made for the next start.
   std::vector<std::string> missing_layers() const;
 
+  // Whether what it has written may be in the guest alone: in images that the guest mounts.
+  bool holds_writes() const { return holds_writes_; }
+
   // Undoes Prepare, after the guest has let go of the container or the machine has ended. Logs what
   // it cannot undo; the shim's mount namespace takes the rest with it. Disks that the guest has not
   // let go of, or of a machine that is about to end, stay until its end (`keep_disks`).
@@ -86,7 +89,8 @@ class GuestContainer {
   int root_storages_ = 0;    // of the request, at its beginning
   std::vector<GuestDisk> disks_;
   std::vector<agent::Storage> data_disks_;  // until they are delivered
-  std::vector<VolumeCopy> copies_;          // until they are delivered
+  bool holds_writes_ = false;
+  std::vector<VolumeCopy> copies_;  // until they are delivered
   std::vector<std::string> disk_ids_;
 };
 

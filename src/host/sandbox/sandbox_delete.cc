@@ -21,6 +21,7 @@ using std::chrono::seconds;
 constexpr auto kDrainPatience = seconds(2);
 // Removing a container is a courtesy to the guest; the host does not depend on it.
 constexpr auto kRemoveTimeout = seconds(5);
+constexpr auto kFlushTimeout = seconds(30);
 
 }  // namespace
 
@@ -95,11 +96,13 @@ bool Sandbox::AskToRemove(const std::string& container_id, std::chrono::millisec
 
 void Sandbox::RemoveFromGuest(Container& container, bool drained, bool last) {
   bool removed = true;
+  const auto guest = container.TakeGuest();
+  const bool holds = machine_.HoldsWrites() || (guest && guest->holds_writes());
   // The last one ends with its machine, unless something has to come out of it first.
-  if (machine_.alive() && (!drained || !last || machine_.HoldsWrites())) {
-    removed = AskToRemove(container.id(), kRemoveTimeout);
+  if (machine_.alive() && (!drained || !last || holds)) {
+    removed = AskToRemove(container.id(), holds ? kFlushTimeout : kRemoveTimeout);
   }
-  if (const auto guest = container.TakeGuest()) guest->Remove(machine_, last || !removed);
+  if (guest) guest->Remove(machine_, last || !removed);
 }
 
 }  // namespace kata::sandbox
