@@ -58,7 +58,7 @@ def config(base, place=""):
 
 
 def fetch(series):
-    """(version, bin folder) of containerd 1.6, 1.7 or 2.1, downloaded on first use."""
+    """(version, bin folder) of containerd 1.6, 1.7, 2.1 or 2.3, downloaded (or built) on first use."""
     _, version, folder = debs.script("fetch-containerd", series).split(maxsplit=2)
     return version, folder
 
