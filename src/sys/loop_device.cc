@@ -19,8 +19,8 @@ namespace kata::sys {
 namespace {
 
 constexpr const char* kControl = "/dev/loop-control";
-constexpr uint32_t kBlock = 4096;
-constexpr uint32_t kSmallBlock = 512;
+// A file system can have larger blocks than its disk, but not smaller ones.
+constexpr uint32_t kBlock = 512;
 
 Result<UniqueFd> OpenControl() {
   UniqueFd control(::open(kControl, O_RDWR | O_CLOEXEC));
@@ -44,12 +44,10 @@ Result<UniqueFd> OpenBacking(const std::string& file, bool read_only) {
   return backing;
 }
 
-Result<loop_config> PlanLoop(int backing, const std::string& file, bool read_only) {
-  struct stat status{};
-  if (::fstat(backing, &status) != 0) return FailErrno("stat", file);
+loop_config PlanLoop(int backing, const std::string& file, bool read_only) {
   loop_config config{};
   config.fd = static_cast<uint32_t>(backing);
-  config.block_size = status.st_size % kBlock == 0 ? kBlock : kSmallBlock;
+  config.block_size = kBlock;
   config.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
   if (read_only) config.info.lo_flags |= LO_FLAGS_READ_ONLY;
   // For losetup(8); cut off where it is too long.
@@ -81,7 +79,7 @@ Result<LoopDevice> AttachLoop(const std::string& file, bool read_only) {
   // Each that loses has seen another win: only so many want one at a time.
   constexpr int kMostLosses = 1000;
   const UniqueFd backing = KATA_TRY(OpenBacking(file, read_only));
-  const loop_config config = KATA_TRY(PlanLoop(backing.get(), file, read_only));
+  const loop_config config = PlanLoop(backing.get(), file, read_only);
   const UniqueFd control = KATA_TRY(OpenControl());
   for (int losses = 0; losses < kMostLosses; ++losses) {
     auto device = KATA_TRY_WITHIN(fmt::format("loop device for \"{}\"", file),

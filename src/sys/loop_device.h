@@ -19,8 +19,8 @@ struct LoopDevice {
 };
 
 // The regular file at `file` as a disk, whose reads and writes go past the page cache where the
-// file's own system lets them: what is read from the disk is kept once. Blocks of 4096 bytes, or of
-// 512 where the file is not a multiple of 4096 long.
+// file's own system lets them: what is read from the disk is kept once. Blocks of 512 bytes, which
+// every file system can be on.
 //
 // Errors  kNotFound           no such file
 //         kInvalidArgument    it is not a regular file, or it is empty
