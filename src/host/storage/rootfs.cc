@@ -41,6 +41,8 @@ bool HasPaths(std::string_view option) {
          option.starts_with("workdir=");
 }
 
+bool HasLowers(std::string_view option) { return option.starts_with("lowerdir="); }
+
 bool IsIdMap(const std::string& option) {
   return option.starts_with("uidmap=") || option.starts_with("gidmap=");
 }
@@ -49,6 +51,45 @@ void ShortenToCommonParent(std::string& common, std::string_view path) {
   size_t n = 0;
   while (n < common.size() && n < path.size() && common[n] == path[n]) ++n;
   common.resize(n);
+}
+
+// Cuts the common parent of all paths in those options that `chosen` names.
+RelativeOverlay MakeRelative(const std::vector<std::string>& options,
+                             bool (*chosen)(std::string_view)) {
+  RelativeOverlay relative;
+  bool first = true;
+  for (const std::string& option : options) {
+    if (!chosen(option)) continue;
+    for (const std::string_view path :
+         Split(std::string_view(option).substr(option.find('=') + 1), ':')) {
+      if (std::exchange(first, false)) {
+        relative.directory = path;
+      } else {
+        ShortenToCommonParent(relative.directory, path);
+      }
+    }
+  }
+  const size_t slash = relative.directory.rfind('/');
+  relative.directory.resize(slash == std::string::npos ? 0 : slash);
+  if (relative.directory.empty()) {
+    relative.options = options;
+    return relative;
+  }
+  const size_t skip = relative.directory.size() + 1;
+  for (const std::string& option : options) {
+    if (!chosen(option)) {
+      relative.options.push_back(option);
+      continue;
+    }
+    const size_t equals = option.find('=');
+    std::string shorter = option.substr(0, equals + 1);
+    for (const std::string_view path : Split(std::string_view(option).substr(equals + 1), ':')) {
+      if (shorter.back() != '=') shorter += ':';
+      shorter += path.substr(skip);
+    }
+    relative.options.push_back(std::move(shorter));
+  }
+  return relative;
 }
 
 // The working directory belongs to a thread's file-system state, so the mount runs on a thread of
@@ -104,39 +145,8 @@ Result<void> MountOne(const RootfsMount& mount, const std::string& target) {
 }  // namespace
 
 RelativeOverlay MakeOverlayRelative(const std::vector<std::string>& options) {
-  RelativeOverlay relative;
-  bool first = true;
-  for (const std::string& option : options) {
-    if (!HasPaths(option)) continue;
-    for (const std::string_view path :
-         Split(std::string_view(option).substr(option.find('=') + 1), ':')) {
-      if (std::exchange(first, false)) {
-        relative.directory = path;
-      } else {
-        ShortenToCommonParent(relative.directory, path);
-      }
-    }
-  }
-  const size_t slash = relative.directory.rfind('/');
-  relative.directory.resize(slash == std::string::npos ? 0 : slash);
-  if (relative.directory.empty()) {
-    relative.options = options;
-    return relative;
-  }
-  const size_t skip = relative.directory.size() + 1;
-  for (const std::string& option : options) {
-    if (!HasPaths(option)) {
-      relative.options.push_back(option);
-      continue;
-    }
-    const size_t equals = option.find('=');
-    std::string shorter = option.substr(0, equals + 1);
-    for (const std::string_view path : Split(std::string_view(option).substr(equals + 1), ':')) {
-      if (shorter.back() != '=') shorter += ':';
-      shorter += path.substr(skip);
-    }
-    relative.options.push_back(std::move(shorter));
-  }
+  RelativeOverlay relative = MakeRelative(options, HasPaths);
+  if (relative.directory.empty()) relative = MakeRelative(options, HasLowers);
   return relative;
 }
 

@@ -24,7 +24,8 @@ struct RootfsMount {
 Result<void> MountRootfs(const std::vector<RootfsMount>& mounts, const std::string& target);
 
 // The longest directory that every `lowerdir`, the `upperdir` and the `workdir` of an overlay's
-// options are below, and the options relative to it; `directory` is empty when there is none.
+// options are below, else every `lowerdir`, and the options relative to it; `directory` is empty
+// when there is none.
 struct RelativeOverlay {
   std::string directory;
   std::vector<std::string> options;

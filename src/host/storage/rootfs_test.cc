@@ -37,6 +37,14 @@ TEST(RelativeOverlay, CutsAtAWholeComponent) {
   EXPECT_THAT(relative.options, ElementsAre("lowerdir=one:only"));
 }
 
+TEST(RelativeOverlay, CutsTheParentOfTheLayersAloneWhereTheUpperIsElsewhere) {
+  const RelativeOverlay relative = MakeOverlayRelative(
+      {"upperdir=/var/6/fs", "workdir=/var/6/work", "lowerdir=/run/t/2:/run/t/1"});
+  EXPECT_EQ(relative.directory, "/run/t");
+  EXPECT_THAT(relative.options,
+              ElementsAre("upperdir=/var/6/fs", "workdir=/var/6/work", "lowerdir=2:1"));
+}
+
 TEST(RelativeOverlay, LeavesPathsWithoutACommonParentAlone) {
   const std::vector<std::string> options = {"lowerdir=/a/x:/b/y"};
   const RelativeOverlay relative = MakeOverlayRelative(options);

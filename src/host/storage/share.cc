@@ -14,6 +14,8 @@
 
 #include "base/log.h"
 #include "base/rollback.h"
+#include "host/storage/image_mounts.h"
+#include "host/storage/mount_descriptors.h"
 #include "host/storage/mount_points.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
@@ -68,6 +70,17 @@ std::string SharedDirectory::RootfsOf(const std::string& container_id) const {
   const auto is_view = [&](const Entry& entry) { return entry.path == view; };
   if (std::ranges::any_of(entries_, is_view)) return view;
   return fmt::format("{}/{}/rootfs", Mounts(), container_id);
+}
+
+Result<std::vector<RootfsMount>> SharedDirectory::AddImages(
+    const std::string& container_id, const std::vector<RootfsMount>& mounts) {
+  if (!HasDescriptors(mounts)) return mounts;
+  const DescribedRoot root = KATA_TRY(ParseDescriptors(mounts));
+  return std::vector{KATA_TRY(MountImages(root, ImagesOf(container_id)))};
+}
+
+std::string SharedDirectory::ImagesOf(const std::string& container_id) const {
+  return fmt::format("{}/images/{}", root_, container_id);
 }
 
 Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
@@ -236,6 +249,7 @@ std::vector<std::string> SharedDirectory::RemoveContainer(const std::string& con
     if (entry.shown) gone.push_back(entry.path.substr(Mounts().size() + 1));
     return true;
   });
+  UnmountImages(ImagesOf(container_id));
   if (::rmdir(fmt::format("{}/{}", Mounts(), container_id).c_str()) == 0) {
     gone.push_back(container_id);
   }

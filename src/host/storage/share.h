@@ -47,6 +47,12 @@ class SharedDirectory {
   // The virtiofsd that has begun.
   void ServedBy(pid_t virtiofsd) { volumes_.ServedBy(virtiofsd); }
 
+  // Mounts the images that a mount list describes (mount_descriptors.h), outside of what is served,
+  // and returns the mounts that are left; any other list as it is.
+  // Errors  those of ParseDescriptors and MountImages
+  Result<std::vector<RootfsMount>> AddImages(const std::string& container_id,
+                                             const std::vector<RootfsMount>& mounts);
+
   // Mounts a container's root file system and returns its path in the guest. Without mounts,
   // `directory`, an absolute path on the host, is the root file system. `mount_points` are made in
   // a root that is to be read-only. `mount_namespace` is the one that `directory` is meant in; -1:
@@ -117,6 +123,7 @@ class SharedDirectory {
     return root_ + "/views/" + container_id;
   }
   std::string Mounts() const { return root_ + "/mounts"; }
+  std::string ImagesOf(const std::string& container_id) const;
   std::string root_;
   SharedVolumes volumes_;
   UpperGuards uppers_;
