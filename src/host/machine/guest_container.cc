@@ -123,8 +123,10 @@ Result<void> GuestContainer::ShareRootfs(Machine& machine,
   oci::Root& root = *request_.mutable_oci()->mutable_root();
   const std::string directory =
       root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
+  const auto mounts = KATA_TRY(machine.WithShare(
+      [&](storage::SharedDirectory& share) { return share.AddImages(container_id_, rootfs); }));
   root.set_path(KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
-    return share.AddRootfs(container_id_, rootfs, directory, root.readonly(), mount_points,
+    return share.AddRootfs(container_id_, mounts, directory, root.readonly(), mount_points,
                            mount_namespace_);
   })));
   const storage::RootUse use = PlanRootUse(request_.oci(), plan.host_hooks);

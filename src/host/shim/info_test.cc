@@ -34,6 +34,12 @@ TEST(RuntimeInfo, FeaturesAreJsonThatPromisesIdmappedMounts) {
   EXPECT_EQ(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
 }
 
+TEST(RuntimeInfo, SaysWhatMountsItTakesWithoutContainerdMountingThem) {
+  const auto info = MakeRuntimeInfo("");
+  EXPECT_EQ(info->annotations().at("containerd.io/runtime-allow-mounts"),
+            "erofs,format/mkdir/overlay,format/bind");
+}
+
 TEST(VersionText, HasTheFormOfContainerdsShims) {
   EXPECT_THAT(VersionText("/bin/containerd-shim-kata-v2"),
               testing::MatchesRegex("/bin/containerd-shim-kata-v2:\n  Version:  [^\n]+\n"
