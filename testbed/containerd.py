@@ -46,6 +46,14 @@ BLOCKFILE = """
   recreate_scratch = true
 """
 
+EROFS = """
+[plugins."io.containerd.snapshotter.v1.erofs"]
+  {settings}
+
+[plugins."io.containerd.service.v1.diff-service"]
+  default = ["erofs", "walking"]
+"""
+
 
 def folder_of(base, place):
     return f"{base}/{place}" if place else base
@@ -72,11 +80,14 @@ class Containerd:
     prelude   shell text to run in a private mount namespace before containerd, or None; {base} is
               the bed's folder
     token     what names end in; a new one where none is given
-    snapshotter    "blockfile": containerd 2 can also keep images as files with an ext4 in them
+    snapshotter    "blockfile": containerd 2 can also keep images as files with an ext4 in them;
+                   "erofs": those of 2.1 and later also as an EROFS a layer
+    settings       lines for that snapshotter's configuration
     place     a folder below the bed's, of any name, for what containerd keeps
     """
 
-    def __init__(self, bin_dir, runtime, prelude=None, token=None, snapshotter="overlayfs", place=""):
+    def __init__(self, bin_dir, runtime, prelude=None, token=None, snapshotter="overlayfs", place="",
+                 settings=""):
         self.bin_dir, self.runtime, self.prelude, self.place = bin_dir, runtime, prelude, place
         # Short on purpose: a unix socket's path ends at 107 bytes.
         # In every command line that this bed leads to: containerd's, shims', VMMs'.
@@ -93,10 +104,16 @@ class Containerd:
             if snapshotter == "blockfile":
                 file.write(BLOCKFILE.format(base=self.base))
                 self._make_scratch()
+            programs = []
+            if snapshotter == "erofs":
+                file.write(EROFS.format(settings=settings))
+                programs = [debs.script("fetch-erofs")]
+        self.snapshotter = snapshotter
         self.runtime.prepare(self.base)
         self.env = dict(os.environ)
         self.env.update(runtime.environment())
-        self.env.update({"PATH": ":".join([*runtime.path_dirs(), bin_dir, self.env["PATH"]]),
+        self.env.update({"PATH": ":".join([*runtime.path_dirs(), bin_dir, *programs,
+                                           self.env["PATH"]]),
                          "CONTAINERD_ADDRESS": self.address,
                          "CONTAINERD_NAMESPACE": self.namespace})
 
@@ -188,12 +205,14 @@ class Containerd:
         enter = ["nsenter", "-t", str(self.pid), "-m"] if self.prelude else []
         return [*enter, f"{self.bin_dir}/ctr", *map(str, arguments)]
 
-    def import_image(self):
-        """Imports the busybox image once and returns its name."""
-        path = image.write_tar(f"{self.base}/image.tar")
-        self.ctr("image", "import", path, check=True)
+    def import_image(self, name=image.NAME, **options):
+        """Imports the busybox image once and returns its name; what image.make() takes makes another."""
+        path = image.write_tar(f"{self.base}/image.tar", name, **options)
+        # containerd's own service unpacks for the snapshotters of its configuration alone.
+        words = ("--local", "--snapshotter", "erofs") if self.snapshotter == "erofs" else ()
+        self.ctr("image", "import", *words, path, check=True)
         os.unlink(path)
-        return image.NAME
+        return name
 
     def new_id(self, word="c"):
         return f"{word}{next(self._ids)}-{self.token}"

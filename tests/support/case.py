@@ -43,6 +43,7 @@ class ContainerdCase(BedCase):
 
     prelude = None
     snapshotter = "overlayfs"
+    snapshotter_settings = ""
     place = ""
     kept = ()
 
@@ -53,7 +54,8 @@ class ContainerdCase(BedCase):
             raise unittest.SkipTest(f"{cls.only_runtime} only: {cls.only_reason}")
         cls.before_all = snapshot()
         cls.containerd = Containerd(Settings.bin_dir, cls.runtime, cls.prelude,
-                                    snapshotter=cls.snapshotter, place=cls.place)
+                                    snapshotter=cls.snapshotter, place=cls.place,
+                                    settings=cls.snapshotter_settings)
         cls.addClassCleanup(cls._finish)
         cls.containerd.start()
         cls.image = cls.containerd.import_image()
