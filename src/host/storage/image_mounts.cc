@@ -7,12 +7,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <memory>
+#include <string_view>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/deadline.h"
 #include "base/log.h"
 #include "base/rollback.h"
 #include "host/storage/verity.h"
@@ -20,10 +25,14 @@
 #include "sys/files.h"
 #include "sys/fs_context.h"
 #include "sys/loop_device.h"
+#include "sys/mounts.h"
 #include "sys/root_dir.h"
 
 namespace kata::storage {
 namespace {
+
+constexpr auto kReleaseTime = std::chrono::seconds(5);
+constexpr auto kReleaseStep = std::chrono::milliseconds(5);
 
 // The directory in the image that is mounted at `place`, through no link.
 Result<void> MakeDirectory(const std::string& place, const std::string& path, mode_t mode) {
@@ -48,6 +57,17 @@ Result<void> CheckPath(const DescribedPath& path, const std::vector<std::string>
                 fmt::format("\"{}\" in an image: {}", path.path, opened.error().message()));
   }
   return {};
+}
+
+// The name of the loop device that is mounted at `path`, or nothing.
+std::string LoopAt(const std::string& path) {
+  constexpr std::string_view kLoop = "/dev/loop";
+  const auto mounts = sys::ReadMountInfo();
+  if (!mounts) return {};
+  const auto mount =
+      std::ranges::find(mounts->rbegin(), mounts->rend(), path, &sys::MountInfo::mount_point);
+  if (mount == mounts->rend() || !mount->source.starts_with(kLoop)) return {};
+  return mount->source.substr(mount->source.rfind('/') + 1);
 }
 
 }  // namespace
@@ -92,6 +112,23 @@ Result<RootfsMount> MountImages(const DescribedRoot& root, const std::string& pl
   }
   undo.Release();
   return RootMountAt(root, places);
+}
+
+Result<void> UnmountImage(const std::string& place, size_t number) {
+  const std::string path = fmt::format("{}/{}", place, number);
+  const std::string loop = LoopAt(path);
+  KATA_TRY(sys::Unmount(path, MNT_DETACH));
+  // Its last user writes it back first, in its own time.
+  const std::string file = fmt::format("/sys/block/{}/loop/backing_file", loop);
+  const Deadline patience = Deadline::After(kReleaseTime);
+  while (!loop.empty() && sys::Exists(file)) {
+    if (patience.Passed()) {
+      return Fail(Code::kFailedPrecondition,
+                  fmt::format("image at \"{}\": {} still has it on the host", path, loop));
+    }
+    std::this_thread::sleep_for(kReleaseStep);
+  }
+  return {};
 }
 
 void UnmountImages(const std::string& place) {

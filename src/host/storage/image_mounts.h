@@ -25,7 +25,11 @@ Result<void> MountImage(const ImageFile& image, const std::string& target);
 // the mount that is left. After a failure nothing is mounted.
 // Errors  kFailedPrecondition  a link is where a directory should be in an image
 Result<RootfsMount> MountImages(const DescribedRoot& root, const std::string& place);
-// Undoes that. A place that is not there is fine.
+// Unmounts one of them, and waits until the host's kernel has let go of its file, so that another
+// one can have it.
+// Errors  kFailedPrecondition  something on the host still has it
+Result<void> UnmountImage(const std::string& place, size_t number);
+// Undoes MountImages. A place that is not there is fine.
 void UnmountImages(const std::string& place);
 
 }  // namespace kata::storage

@@ -165,6 +165,31 @@ TEST_F(ImageMountsTest, TheFileOfALayerThatALoopDeviceHasIsFound) {
   EXPECT_EQ(image->path, layer.source);
 }
 
+TEST_F(ImageMountsTest, AWritableImageIsGivenUpForTheGuest) {
+  const std::string id = "images-test-" + std::to_string(::getpid());
+  auto share = SharedDirectory::Create(id).value();
+  const RootfsMount disk = Disk();
+  const auto left = share.AddImages("c", {disk, Layer("a"), OnDisk()});
+  ASSERT_TRUE(left) << left.error().message();
+  ASSERT_TRUE(share.AddRootfs("c", *left, "", false));
+  ASSERT_TRUE(sys::WriteFile(share.RootfsOf("c") + "/new", "x"));
+  const auto upper = share.UpperImageOf("c");
+  ASSERT_TRUE(upper);
+  EXPECT_EQ(upper->image.path, disk.source);
+  EXPECT_EQ(upper->directories.upper, "/upper");
+  ASSERT_TRUE(share.HideRootfs("c"));
+  const auto given = share.GiveUpperImage("c");
+  ASSERT_TRUE(given) << given.error().message();
+  EXPECT_EQ(sys::ReadFile(share.RootfsOf("c") + "/a").value(), "a");
+  EXPECT_FALSE(sys::Exists(share.RootfsOf("c") + "/new"));
+  EXPECT_EQ(sys::WriteFile(share.RootfsOf("c") + "/file", "x").error().error_number(), EROFS);
+  // Whole, as nobody else has it.
+  Run("/sbin/e2fsck -fn " + disk.source);
+  share.RemoveContainer("c");
+  EXPECT_FALSE(share.UpperImageOf("c"));
+  EXPECT_TRUE(share.Remove());
+}
+
 TEST_F(ImageMountsTest, AHundredLayersAreARootInTheShare) {
   const std::string id = "images-test-" + std::to_string(::getpid());
   auto share = SharedDirectory::Create(id).value();

@@ -312,6 +312,16 @@ Result<DescribedRoot> ParseDescriptors(const std::vector<RootfsMount>& mounts) {
   return root;
 }
 
+DescribedRoot LowersOf(const DescribedRoot& root) {
+  DescribedRoot lowers = root;
+  lowers.upper.reset();
+  lowers.work.reset();
+  lowers.directories.clear();
+  lowers.overlay = lowers.lowers.size() > 1;
+  if (!lowers.overlay) lowers.options = {"ro"};
+  return lowers;
+}
+
 std::string PlaceOf(const DescribedPath& path, const std::vector<std::string>& places) {
   return path.image ? places[*path.image] + path.path : path.path;
 }

@@ -69,6 +69,9 @@ bool HasDescriptors(const std::vector<RootfsMount>& mounts);
 //         kUnimplemented    it asks for what is not known here
 Result<DescribedRoot> ParseDescriptors(const std::vector<RootfsMount>& mounts);
 
+// The same root without what is written to it.
+DescribedRoot LowersOf(const DescribedRoot& root);
+
 // Where a path is when the images are mounted at `places`.
 std::string PlaceOf(const DescribedPath& path, const std::vector<std::string>& places);
 // The last mount, for images that are mounted at `places`.

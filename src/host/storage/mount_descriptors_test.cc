@@ -80,6 +80,23 @@ TEST(MountDescriptors, AWritableImageHasTheUpperDirectory) {
   EXPECT_THAT(root->lowers, ElementsAre(DescribedPath{1, ""}, DescribedPath{2, ""}));
 }
 
+TEST(MountDescriptors, LowersAloneAreAnOverlayOrTheOneLower) {
+  const auto two = ParseDescriptors(kActiveSnapshot);
+  ASSERT_TRUE(two);
+  EXPECT_THAT(RootMountAt(LowersOf(*two), {"/5", "/1"}).options,
+              ElementsAre("index=off", "lowerdir=/5:/1"));
+  const auto one =
+      ParseDescriptors({Layer("1"),
+                        {"format/overlay",
+                         "overlay",
+                         {"lowerdir={{ mount 0 }}", "upperdir=/u", "workdir=/w", "index=off"}}});
+  ASSERT_TRUE(one);
+  const RootfsMount mount = RootMountAt(LowersOf(*one), {"/1"});
+  EXPECT_EQ(mount.type, "bind");
+  EXPECT_EQ(mount.source, "/1");
+  EXPECT_THAT(mount.options, ElementsAre("ro"));
+}
+
 TEST(MountDescriptors, AnImageOfMetadataGivesWayToItsLayersTopFirst) {
   const RootfsMount merged{"erofs",
                            kSnapshots + "3/fsmeta.erofs",

@@ -75,8 +75,39 @@ std::string SharedDirectory::RootfsOf(const std::string& container_id) const {
 Result<std::vector<RootfsMount>> SharedDirectory::AddImages(
     const std::string& container_id, const std::vector<RootfsMount>& mounts) {
   if (!HasDescriptors(mounts)) return mounts;
-  const DescribedRoot root = KATA_TRY(ParseDescriptors(mounts));
-  return std::vector{KATA_TRY(MountImages(root, ImagesOf(container_id)))};
+  DescribedRoot root = KATA_TRY(ParseDescriptors(mounts));
+  const RootfsMount left = KATA_TRY(MountImages(root, ImagesOf(container_id)));
+  described_.insert_or_assign(container_id, std::move(root));
+  return std::vector{left};
+}
+
+std::optional<SharedDirectory::UpperImage> SharedDirectory::UpperImageOf(
+    const std::string& container_id) const {
+  const auto found = described_.find(container_id);
+  if (found == described_.end()) return std::nullopt;
+  const DescribedRoot& root = found->second;
+  if (!root.upper || !root.upper->image || root.upper->image != root.work->image) {
+    return std::nullopt;
+  }
+  return UpperImage{.image = root.images[*root.upper->image],
+                    .directories = {root.upper->path, root.work->path}};
+}
+
+Result<void> SharedDirectory::GiveUpperImage(const std::string& container_id) {
+  const DescribedRoot& root = described_.at(container_id);
+  const std::string view = RootfsOf(container_id);
+  while (::umount2(view.c_str(), MNT_DETACH) == 0) {
+  }
+  KATA_TRY_WITHIN("root file system", UnmountImage(ImagesOf(container_id), *root.upper->image));
+  return MountRootfs({RootMountAt(LowersOf(root), ImagePlaces(container_id))}, view);
+}
+
+std::vector<std::string> SharedDirectory::ImagePlaces(const std::string& container_id) const {
+  std::vector<std::string> places;
+  for (size_t i = 0; i < described_.at(container_id).images.size(); ++i) {
+    places.push_back(fmt::format("{}/{}", ImagesOf(container_id), i));
+  }
+  return places;
 }
 
 std::string SharedDirectory::ImagesOf(const std::string& container_id) const {
@@ -250,6 +281,7 @@ std::vector<std::string> SharedDirectory::RemoveContainer(const std::string& con
     return true;
   });
   UnmountImages(ImagesOf(container_id));
+  described_.erase(container_id);
   if (::rmdir(fmt::format("{}/{}", Mounts(), container_id).c_str()) == 0) {
     gone.push_back(container_id);
   }

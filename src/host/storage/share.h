@@ -15,12 +15,14 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "host/storage/data_image.h"
+#include "host/storage/mount_descriptors.h"
 #include "host/storage/mount_points.h"
 #include "host/storage/rootfs.h"
 #include "host/storage/shared_volumes.h"
@@ -52,6 +54,18 @@ class SharedDirectory {
   // Errors  those of ParseDescriptors and MountImages
   Result<std::vector<RootfsMount>> AddImages(const std::string& container_id,
                                              const std::vector<RootfsMount>& mounts);
+
+  // The file with a file system that has the upper layer of a container, where AddImages was told
+  // of one, and the layer's paths in it.
+  struct UpperImage {
+    ImageFile image;
+    UpperDirectories directories;
+  };
+  std::optional<UpperImage> UpperImageOf(const std::string& container_id) const;
+  // Takes that file out of the host's view of the container's root file system, which the guest
+  // does not see any more (HideRootfs): from here on the guest can mount it. Errors  those of
+  // UnmountImage
+  Result<void> GiveUpperImage(const std::string& container_id);
 
   // Mounts a container's root file system and returns its path in the guest. Without mounts,
   // `directory`, an absolute path on the host, is the root file system. `mount_points` are made in
@@ -124,11 +138,13 @@ class SharedDirectory {
   }
   std::string Mounts() const { return root_ + "/mounts"; }
   std::string ImagesOf(const std::string& container_id) const;
+  std::vector<std::string> ImagePlaces(const std::string& container_id) const;
   std::string root_;
   SharedVolumes volumes_;
   UpperGuards uppers_;
   std::map<std::string, std::set<std::string>> layers_;  // the containers that have one, by key
   ImageClaims images_;
+  std::map<std::string, DescribedRoot> described_;  // what AddImages has mounted, by container
   std::vector<Entry> entries_;
 };
 
