@@ -254,6 +254,7 @@ class WritableImages(SnapshotCase):
     """What is written is in an ext4 of a given size, a file beside the layers."""
 
     snapshotter_settings = 'default_size = "256MiB"'
+    words = "shared"
 
     def test_what_is_written_is_there_again_at_the_next_start(self):
         mounts = self.snapshot("Prepare", "test-rw", self.many())
@@ -262,3 +263,21 @@ class WritableImages(SnapshotCase):
         self.assertEqual(self.run_on(again, "cat /kept; ls /added 2>/dev/null; df -m / | tail -1 | awk '{print $2 < 256}'"),
                          "kept\n1\n")
         self.assert_clean()
+
+    @only("kata", "runc has no guest")
+    def test_it_is_known_what_the_root_is_made_of(self):
+        mounts = self.snapshot("Prepare", "test-rw", self.many())
+        self.create(mounts, "sleep 1000")
+        grpc.start_task(self.containerd, self.name)
+        self.assertEqual(self.root(), self.words)
+        self.inside("cd / && mkdir d && cd d && for i in $(seq 500); do echo $i >$i; done; rm -r /d; echo kept >/kept")
+        self.containerd.remove(self.name)
+        self.assertEqual(self.run_on(self.snapshot("Mounts", "test-rw"), "cat /kept; ls -d /d 2>/dev/null; true"), "kept\n")
+
+
+@only("kata", "runc has no guest")
+class GuestWritableImages(WritableImages):
+    """The guest has that file as a disk."""
+
+    layers = True
+    words = "layers (2 images), upper disk"

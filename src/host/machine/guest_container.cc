@@ -134,7 +134,7 @@ Result<void> GuestContainer::ShareRootfs(Machine& machine,
     return storage::CheckRoot(share.RootfsOf(container_id_), use);
   }));
   root_words_ = "shared";
-  PlanLayers(machine, {.mounts = rootfs, .directory = directory, .read_only = root.readonly()});
+  PlanLayers(machine, {.mounts = mounts, .directory = directory, .read_only = root.readonly()});
   return {};
 }
 
@@ -224,7 +224,7 @@ Result<hypervisor::GuestAddress> GuestContainer::Attach(Machine& machine, const 
 }
 
 Result<void> GuestContainer::DeliverRoot(Machine& machine) {
-  if (layered_root_) DeliverLayers(machine);
+  if (layered_root_) KATA_TRY(DeliverLayers(machine));
   if (!root_disk_) return {};
   root_words_ = "disk";
   const auto address = KATA_TRY_WITHIN("root file system",
@@ -238,11 +238,14 @@ Result<void> GuestContainer::DeliverRoot(Machine& machine) {
   return {};
 }
 
-// Where that fails the root is what it was planned as: shared.
-void GuestContainer::DeliverLayers(Machine& machine) {
+// Where layers cannot be had the root is what it was planned as: shared.
+Result<void> GuestContainer::DeliverLayers(Machine& machine) {
   const std::string root = GuestRootOf(container_id_);
   const auto overlay = layered_root_->Share(machine, root);
-  if (!overlay) return StaysShared(overlay.error());
+  if (!overlay) {
+    StaysShared(overlay.error());
+    return {};
+  }
   for (agent::Storage& storage : PlanOverlayStorages(*overlay, root)) {
     *request_.add_storages() = std::move(storage);
   }
@@ -250,6 +253,13 @@ void GuestContainer::DeliverLayers(Machine& machine) {
   shared_root_ = request_.oci().root().path();
   request_.mutable_oci()->mutable_root()->set_path(root);
   root_words_ = layered_root_->description();
+  if (!overlay->disk) return {};
+  // Two kernels must not have it at a time: from here on there is no way back to the shared root.
+  shared_root_.clear();
+  return machine.WithShare([&](storage::SharedDirectory& share) -> Result<void> {
+    KATA_TRY(share.HideRootfs(container_id_));
+    return share.GiveUpperImage(container_id_);
+  });
 }
 
 void GuestContainer::ShareInstead(const Error& reason) {

@@ -71,7 +71,7 @@ class GuestContainer {
   void StaysShared(const Error& reason);
   void ShareInstead(const Error& reason);
   Result<void> DeliverRoot(Machine& machine);
-  void DeliverLayers(Machine& machine);
+  Result<void> DeliverLayers(Machine& machine);
   Result<void> ShareVolumes(Machine& machine, const std::vector<SharedVolume>& volumes);
   Result<void> AddDataDisks(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
                             const std::string& directory, std::vector<SharedVolume>* volumes);

@@ -12,7 +12,9 @@
 #include "host/factory/layer_build.h"
 #include "host/factory/layer_key.h"
 #include "host/factory/layer_store.h"
+#include "host/storage/mounted_image.h"
 #include "sys/files.h"
+#include "sys/mounts.h"
 
 namespace kata::sandbox {
 namespace {
@@ -54,7 +56,12 @@ Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
   const factory::LayerStore store(config.layers_path, config.layer_cache_size_mb);
   LayerImages found;
   std::vector<std::pair<size_t, factory::LayerKey>> small;
+  const auto mounts = KATA_TRY(sys::ReadMountInfo());
   for (const std::string& layer : layers) {
+    if (auto mounted = storage::FindMountedImage(mounts, layer)) {
+      found.images.push_back({std::move(mounted->key), std::move(mounted->file)});
+      continue;
+    }
     factory::LayerKey key = KATA_TRY(factory::Fingerprint(layer, deadline));
     LayerImages::Image& image = found.images.emplace_back();
     image.key = key.name;

@@ -54,7 +54,7 @@ Result<GuestOverlay> LayeredRoot::Share(Machine& machine, const std::string& mou
     const auto drivers = KATA_TRY(machine.agent()->StorageDrivers());
     KATA_TRY(CheckDrivers(drivers));
     GuestOverlay overlay = KATA_TRY(AddToShare(machine, *std::move(found)));
-    if (!overlay.upper.empty()) KATA_TRY(Watch(machine, mount_point));
+    if (!overlay.upper.empty() && !overlay.disk) KATA_TRY(Watch(machine, mount_point));
     return overlay;
   }();
   // Those that are shared live on.
@@ -71,18 +71,36 @@ Result<GuestOverlay> LayeredRoot::AddToShare(Machine& machine, LayerImages found
            return share.AddLayer(container_id_, image.key, image.fd.get());
          }))});
   }
-  if (!overlay_.upper.empty()) {
-    const auto upper = KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
-      return share.AddUpper(container_id_, {overlay_.upper, overlay_.work}, overlay_.read_only);
-    }));
-    overlay.upper = upper.upper;
-    overlay.work = upper.work;
-  }
+  if (!overlay_.upper.empty()) KATA_TRY(AddUpper(machine, overlay));
   description_ = DescribeLayers(overlay.layers.size(), found.made_here, overlay);
   return overlay;
 }
 
 // The front end's overlay is that of our own view: one file system, wherever it is mounted.
+Result<void> LayeredRoot::AddUpper(Machine& machine, GuestOverlay& overlay) {
+  return machine.WithShare([&](storage::SharedDirectory& share) -> Result<void> {
+    if (const auto on_image = share.UpperImageOf(container_id_)) {
+      const auto& [image, directories] = *on_image;
+      GuestOverlay::Disk disk{
+          .image = KATA_TRY(share.AddVolume(
+              container_id_,
+              {.source = image.path, .destination = "upper.img", .options = {"bind"}})),
+          .type = image.type,
+          .options = image.options,
+          .mount_point = GuestUpperOf(container_id_)};
+      overlay.upper = disk.mount_point + directories.upper;
+      overlay.work = disk.mount_point + directories.work;
+      overlay.disk = std::move(disk);
+      return {};
+    }
+    const auto upper = KATA_TRY(
+        share.AddUpper(container_id_, {overlay_.upper, overlay_.work}, overlay_.read_only));
+    overlay.upper = upper.upper;
+    overlay.work = upper.work;
+    return {};
+  });
+}
+
 Result<void> LayeredRoot::Watch(Machine& machine, const std::string& mount_point) {
   const std::string view =
       KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) -> Result<std::string> {

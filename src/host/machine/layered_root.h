@@ -45,6 +45,7 @@ class LayeredRoot {
  private:
   LayeredRoot() = default;
   Result<GuestOverlay> AddToShare(Machine& machine, LayerImages found);
+  Result<void> AddUpper(Machine& machine, GuestOverlay& overlay);
   Result<void> Watch(Machine& machine, const std::string& mount_point);
 
   std::string container_id_;

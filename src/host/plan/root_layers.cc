@@ -35,6 +35,16 @@ std::string MountPointOf(const GuestOverlay::Layer& layer) {
   return fmt::format("/run/kata-containers/layers/{}", layer.key);
 }
 
+agent::Storage DiskStorage(const GuestOverlay::Disk& disk) {
+  agent::Storage storage;
+  storage.set_driver("loop");
+  storage.set_source(disk.image);
+  storage.set_fstype(disk.type);
+  for (const std::string& option : disk.options) storage.add_options(option);
+  storage.set_mount_point(disk.mount_point);
+  return storage;
+}
+
 }  // namespace
 
 Result<storage::OverlayTable> PlanRootLayers(const RootSource& root, const FindOverlay& find) {
@@ -67,6 +77,10 @@ std::vector<std::string> DirectoriesInUse(const oci::Spec& spec) {
   return directories;
 }
 
+std::string GuestUpperOf(const std::string& container_id) {
+  return fmt::format("/run/kata-containers/uppers/{}", container_id);
+}
+
 Result<void> CheckDrivers(const std::vector<std::string>& drivers) {
   for (const std::string_view wanted : kDrivers) {
     if (std::ranges::find(drivers, wanted) == drivers.end()) {
@@ -97,6 +111,7 @@ std::vector<agent::Storage> PlanOverlayStorages(const GuestOverlay& overlay,
     image.set_mount_point(MountPointOf(layer));
     root.add_options("lowerdir+=" + MountPointOf(layer));
   }
+  if (overlay.disk) storages.push_back(DiskStorage(*overlay.disk));
   if (!overlay.work.empty()) {
     root.add_options("upperdir=" + overlay.upper);
     root.add_options("workdir=" + overlay.work);
@@ -120,7 +135,9 @@ std::string DescribeLayers(size_t images, size_t made_here, const GuestOverlay& 
   if (made_here > 0) text += fmt::format(", {} made here", made_here);
   text += ")";
   if (!overlay.upper.empty()) {
-    text += overlay.work.empty() ? ", upper shared and not written to" : ", upper shared";
+    text += overlay.disk           ? ", upper disk"
+            : overlay.work.empty() ? ", upper shared and not written to"
+                                   : ", upper shared";
   }
   return text;
 }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,10 +49,21 @@ struct GuestOverlay {
     std::string key;
     std::string image;  // path of the file in the guest
   };
+  // A file with a file system that has the upper directory.
+  struct Disk {
+    std::string image;  // path of the file in the guest
+    std::string type;
+    std::vector<std::string> options;
+    std::string mount_point;
+  };
   std::vector<Layer> layers;  // the top one first
-  std::string upper;          // paths in the guest; empty: none
-  std::string work;           // empty: `upper` is not written to
+  std::optional<Disk> disk;
+  std::string upper;  // paths in the guest; empty: none
+  std::string work;   // empty: `upper` is not written to
 };
+
+// Where the disk with a container's upper directory is mounted in the guest.
+std::string GuestUpperOf(const std::string& container_id);
 
 // The names of the guest's storage drivers that it takes.
 // Errors  kUnimplemented  names what the guest lacks

@@ -97,6 +97,25 @@ TEST(RootLayers, HaveAnUpperDirectoryOnTopThatIsNotWrittenTo) {
                   "uuid=null", "xino=off", "redirect_dir=off", "metacopy=off"));
 }
 
+TEST(RootLayers, HaveAnUpperDirectoryOnADiskThatIsMountedBefore) {
+  const GuestOverlay overlay{
+      .layers = {{"k1", "/share/k1"}},
+      .disk = GuestOverlay::Disk{"/share/rw.img", "ext4", {"noatime"}, GuestUpperOf("c")},
+      .upper = GuestUpperOf("c") + "/upper",
+      .work = GuestUpperOf("c") + "/work"};
+  const auto storages = PlanOverlayStorages(overlay, "/root");
+  ASSERT_EQ(storages.size(), 3);
+  EXPECT_EQ(storages[1].driver(), "loop");
+  EXPECT_EQ(storages[1].source(), "/share/rw.img");
+  EXPECT_EQ(storages[1].fstype(), "ext4");
+  EXPECT_THAT(OptionsOf(storages[1]), ElementsAre("noatime"));
+  EXPECT_EQ(storages[1].mount_point(), "/run/kata-containers/uppers/c");
+  EXPECT_THAT(OptionsOf(storages[2]),
+              testing::IsSupersetOf({"upperdir=/run/kata-containers/uppers/c/upper",
+                                     "workdir=/run/kata-containers/uppers/c/work"}));
+  EXPECT_EQ(DescribeLayers(1, 0, overlay), "layers (1 image), upper disk");
+}
+
 TEST(RootLayers, ThatTheGuestCannotMountAreTold) {
   const auto told = [](const char* words) { return IsOfOverlay(Error(Code::kUnknown, words)); };
   EXPECT_TRUE(told("CreateContainer: storage overlayfs on \"/root\": fsconfig: Invalid argument"));
