@@ -173,7 +173,8 @@ class SnapshotCase(ErofsCase):
         # ctr would mount a snapshot of this snapshotter itself, and cannot always.
         self.containerd.ctr("container", "create", "--runtime", self.runtime.type, *flags, self.image, self.name,
                             "script", script, check=True)
-        grpc.create_task(self.containerd, self.name, stdout=f"file://{self.output}", timeout=120, rootfs=rootfs)
+        grpc.create_task(self.containerd, self.name, stdout=f"file://{self.output}",
+                         stderr=f"file://{self.output}", timeout=120, rootfs=rootfs)
 
     def run_on(self, rootfs, script, *flags):
         """What a container says that ends by itself."""
