@@ -3,8 +3,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -220,8 +222,19 @@ bool WantsGroup(const agent::Storage& storage) {
   return storage.has_fs_group() && !sys::ParseMountOptions(storage.options()).read_only();
 }
 
+// What a container's mounts still hold is unmounted in the kernel's own time, and the machine may
+// have ended before: the host's file has everything from here on.
+void WriteBack(const std::string& point) {
+  const sys::UniqueFd top(::open(point.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct statfs system{};
+  if (top && ::fstatfs(top.get(), &system) == 0 && system.f_type == EXT4_SUPER_MAGIC) {
+    (void)::syncfs(top.get());
+  }
+}
+
 Result<void> Undo(const std::string& point, bool local) {
   if (local) return sys::RemoveTree(point);
+  WriteBack(point);
   KATA_TRY(sys::Unmount(point, MNT_DETACH | UMOUNT_NOFOLLOW));
   // Only what was made for it: a directory with content stays.
   if (::rmdir(point.c_str()) != 0 && errno == ENOTDIR) (void)sys::RemoveFile(point);
