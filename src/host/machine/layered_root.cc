@@ -81,13 +81,11 @@ Result<void> LayeredRoot::AddUpper(Machine& machine, GuestOverlay& overlay) {
   return machine.WithShare([&](storage::SharedDirectory& share) -> Result<void> {
     if (const auto on_image = share.UpperImageOf(container_id_)) {
       const auto& [image, directories] = *on_image;
-      GuestOverlay::Disk disk{
-          .image = KATA_TRY(share.AddVolume(
-              container_id_,
-              {.source = image.path, .destination = "upper.img", .options = {"bind"}})),
-          .type = image.type,
-          .options = image.options,
-          .mount_point = GuestUpperOf(container_id_)};
+      sys::UniqueFd file = KATA_TRY(sys::Open(image.path, O_RDWR));
+      GuestOverlay::Disk disk{.image = KATA_TRY(share.AddDataImage(container_id_, std::move(file))),
+                              .type = image.type,
+                              .options = image.options,
+                              .mount_point = GuestUpperOf(container_id_)};
       overlay.upper = disk.mount_point + directories.upper;
       overlay.work = disk.mount_point + directories.work;
       overlay.disk = std::move(disk);

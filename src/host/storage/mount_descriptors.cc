@@ -12,9 +12,9 @@
 namespace kata::storage {
 namespace {
 
-constexpr std::string_view kFormat = "format";
-constexpr std::string_view kMkdir = "mkdir";
-constexpr std::string_view kMkfs = "mkfs";
+constexpr std::string_view kFormatWord = "format";
+constexpr std::string_view kMkdirWord = "mkdir";
+constexpr std::string_view kMkfsWord = "mkfs";
 constexpr std::string_view kMkdirOption = "X-containerd.mkdir.";
 constexpr std::string_view kVerityOption = "X-containerd.dmverity=";
 constexpr std::string_view kPrivateOption = "X-containerd.";
@@ -33,7 +33,7 @@ bool IsImageType(std::string_view type) {
 }
 
 bool IsTransform(std::string_view word) {
-  return word == kFormat || word == kMkdir || word == kMkfs;
+  return word == kFormatWord || word == kMkdirWord || word == kMkfsWord;
 }
 
 bool IsTransformed(const std::string& type) {
@@ -98,11 +98,11 @@ Result<void> DescriptorReader::ReadType() {
   std::string_view type = mount_.type;
   for (size_t slash = type.find('/'); slash != std::string_view::npos; slash = type.find('/')) {
     const std::string_view word = type.substr(0, slash);
-    if (word != kFormat && word != kMkdir) {
+    if (word != kFormatWord && word != kMkdirWord) {
       return Fail(Code::kUnimplemented,
                   fmt::format("type \"{}\": \"{}\" is not known here", mount_.type, word));
     }
-    (word == kFormat ? format_ : mkdir_) = true;
+    (word == kFormatWord ? format_ : mkdir_) = true;
     type.remove_prefix(slash + 1);
   }
   root_.overlay = type == "overlay";
