@@ -64,8 +64,8 @@ class ErofsCase(ContainerdCase):
 
     @classmethod
     def set_up_bed(cls):
-        if cls.layers and cls.runtime.is_vm:
-            cls.runtime.write_config(cls.runtime.config, settings={"rootfs_layers": True})
+        if cls.runtime.is_vm:
+            cls.runtime.write_config(cls.runtime.config, settings={"rootfs_layers": cls.layers})
         cls.containerd.import_image(MANY, folders=FOLDERS, files=FILES, above=[ABOVE])
 
     def once(self, script, *flags, of=MANY, name=None, code=0):
