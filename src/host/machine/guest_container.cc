@@ -256,6 +256,7 @@ Result<void> GuestContainer::DeliverLayers(Machine& machine) {
   if (!overlay->disk) return {};
   // Two kernels must not have it at a time: from here on there is no way back to the shared root.
   shared_root_.clear();
+  holds_writes_ = true;
   return machine.WithShare([&](storage::SharedDirectory& share) -> Result<void> {
     KATA_TRY(share.HideRootfs(container_id_));
     return share.GiveUpperImage(container_id_);
