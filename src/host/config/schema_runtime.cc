@@ -129,8 +129,8 @@ const Key kRuntimeKeys[] = {
      .name = "rootfs_upper",
      .field = KATA_RUNTIME(rootfs_upper),
      .help = "With `rootfs_layers`, where a container's changes to its root go: `shared` writes "
-             "them into the host's own directory at once, `disk` to a disk image of the sandbox, "
-             "which is faster, and which the host does not see.",
+             "them into the host's own directory at once; `disk`, a disk image, is not there yet "
+             "and is taken for `shared`.",
      .words = "shared|disk",
      .annotation = "rootfs_upper"},
     {.table = Table::kRuntime,
