@@ -178,4 +178,21 @@ Result<void> CopyFile(const std::string& base, const agent::CopyFileRequest& req
   }
 }
 
+Result<void> RemoveCopy(const std::string& base, const std::string& path) {
+  const std::vector<std::string> parts = KATA_TRY(SplitBelow(base, path));
+  sys::UniqueFd parent(::open(base.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (size_t i = 0; parent && i + 1 < parts.size(); ++i) {
+    parent.Reset(
+        ::openat(parent.get(), parts[i].c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  }
+  if (!parent) {
+    if (errno == ENOENT) return {};
+    return FailErrno("open directory", path);
+  }
+  const char* const name = parts.back().c_str();
+  if (::unlinkat(parent.get(), name, 0) == 0 || errno == ENOENT) return {};
+  if (errno == EISDIR && ::unlinkat(parent.get(), name, AT_REMOVEDIR) == 0) return {};
+  return FailErrno("remove", path);
+}
+
 }  // namespace kata::guest

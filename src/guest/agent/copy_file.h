@@ -20,4 +20,9 @@ namespace kata::guest {
 // Errors  kInvalidArgument  the path is not below `base`, or names another kind of file
 Result<void> CopyFile(const std::string& base, const agent::CopyFileRequest& request);
 
+// Removes a file, a link or an empty directory that CopyFile made. What is not there is fine.
+//
+// Errors  kInvalidArgument  as above
+Result<void> RemoveCopy(const std::string& base, const std::string& path);
+
 }  // namespace kata::guest

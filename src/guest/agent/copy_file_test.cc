@@ -105,6 +105,22 @@ TEST_F(CopyFileTest, FollowsNoLinks) {
   EXPECT_EQ(sys::ReadFile(base_ + "/f").value(), "x");
 }
 
+TEST_F(CopyFileTest, RemovesOneByOneWhatItMade) {
+  const std::string link = base_ + "/volume/link";
+  ASSERT_TRUE(Copy(base_ + "/volume/sub/key", "x", 1));
+  ASSERT_TRUE(Copy(link, "sub", 0, 0, S_IFLNK | 0777));
+  EXPECT_FALSE(RemoveCopy(base_, base_ + "/volume")) << "there is something in it";
+  EXPECT_FALSE(RemoveCopy(base_, link + "/key")) << "links are not followed";
+  EXPECT_TRUE(sys::Exists(base_ + "/volume/sub/key"));
+  for (const char* each :
+       {"/volume/sub/key", "/volume/sub", "/volume/link", "/volume", "/volume"}) {
+    EXPECT_TRUE(RemoveCopy(base_, base_ + each)) << each;
+    EXPECT_FALSE(sys::Exists(base_ + each)) << each;
+  }
+  EXPECT_TRUE(RemoveCopy(base_, base_ + "/volume/sub/key")) << "what is not there is fine";
+  EXPECT_EQ(RemoveCopy(base_, "/etc/passwd").error().code(), Code::kInvalidArgument);
+}
+
 TEST_F(CopyFileTest, RefusesPiecesThatDoNotFit) {
   EXPECT_FALSE(Copy(base_ + "/f", "xx", 1));
   EXPECT_FALSE(Copy(base_ + "/f", "x", 10, 10));

@@ -19,6 +19,8 @@ namespace kata::guest {
 
 // Where things of the sandbox live in the guest; names are part of the protocol.
 inline constexpr const char* kSandboxDir = "/run/kata-containers/sandbox";
+// Copies of volumes that change on the host.
+inline constexpr const char* kCopiesDir = "/run/kata-containers/copies";
 inline constexpr const char* kSharedDir = "/run/kata-containers/shared/containers";
 
 // One sandbox: made by CreateSandbox, ended with the guest.

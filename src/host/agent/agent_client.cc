@@ -240,6 +240,14 @@ Result<void> AgentClient::CopyFile(const GuestFile& file) {
   return {};
 }
 
+Result<void> AgentClient::RemoveCopies(const std::vector<std::string>& paths) {
+  guest::RemoveCopiesRequest request;
+  for (const std::string& path : paths) request.add_paths(path);
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "RemoveCopies", request,
+                                           Deadline::After(request_timeout_)));
+  return {};
+}
+
 Result<void> AgentClient::ListenForNames(const std::string& address) {
   guest::ListenForNamesRequest request;
   request.set_address(address);

@@ -109,8 +109,12 @@ class AgentClient {
   Result<void> ReconfigureMount(const std::string& mount_point);
   // The same for those who must not wait; errors are logged.
   void ReconfigureMountAsync(const std::string& mount_point);
+  // Below it, what is copied can be removed again.
+  static constexpr const char* kCopies = "/run/kata-containers/copies/";
   // In pieces. The agent takes it in few places only.
   Result<void> CopyFile(const GuestFile& file);
+  // In this order; directories are empty by then. kUnimplemented from an agent that is not ours.
+  Result<void> RemoveCopies(const std::vector<std::string>& paths);
   // The guest's questions to a name server at `address` of its loopback go to NextName from then
   // on. kUnimplemented from an agent that is not ours.
   Result<void> ListenForNames(const std::string& address);

@@ -84,8 +84,9 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
     prepared = container.AddDataDisks(machine, rootfs, directory, &plan.volumes);
   }
   if (prepared) {
-    prepared = machine.shares_files() ? container.ShareVolumes(machine, plan.volumes)
-                                      : container.ReadVolumes(plan.volumes);
+    const auto volumes = container.FollowVolumes(machine, plan.volumes);
+    prepared = machine.shares_files() ? container.ShareVolumes(machine, volumes)
+                                      : container.ReadVolumes(volumes);
   }
   if (!prepared) {
     container.Remove(machine);
@@ -169,6 +170,25 @@ Result<void> GuestContainer::AddDataDisks(Machine& machine,
   data_disks_ = mounts.TakeStorages();
   holds_writes_ = !data_disks_.empty();
   return {};
+}
+
+std::vector<SharedVolume> GuestContainer::FollowVolumes(Machine& machine,
+                                                        const std::vector<SharedVolume>& volumes) {
+  std::vector<SharedVolume> others;
+  for (const SharedVolume& volume : volumes) {
+    const std::string path =
+        volume.overlay
+            ? std::string()
+            : machine.follower().Watch(
+                  container_id_, {volume.source, volume.destination, volume.options, volume.ids},
+                  mount_namespace_);
+    if (path.empty()) {
+      others.push_back(volume);
+    } else {
+      request_.mutable_oci()->mutable_mounts(volume.mount)->set_source(path);
+    }
+  }
+  return others;
 }
 
 Result<void> GuestContainer::ShareVolumes(Machine& machine,
@@ -300,6 +320,7 @@ Result<void> GuestContainer::Deliver(Machine& machine) {
     in_guest.set_id(AddressText(address));
     in_guest.set_container_path(disk.container_path);
   }
+  KATA_TRY(machine.follower().Deliver(container_id_, CopiesIn(machine.agent())));
   for (const VolumeCopy& copy : std::exchange(copies_, {})) {
     KATA_TRY(machine.guest()->CopyOnce(copy));
   }
@@ -318,6 +339,7 @@ void GuestContainer::RemoveFrom(agent::AgentClient* agent, Machine& machine, boo
       log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
     }
   }
+  machine.follower().Forget(container_id_);
   if (!machine.shares_files()) return;
   if (layered_root_) layered_root_->EndWatch();
   const auto gone =

@@ -72,6 +72,9 @@ class GuestContainer {
   void ShareInstead(const Error& reason);
   Result<void> DeliverRoot(Machine& machine);
   Result<void> DeliverLayers(Machine& machine);
+  // Returns those that are to be shared or read.
+  std::vector<SharedVolume> FollowVolumes(Machine& machine,
+                                          const std::vector<SharedVolume>& volumes);
   Result<void> ShareVolumes(Machine& machine, const std::vector<SharedVolume>& volumes);
   Result<void> AddDataDisks(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
                             const std::string& directory, std::vector<SharedVolume>* volumes);

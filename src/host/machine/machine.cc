@@ -305,6 +305,7 @@ void Machine::Stop() {
   });
   if (guest) guest->Stop();
   waiting.reset();
+  follower_.Stop();
   {
     const MutexLock lock(share_mutex_);
     if (share_) LogIfFailed(share_->Remove());

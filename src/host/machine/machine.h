@@ -26,6 +26,7 @@
 #include "host/machine/guest_start.h"
 #include "host/machine/machine_host.h"
 #include "host/machine/record_keeper.h"
+#include "host/machine/volume_follower.h"
 #include "host/plan/vm_plan.h"
 #include "host/storage/share.h"
 #include "sys/event_loop.h"
@@ -125,6 +126,8 @@ class Machine {
     if (!share_) return Fail(Code::kUnavailable, "the sandbox has ended");
     return work(*share_);
   }
+  // Volumes that the guest has copies of.
+  VolumeFollower& follower() { return follower_; }
   // Null before it was opened.
   std::shared_ptr<const config::Config> config() const KATA_EXCLUDES(mutex_);
   // Whether directories of the host can be shown to the guest. Else root file systems are disks,
@@ -216,6 +219,7 @@ class Machine {
   const MachineHost host_;
   sys::EventLoop& loop_;
   RecordKeeper record_;
+  VolumeFollower follower_;
 
   Mutex share_mutex_;
   std::optional<storage::SharedDirectory> share_ KATA_GUARDED_BY(share_mutex_);

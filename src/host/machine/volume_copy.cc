@@ -119,13 +119,18 @@ std::string GuestPath(const storage::Volume& volume, const std::string& containe
 
 }  // namespace
 
+Result<std::vector<agent::GuestFile>> ReadFiles(int tree, const std::string& source,
+                                                const std::string& path) {
+  Reader reader(source);
+  KATA_TRY(reader.Add(tree, path, 0));
+  return reader.Take();
+}
+
 Result<VolumeCopy> ReadVolume(const storage::Volume& volume, const std::string& container_id,
                               int mount_namespace) {
   const std::string path = GuestPath(volume, container_id);
   const sys::UniqueFd tree = KATA_TRY(storage::CloneVolume(volume, mount_namespace));
-  Reader reader(volume.source);
-  KATA_TRY(reader.Add(tree.get(), path, 0));
-  VolumeCopy copy{.path = path, .files = reader.Take()};
+  VolumeCopy copy{.path = path, .files = KATA_TRY(ReadFiles(tree.get(), volume.source, path))};
   if (copy.files.empty()) {
     return Fail(
         Code::kUnimplemented,

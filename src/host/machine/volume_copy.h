@@ -40,6 +40,11 @@ struct VolumeCopy {
 Result<VolumeCopy> ReadVolume(const storage::Volume& volume, const std::string& container_id,
                               int mount_namespace = -1);
 
+// Reads what is behind `tree`, a directory or file of `source`, as files of the guest's `path`.
+// Errors  kResourceExhausted  as above
+Result<std::vector<agent::GuestFile>> ReadFiles(int tree, const std::string& source,
+                                                const std::string& path);
+
 Result<void> SendVolume(const VolumeCopy& copy, agent::AgentClient& agent);
 
 // What a guest has been sent. Safe from every thread.

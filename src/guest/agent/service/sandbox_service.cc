@@ -86,11 +86,21 @@ void RegisterSandboxMethods(ttrpc::Server& server, Agent& agent) {
   HandleNow<agent::RemoveStaleVirtiofsShareMountsRequest>(
       server, kAgentService, "RemoveStaleVirtiofsShareMounts",
       [](const agent::RemoveStaleVirtiofsShareMountsRequest&) { return TouchSharedMounts(); });
-  HandleNow<agent::CopyFileRequest>(
-      server, kAgentService, "CopyFile", [](const agent::CopyFileRequest& request) {
-        const bool program = request.path().starts_with(IpTables::kDir);
-        return CopyFile(program ? IpTables::kDir : kSharedDir, request);
-      });
+  HandleNow<agent::CopyFileRequest>(server, kAgentService, "CopyFile",
+                                    [](const agent::CopyFileRequest& request) {
+                                      for (const char* base : {IpTables::kDir, kCopiesDir}) {
+                                        if (request.path().starts_with(base))
+                                          return CopyFile(base, request);
+                                      }
+                                      return CopyFile(kSharedDir, request);
+                                    });
+  HandleNow<RemoveCopiesRequest>(server, kGuestService, "RemoveCopies",
+                                 [](const RemoveCopiesRequest& request) -> Result<void> {
+                                   for (const std::string& path : request.paths()) {
+                                     KATA_TRY(RemoveCopy(kCopiesDir, path));
+                                   }
+                                   return {};
+                                 });
 }
 
 }  // namespace kata::guest
