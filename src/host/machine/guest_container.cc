@@ -206,6 +206,7 @@ Result<void> GuestContainer::ShareVolumes(Machine& machine,
     mount.set_source(KATA_TRY_WITHIN(fmt::format("mount \"{}\"", volume.destination),
                                      machine.WithShare(share_it)));
   }
+  machine.FollowMounts();
   return {};
 }
 
@@ -347,6 +348,7 @@ void GuestContainer::RemoveFrom(agent::AgentClient* agent, Machine& machine, boo
         return share.RemoveContainer(container_id_);
       });
   if (!gone) return log::Warn("unmount", {{"error", gone.error().message()}});
+  machine.FollowMounts();
   // With its machine the guest forgets all.
   if (agent != nullptr && !keep_disks && machine.alive()) agent->ForgetPathsAsync(*gone);
 }

@@ -274,6 +274,27 @@ void Machine::Abort() {
   if (guest) guest->processes().Kill();
 }
 
+void Machine::FollowMounts() {
+  const auto watched = WithShare([&](storage::SharedDirectory& share) -> Result<void> {
+    return mounts_.Set(share.FollowedNamespaces());
+  });
+  if (!watched && watched.error().code() != Code::kUnavailable) {
+    log::Warn("what the host mounts below volumes does not come to them",
+              {{"reason", watched.error().message()}});
+  }
+}
+
+void Machine::OnMounts() {
+  const auto changed =
+      WithShare([](storage::SharedDirectory& share) -> Result<std::vector<std::string>> {
+        return share.FollowMounts();
+      });
+  if (!changed || changed->empty()) return;
+  if (const auto guest_agent = agent(); guest_agent && alive()) {
+    guest_agent->ForgetPathsAsync(*changed);
+  }
+}
+
 void Machine::Stop() {
   std::stop_source start{std::nostopstate};
   {
@@ -306,6 +327,7 @@ void Machine::Stop() {
   if (guest) guest->Stop();
   waiting.reset();
   follower_.Stop();
+  mounts_.Stop();
   {
     const MutexLock lock(share_mutex_);
     if (share_) LogIfFailed(share_->Remove());

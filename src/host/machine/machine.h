@@ -25,6 +25,7 @@
 #include "host/machine/guest.h"
 #include "host/machine/guest_start.h"
 #include "host/machine/machine_host.h"
+#include "host/machine/mount_watch.h"
 #include "host/machine/record_keeper.h"
 #include "host/machine/volume_follower.h"
 #include "host/plan/vm_plan.h"
@@ -126,6 +127,9 @@ class Machine {
     if (!share_) return Fail(Code::kUnavailable, "the sandbox has ended");
     return work(*share_);
   }
+  // Has volumes follow what the host mounts below their sources, from here on; to be called when
+  // containers have got or lost some.
+  void FollowMounts();
   // Volumes that the guest has copies of.
   VolumeFollower& follower() { return follower_; }
   // Null before it was opened.
@@ -212,6 +216,7 @@ class Machine {
                                               const std::vector<std::string>&)>& start)
       KATA_EXCLUDES(mutex_);
   void OnGuestEnd(const Guest* which, const std::string& reason) KATA_EXCLUDES(mutex_);
+  void OnMounts();
   void OnWaitingEnd(const std::string& reason) KATA_EXCLUDES(mutex_);
   std::shared_ptr<Growth> growth() const KATA_EXCLUDES(mutex_);
   std::string VmDirectory() const KATA_REQUIRES(mutex_) { return host_.vm_root + "/" + name_; }
@@ -220,6 +225,7 @@ class Machine {
   sys::EventLoop& loop_;
   RecordKeeper record_;
   VolumeFollower follower_;
+  MountWatch mounts_{[this] { OnMounts(); }};
 
   Mutex share_mutex_;
   std::optional<storage::SharedDirectory> share_ KATA_GUARDED_BY(share_mutex_);

@@ -174,10 +174,11 @@ void VolumeFollower::Forget(const std::string& container_id) {
   const MutexLock lock(mutex_);
   Items gone;
   for (Items* items : {&watched_, &followed_}) {
-    const auto mine = std::ranges::stable_partition(
-        *items, [&](const Item& item) { return item->container_id != container_id; });
-    gone.insert(gone.end(), mine.begin(), mine.end());
-    items->erase(mine.begin(), mine.end());
+    std::erase_if(*items, [&](const Item& item) {
+      const bool mine = item->container_id == container_id;
+      if (mine) gone.push_back(item);
+      return mine;
+    });
   }
   if (gone.empty()) return;
   for (const Item& item : gone) {

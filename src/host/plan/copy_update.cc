@@ -30,9 +30,10 @@ bool IsOrIsIn(std::string_view path, std::string_view top) {
 }
 
 // When it comes: files, what makes all of them the volume's, and the names that lead there.
+constexpr int kLastRank = 2;
 int RankOf(const GuestFile& file) {
   if (!S_ISLNK(file.mode)) return 0;
-  return file.path.ends_with(std::string("/") + kDataLink) ? 1 : 2;
+  return file.path.ends_with(std::string("/") + kDataLink) ? 1 : kLastRank;
 }
 
 }  // namespace
@@ -56,11 +57,13 @@ CopyUpdate PlanCopyUpdate(const std::vector<GuestFile>& before, const std::vecto
     }
   }
   update.remove_last.insert(update.remove_last.end(), gone.begin(), gone.end());
-  for (const GuestFile& file : now) {
-    const auto found = was.find(file.path);
-    if (found == was.end() || !IsSame(*found->second, file)) update.send.push_back(file);
+  for (int rank = 0; rank <= kLastRank; ++rank) {
+    for (const GuestFile& file : now) {
+      const auto found = was.find(file.path);
+      const bool known = found != was.end() && IsSame(*found->second, file);
+      if (!known && RankOf(file) == rank) update.send.push_back(file);
+    }
   }
-  std::ranges::stable_sort(update.send, {}, RankOf);
   return update;
 }
 

@@ -123,6 +123,11 @@ Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input
     case SourceKind::kDirectory:
       break;
   }
+  if (HasOption(mount, "rshared") || HasOption(mount, "shared")) {
+    plan.notes.push_back(
+        fmt::format("mount {}: what the container mounts there stays in the virtual machine",
+                    mount.destination()));
+  }
   SharedVolume volume{.mount = plan.spec.mounts_size(),
                       .source = mount.source(),
                       .destination = mount.destination(),

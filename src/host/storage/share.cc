@@ -269,6 +269,12 @@ Result<std::string> SharedDirectory::AddDataImage(const std::string& container_i
                    mount_namespace);
 }
 
+std::vector<std::string> SharedDirectory::FollowMounts() {
+  std::vector<std::string> changed = volumes_.FollowMounts();
+  for (std::string& path : changed) path.insert(0, kGuestDirectory);
+  return changed;
+}
+
 std::vector<std::string> SharedDirectory::RemoveContainer(const std::string& container_id) {
   std::vector<std::string> gone = volumes_.RemoveContainer(container_id);
   std::ranges::move(RemoveLayers(container_id), std::back_inserter(gone));

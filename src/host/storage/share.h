@@ -95,6 +95,10 @@ class SharedDirectory {
   Result<std::string> AddDataImage(const std::string& container_id, sys::UniqueFd image,
                                    int mount_namespace = -1);
 
+  // As SharedVolumes::FollowMounts; returns paths in the guest.
+  std::vector<std::string> FollowMounts();
+  std::vector<int> FollowedNamespaces() const { return volumes_.FollowedNamespaces(); }
+
   // Shows an overlay of directories of the host, mounted on this side, in the container's directory
   // under a name made from `index` and the last part of its destination; `options` name them.
   Result<std::string> AddOverlay(const std::string& container_id, size_t index,

@@ -19,6 +19,7 @@
 #include "sys/files.h"
 #include "sys/mounts.h"
 #include "sys/process.h"
+#include "sys/root_dir.h"
 
 namespace kata::storage {
 namespace {
@@ -59,6 +60,21 @@ Result<std::string> PathOfOpen(int fd) {
   return path.string();
 }
 
+// Wherever it is now: below a volume the guest can rename what it is on.
+Result<void> UnmountById(int id) {
+  for (const sys::MountInfo& each : KATA_TRY(sys::ReadMountInfo("/proc/thread-self/mountinfo"))) {
+    if (each.id != id) continue;
+    const sys::RootDir root(KATA_TRY(sys::Open("/", O_PATH | O_DIRECTORY)));
+    const sys::UniqueFd top = KATA_TRY(root.OpenStrict(each.mount_point, O_PATH | O_NOFOLLOW));
+    if (KATA_TRY(MountIdOf(top.get())) != static_cast<uint64_t>(id)) continue;
+    if (::umount2(sys::DescriptorPath(top.get()).c_str(), MNT_DETACH) != 0) {
+      return FailErrno("unmount", each.mount_point);
+    }
+    return {};
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<SharedVolumes::Source> SharedVolumes::LookAt(const std::string& path, bool recursive,
@@ -68,11 +84,18 @@ Result<SharedVolumes::Source> SharedVolumes::LookAt(const std::string& path, boo
     const sys::UniqueFd top = KATA_TRY(sys::Open(path, O_PATH));
     const uint64_t id = KATA_TRY(MountIdOf(top.get()));
     const std::string below = KATA_TRY(PathOfOpen(top.get())) + "/";
-    for (sys::MountInfo& each : KATA_TRY(sys::ReadMountInfo("/proc/thread-self/mountinfo"))) {
+    const auto mounts = KATA_TRY(sys::ReadMountInfo("/proc/thread-self/mountinfo"));
+    std::set<int> shared;
+    for (const sys::MountInfo& each : mounts) {
+      if (each.propagation.find("shared:") != std::string::npos) shared.insert(each.id);
+    }
+    for (const sys::MountInfo& each : mounts) {
       if (static_cast<uint64_t>(each.id) == id) source.access = AccessOf(each);
       if (!recursive || !each.mount_point.starts_with(below)) continue;
       source.below.emplace(each.mount_point.substr(below.size()), each.device, each.root);
       source.access_below.emplace(each.mount_point.substr(below.size()), AccessOf(each));
+      source.seen[each.mount_point.substr(below.size())] = {
+          .id = each.id, .told = shared.contains(each.parent_id)};
     }
     return {};
   };
@@ -113,9 +136,17 @@ Result<std::string> SharedVolumes::Add(const std::string& container_id, const Vo
   Source source = KATA_TRY(LookAt(volume.source, (options.flags & MS_REC) != 0, mount_namespace));
   // Where nothing is mounted below, "rbind" is "bind".
   if (source.below.empty()) identity.flags &= ~static_cast<unsigned long>(MS_REC);
+  FollowAll();  // or what has come meanwhile would make it another one
   Mounted* mounted = KATA_TRY(Find(identity, source, volume, options.read_only()));
   if (mounted == nullptr) {
+    auto space = KATA_TRY(KeepNamespace(mount_namespace));
     mounted = KATA_TRY(Mount(std::move(tree), volume, options, std::move(identity)));
+    mounted->path = volume.source;
+    mounted->mount_namespace = std::move(space);
+    if (auto begun = BeginToFollow(*mounted, source); !begun) {
+      log::Warn("what the host mounts below a volume does not come to it",
+                {{"source", volume.source}, {"reason", begun.error().message()}});
+    }
     mounted->source = std::move(source);
   }
   mounted->containers.insert(container_id);
@@ -156,11 +187,13 @@ Result<SharedVolumes::Mounted*> SharedVolumes::Mount(sys::UniqueFd tree, const V
                   .locked = options.read_only()};
   options.flags &= ~kOfGuest | MS_RDONLY;
   options.cleared &= ~kOfGuest;
-  // Before it has copies in `served`, which are the peers by which it ends.
+  mounted.follows = mounted.identity.directory;
   for (const unsigned long flag : std::exchange(options.propagation, {})) {
-    if ((flag & (MS_PRIVATE | MS_UNBINDABLE)) == 0) continue;
-    KATA_TRY(sys::SetMountPropagation(tree.get(), MS_PRIVATE | (flag & MS_REC)));
+    if ((flag & (MS_PRIVATE | MS_UNBINDABLE)) != 0) mounted.follows = false;
   }
+  // Before it has copies in `served`, which are the peers by which it ends. A slave of the host's
+  // mounts would be busy as long as the guest knows a file of it, and keep them from their end.
+  KATA_TRY(sys::SetMountPropagation(tree.get(), MS_PRIVATE | MS_REC));
   const std::string target = PathOf(mounted);
   KATA_TRY(sys::MakeDirs(fmt::format("{}/{}", mounts_, kFolder)));
   KATA_TRY(MakeMountPoint(target, mounted.identity.directory));
@@ -171,6 +204,114 @@ Result<SharedVolumes::Mounted*> SharedVolumes::Mount(sys::UniqueFd tree, const V
   }
   mounted.locked = mounted.locked && !mounted.identity.read_only;
   return &mounted_.emplace_back(std::move(mounted));
+}
+
+Result<std::shared_ptr<sys::UniqueFd>> SharedVolumes::KeepNamespace(int mount_namespace) const {
+  if (mount_namespace < 0) return nullptr;
+  struct stat wanted{};
+  if (::fstat(mount_namespace, &wanted) != 0) return FailErrno("stat a mount namespace");
+  for (const Mounted& each : mounted_) {
+    struct stat known{};
+    if (!each.mount_namespace || ::fstat(each.mount_namespace->get(), &known) != 0) continue;
+    if (known.st_dev == wanted.st_dev && known.st_ino == wanted.st_ino) return each.mount_namespace;
+  }
+  sys::UniqueFd kept(::fcntl(mount_namespace, F_DUPFD_CLOEXEC, 0));
+  if (!kept) return FailErrno("keep a mount namespace");
+  return std::make_shared<sys::UniqueFd>(std::move(kept));
+}
+
+std::vector<int> SharedVolumes::FollowedNamespaces() const {
+  std::set<int> namespaces;
+  for (const Mounted& each : mounted_) {
+    if (each.follows) namespaces.insert(NamespaceOf(each));
+  }
+  return {namespaces.begin(), namespaces.end()};
+}
+
+// What has come along with the volume's mount, or has not.
+Result<void> SharedVolumes::BeginToFollow(Mounted& mounted, const Source& source) const {
+  if (!mounted.follows) return {};
+  mounted.follows = false;
+  const auto host = source.seen.empty()
+                        ? KATA_TRY(LookAt(mounted.path, true, NamespaceOf(mounted))).seen
+                        : source.seen;
+  const auto own = KATA_TRY(LookAt(PathOf(mounted), true, -1)).seen;
+  for (const auto& [where, below] : host) {
+    const auto copy = own.find(where);
+    mounted.mirrored[where] = {.source_id = below.id,
+                               .id = copy == own.end() ? 0 : copy->second.id};
+  }
+  mounted.follows = true;
+  return {};
+}
+
+std::vector<std::string> SharedVolumes::FollowMounts() {
+  FollowAll();
+  return std::exchange(changed_, {});
+}
+
+void SharedVolumes::FollowAll() {
+  for (Mounted& each : mounted_) {
+    if (!each.follows) continue;
+    auto followed = Follow(each);
+    if (followed || followed.error().code() == Code::kNotFound) continue;
+    log::Warn("what the host has mounted below a volume may not be there",
+              {{"source", each.path}, {"reason", followed.error().message()}});
+  }
+}
+
+Result<void> SharedVolumes::Follow(Mounted& mounted) {
+  const auto host = KATA_TRY(LookAt(mounted.path, true, NamespaceOf(mounted))).seen;
+  // What is further below first.
+  for (auto each = mounted.mirrored.end(); each != mounted.mirrored.begin();) {
+    --each;
+    const auto& [where, mirrored] = *each;
+    const auto found = host.find(where);
+    if (found != host.end() && found->second.id == mirrored.source_id) continue;
+    if (mirrored.id != 0) {
+      KATA_TRY(UnmountById(mirrored.id));
+      changed_.push_back(mounted.name + "/" + where);
+    }
+    each = mounted.mirrored.erase(each);
+  }
+  for (const auto& [where, below] : host) {
+    if (mounted.mirrored.contains(where)) continue;
+    Mirrored mirrored{.source_id = below.id};
+    if (below.told) {
+      if (auto id = Mirror(mounted, where, below.id); id) {
+        mirrored.id = *id;
+        changed_.push_back(mounted.name + "/" + where);
+      } else {
+        // Such as what a later mount has hidden, or a directory that the guest has renamed.
+        log::Info("a mount of the host is not in a volume",
+                  {{"volume", mounted.path}, {"where", where}, {"reason", id.error().message()}});
+      }
+    }
+    mounted.mirrored[where] = mirrored;
+  }
+  return {};
+}
+
+// The guest may write in the volume, also in place of what is on the way: no link is followed, and
+// what is shown is the mount that the host's table has.
+Result<int> SharedVolumes::Mirror(const Mounted& mounted, const std::string& where, int id) const {
+  sys::UniqueFd tree;
+  const auto clone = [&]() -> Result<void> {
+    const sys::RootDir source(KATA_TRY(sys::Open(mounted.path, O_PATH | O_DIRECTORY)));
+    const sys::UniqueFd top = KATA_TRY(source.OpenStrict(where, O_PATH | O_NOFOLLOW));
+    if (KATA_TRY(MountIdOf(top.get())) != static_cast<uint64_t>(id)) {
+      return Fail(Code::kNotFound, "it is not seen there");
+    }
+    tree = KATA_TRY(sys::CloneMount(top.get(), "", false));
+    return {};
+  };
+  const int space = NamespaceOf(mounted);
+  KATA_TRY(space < 0 ? clone() : sys::RunInMountNamespace(space, clone));
+  KATA_TRY(sys::SetMountPropagation(tree.get(), MS_PRIVATE));
+  const sys::RootDir volume(KATA_TRY(sys::Open(PathOf(mounted), O_PATH | O_DIRECTORY)));
+  const sys::UniqueFd place = KATA_TRY(volume.OpenStrict(where, O_PATH | O_NOFOLLOW));
+  KATA_TRY(sys::AttachMount(tree.get(), place.get()));
+  return static_cast<int>(KATA_TRY(MountIdOf(tree.get())));
 }
 
 // Each namespace and each peer of a mount has attributes of its own.

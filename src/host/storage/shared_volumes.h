@@ -11,6 +11,8 @@
 
 #include <cstdint>
 #include <list>
+#include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <tuple>
@@ -41,12 +43,21 @@ class SharedVolumes {
   // Returns the volume's path below `mounts`. It is that of a volume added before which is the same
   // file or directory, mounted as that is and with the same mounts below it, with the same ids and
   // propagation. Read-only holds on this side, whatever the guest does, while no container may
-  // write to it. The host's later mounts may come to it; nothing goes from it to the host.
+  // write to it. The host's later mounts come to it by FollowMounts() alone; nothing goes from it
+  // to the host, and nothing of it keeps the host from unmounting what is below its source.
   //
   // Errors  kNotFound       there is nothing at its source
   //         kUnimplemented  ids are to be mapped, which its file system cannot
   Result<std::string> Add(const std::string& container_id, const Volume& volume,
                           int mount_namespace);
+
+  // Makes what is mounted below each volume what the host has below its source now, where the
+  // volume's words and the host's mounts let that come to it (not "private"; a shared mount).
+  // Returns the names that show something else than before.
+  std::vector<std::string> FollowMounts();
+  // The mount namespaces that FollowMounts() looks at: descriptors, or -1 for this process's own.
+  // Each once.
+  std::vector<int> FollowedNamespaces() const;
 
   // Unmounts what only this container has, newest first; returns the names.
   std::vector<std::string> RemoveContainer(const std::string& container_id);
@@ -68,11 +79,21 @@ class SharedVolumes {
 
     bool operator==(const Identity&) const = default;
   };
+  struct Below {
+    int id = 0;
+    bool told = false;  // it was mounted on a shared mount
+  };
+  // A mount of the host's below a source, and the one that stands for it.
+  struct Mirrored {
+    int source_id = 0;
+    int id = 0;  // 0: none does
+  };
   // How the host has mounted what is at a source, and what is below it where that comes along.
   struct Source {
     std::string access;  // of its own mount, such as "ro "
     std::multiset<std::tuple<std::string, dev_t, std::string>> below;  // where, and what
     std::multiset<std::pair<std::string, std::string>> access_below;   // where, and as what
+    std::map<std::string, Below> seen;                                 // by where; the topmost
   };
   struct Mounted {
     Identity identity;
@@ -81,8 +102,20 @@ class SharedVolumes {
     std::set<std::string> containers;
     std::set<std::string> writers;  // of these
     Source source;
+    std::string path;                                // of the source
+    std::shared_ptr<sys::UniqueFd> mount_namespace;  // that the path is meant in; null: this one
+    bool follows = false;
+    std::map<std::string, Mirrored> mirrored = {};  // by where
   };
 
+  static int NamespaceOf(const Mounted& mounted) {
+    return mounted.mount_namespace ? mounted.mount_namespace->get() : -1;
+  }
+  Result<std::shared_ptr<sys::UniqueFd>> KeepNamespace(int mount_namespace) const;
+  Result<void> BeginToFollow(Mounted& mounted, const Source& source) const;
+  void FollowAll();
+  Result<void> Follow(Mounted& mounted);
+  Result<int> Mirror(const Mounted& mounted, const std::string& where, int id) const;
   std::string PathOf(const Mounted& mounted) const { return mounts_ + "/" + mounted.name; }
   static Result<Source> LookAt(const std::string& path, bool recursive, int mount_namespace);
   static Result<Identity> Identify(int tree, const Volume& volume,
@@ -103,6 +136,7 @@ class SharedVolumes {
   pid_t server_ = 0;
   uint64_t count_ = 0;  // that were mounted; no name comes again
   std::list<Mounted> mounted_;
+  std::vector<std::string> changed_;  // for FollowMounts() to tell
 };
 
 }  // namespace kata::storage

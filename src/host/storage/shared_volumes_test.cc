@@ -235,6 +235,86 @@ TEST_P(Propagation, WhatTheHostMountsOverTheSourceGoesWithTheVolume) {
   ::umount2(Data().c_str(), MNT_DETACH);
 }
 
+class Following : public SharedVolumesTest, public testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override {
+    SharedVolumesTest::SetUp();
+    ASSERT_TRUE(sys::SetPropagation(Data(), MS_SHARED));
+    ASSERT_TRUE(sys::MakeDirs(Data() + "/sub"));
+    options_ = {"rbind"};
+    if (*GetParam() != 0) options_.emplace_back(GetParam());
+  }
+  void Mount(const std::string& path) {
+    ASSERT_TRUE(sys::Mount("tmpfs", Data() + path, "tmpfs", 0UL));
+    ASSERT_TRUE(sys::WriteFile(Data() + path + "/mark", path));
+  }
+  std::vector<std::string> options_;
+};
+
+TEST_P(Following, WhatTheHostMountsLaterComesAndGoes) {
+  const std::string volume = Add("a", Data(), options_);
+  EXPECT_THAT(volumes_->FollowMounts(), IsEmpty());
+  Mount("/sub");
+  ASSERT_TRUE(sys::MakeDirs(Data() + "/sub/deep"));
+  Mount("/sub/deep");
+  EXPECT_THAT(volumes_->FollowMounts(),
+              ElementsAre(".volumes/0-data/sub", ".volumes/0-data/sub/deep"));
+  EXPECT_EQ(sys::ReadFile(volume + "/sub/mark").value_or(""), "/sub");
+  EXPECT_EQ(sys::ReadFile(volume + "/sub/deep/mark").value_or(""), "/sub/deep");
+  ASSERT_EQ(::umount2((Data() + "/sub").c_str(), MNT_DETACH), 0);
+  EXPECT_THAT(volumes_->FollowMounts(),
+              ElementsAre(".volumes/0-data/sub/deep", ".volumes/0-data/sub"));
+  EXPECT_FALSE(sys::Exists(volume + "/sub/mark"));
+  Mount("/sub");
+  EXPECT_THAT(volumes_->FollowMounts(), SizeIs(1));
+  EXPECT_EQ(Add("b", Data(), options_), volume) << "has the same below";
+  EXPECT_TRUE(sys::Exists(volume + "/sub/mark"));
+}
+
+TEST_P(Following, TheHostCanUnmountWhatSomebodyHasOpenThroughTheVolume) {
+  Mount("/sub");
+  const Server server(dir_ + "/served");
+  ASSERT_TRUE(server.inside());
+  const std::string volume = Add("a", Data(), options_);
+  const auto open =
+      sys::Open(server.Root() + volume.substr((dir_ + "/served/").size()) + "/sub/mark", O_RDONLY);
+  ASSERT_TRUE(open) << open.error().message();
+  ASSERT_EQ(::umount2((Data() + "/sub").c_str(), 0), 0) << strerrorname_np(errno);
+  EXPECT_THAT(volumes_->FollowMounts(), ElementsAre(".volumes/0-data/sub"));
+  EXPECT_FALSE(sys::Exists(volume + "/sub/mark"));
+}
+
+TEST_P(Following, ALinkThatTheGuestPutsInTheWayIsNotFollowed) {
+  ASSERT_TRUE(sys::MakeDirs(Data() + "/a/b"));
+  ASSERT_TRUE(sys::MakeDirs(dir_ + "/other/b"));
+  ASSERT_TRUE(sys::WriteFile(dir_ + "/other/b/secret", "x"));
+  const std::string volume = Add("a", Data(), options_);
+  Mount("/a/b");
+  ASSERT_EQ(::rename((volume + "/a").c_str(), (volume + "/moved").c_str()), 0);
+  ASSERT_EQ(::symlink((dir_ + "/other").c_str(), (volume + "/a").c_str()), 0);
+  volumes_->FollowMounts();
+  EXPECT_FALSE(sys::Exists(volume + "/moved/b/secret"));
+  EXPECT_FALSE(sys::IsMountPoint(dir_ + "/other/b").value());
+  ASSERT_EQ(::umount2((Data() + "/moved/b").c_str(), MNT_DETACH), 0);
+  volumes_->FollowMounts();
+}
+INSTANTIATE_TEST_SUITE_P(Words, Following, testing::Values("", "rslave", "rshared"));
+
+TEST_F(SharedVolumesTest, NothingComesToAPrivateVolumeNorFromAPrivateMount) {
+  ASSERT_TRUE(sys::MakeDirs(Data() + "/sub"));
+  const std::string of_private = Add("a", Data(), {"rbind", "rslave"});
+  ASSERT_TRUE(sys::Mount("tmpfs", Data() + "/sub", "tmpfs", 0UL));
+  EXPECT_THAT(volumes_->FollowMounts(), IsEmpty());
+  ASSERT_EQ(::umount2((Data() + "/sub").c_str(), MNT_DETACH), 0);
+  ASSERT_TRUE(sys::SetPropagation(Data(), MS_SHARED));
+  volumes_->RemoveContainer("a");
+  EXPECT_THAT(volumes_->FollowedNamespaces(), IsEmpty());
+  Add("b", Data(), {"rbind", "rprivate"});
+  EXPECT_THAT(volumes_->FollowedNamespaces(), IsEmpty());
+  ASSERT_TRUE(sys::Mount("tmpfs", Data() + "/sub", "tmpfs", 0UL));
+  EXPECT_THAT(volumes_->FollowMounts(), IsEmpty());
+}
+
 TEST_F(SharedVolumesTest, WhatIsReadOnlyBelowStaysSo) {
   ASSERT_TRUE(sys::MakeDirs(Data() + "/sub"));
   ASSERT_TRUE(sys::Mount("tmpfs", Data() + "/sub", "tmpfs", 0UL));

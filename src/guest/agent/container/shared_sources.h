@@ -23,8 +23,9 @@ namespace kata::guest {
 // left to the mount that needs it, which says why.
 void EnterSources(const std::vector<PlannedMount>& mounts);
 
-// Lets go of paths that the host no longer shows. Unless it is asked for them again, the kernel
-// keeps what it knows of them, and the host's file systems with it. What is not there is fine.
+// Lets go of paths at which the host shows something else than before, or nothing, also for the
+// containers. Unless it is asked for them again, the kernel keeps what it knows of them, and the
+// host's file systems with it. What is not there is fine.
 void ForgetPaths(const std::vector<std::string>& paths);
 
 }  // namespace kata::guest
