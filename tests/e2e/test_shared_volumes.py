@@ -96,6 +96,41 @@ class SharedVolumes(ContainerdCase):
         subprocess.run(["mount", "-t", "tmpfs", "volume", path], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", path], stderr=subprocess.DEVNULL)
 
+    def test_members_meet_in_a_memory_volume(self):
+        self.tmpfs(self.folder)
+        pod = self.start(self.name, SANDBOX, (self.folder, "/v", "rbind:rprivate:rw"))
+        member = self.start(f"{self.name}-m", MEMBER, (self.folder, "/v", "rbind:rprivate:rw"))
+        self.hold(pod)
+        self.assert_meets(member)
+
+    def test_a_sub_path_made_late_is_seen_as_a_directory_and_as_a_file(self):
+        """As Kubernetes does: the place is made when a member starts, and bound to one of its own."""
+        pod = self.start(self.name, SANDBOX, (self.folder, "/v", "rbind:rprivate:rw"))
+        self.assert_output(self.containerd.exec(pod, ["sh", "-c", "echo early > /v/file"]), "")
+        os.mkdir(f"{self.folder}/sub")
+        places = []
+        for name in ("sub", "file"):
+            place = f"{self.folder}-{name}"
+            if name == "sub":
+                os.mkdir(place)
+            else:
+                open(place, "w").close()
+            subprocess.run(["mount", "--bind", f"{self.folder}/{name}", place], check=True)
+            self.addCleanup(subprocess.run, ["umount", "-l", place], stderr=subprocess.DEVNULL)
+            places.append(place)
+        member, other = (self.start(f"{self.name}-{word}", MEMBER, (places[0], "/s", "rbind:rprivate:rw"),
+                                    (places[1], "/f", "rbind:rprivate:rw")) for word in ("m", "o"))
+        self.assert_output(self.containerd.exec(member, ["sh", "-c", "cat /f; echo late > /s/x"]), "early\n")
+        self.assert_output(self.containerd.exec(pod, ["cat", "/v/sub/x"]), "late\n")
+        self.assert_output(self.containerd.exec(pod, ["sh", "-c", "echo changed > /v/file"]), "")
+        wait_until(lambda: self.containerd.exec(member, ["cat", "/f"]).out == "changed\n", SECONDS,
+                   "the file's change")
+        holder = self.containerd.popen(*self.containerd.exec_arguments(member, ["/meet", "hold", "/s"]))
+        self.addCleanup(holder.communicate)
+        self.addCleanup(holder.kill)
+        self.assertEqual(holder.stdout.readline(), b"ready\n")
+        self.assert_meets(other, "/s")
+
     def served(self):
         """The volumes that virtiofsd has: {mount point: options}."""
         for path in glob.glob("/proc/[0-9]*/mountinfo"):
