@@ -123,12 +123,13 @@ Result<std::string> VolumeFollower::TryWatch(const std::string& container_id,
                                              const storage::Volume& volume, int mount_namespace) {
   sys::UniqueFd tree = KATA_TRY(storage::CloneVolume(volume, mount_namespace));
   if (DataOf(tree.get()).empty()) return std::string();
-  const size_t number = std::hash<std::string>()(volume.source + "\n" + volume.destination);
+  // A name that does not come again: what one of before leaves is removed when it pleases the
+  // thread.
   const auto item = std::make_shared<Volume>(
       Volume{.container_id = container_id,
              .source = volume.source,
-             .path = fmt::format("{}{}/{:016x}-{}", agent::AgentClient::kCopies, container_id,
-                                 number, storage::BaseName(volume.destination)),
+             .path = fmt::format("{}{}-{}-{}", agent::AgentClient::kCopies, container_id, ++count_,
+                                 storage::BaseName(volume.destination)),
              .tree = std::move(tree),
              .files = {},
              .target = {}});

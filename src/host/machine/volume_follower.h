@@ -84,6 +84,7 @@ class VolumeFollower {
 
   sys::UniqueFd wakeup_;  // like the thread, made once until Stop()
   std::atomic<bool> stopping_ = false;
+  std::atomic<unsigned> count_ = 0;  // of volumes so far
   std::thread thread_;
 
   Mutex mutex_;

@@ -102,7 +102,7 @@ class VolumeFollowerTest : public testing::Test {
 TEST_F(VolumeFollowerTest, ACopyBecomesWhatTheVolumeBecomes) {
   Write({{"key", "one"}, {"old", "x"}});
   const std::string path = Watch("c1");
-  ASSERT_THAT(path, StartsWith("/run/kata-containers/copies/c1/"));
+  ASSERT_THAT(path, StartsWith("/run/kata-containers/copies/c1-"));
   EXPECT_EQ(copies_.size(), 0u);
   ASSERT_TRUE(follower_->Deliver("c1", copies_.Target()));
   EXPECT_EQ(copies_.Read(path, "key"), "one");
