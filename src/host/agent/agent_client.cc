@@ -148,6 +148,12 @@ Result<void> AgentClient::SignalAll(const std::string& container_id, uint32_t si
   return {};
 }
 
+Result<csi::VolumeStatsResponse> AgentClient::VolumeStats(const std::string& path) {
+  agent::VolumeStatsRequest request;
+  request.set_volume_guest_path(path);
+  return Call<csi::VolumeStatsResponse>("GetVolumeStats", request);
+}
+
 Result<types::Interface> AgentClient::UpdateInterface(const types::Interface& interface) {
   agent::UpdateInterfaceRequest request;
   *request.mutable_interface() = interface;

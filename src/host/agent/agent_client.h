@@ -21,6 +21,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "proto/agent.pb.h"
+#include "proto/csi.pb.h"
 #include "proto/guest.pb.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
@@ -89,6 +90,8 @@ class AgentClient {
   void ListProcessFiles(
       const std::string& container_id,
       std::move_only_function<void(Result<std::vector<guest::GuestProcess>>)> done);
+  // Of the file system at a path of the guest.
+  Result<csi::VolumeStatsResponse> VolumeStats(const std::string& path);
   Result<types::Interface> UpdateInterface(const types::Interface& interface);
   // kUnimplemented from an agent that is not ours.
   Result<void> ReleaseInterface(const std::string& permanent_mac);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <thread>
@@ -19,6 +20,8 @@ namespace {
 
 constexpr auto kDeviceTimeout = std::chrono::seconds(20);
 constexpr auto kUnmountTime = std::chrono::seconds(1);
+// Where the guest mounts disks that are volumes.
+constexpr const char* kDirectFolder = "/run/kata-containers/direct";
 
 // Two kernels that write to one file system destroy it: O_EXCL on a block device refuses one that
 // the host has mounted, and a file must not be looped. Unmounting on the host may end a moment
@@ -52,6 +55,30 @@ const std::string& AddressText(const hypervisor::GuestAddress& address) {
   return address.scsi.empty() ? address.pci_path : address.scsi;
 }
 
+// `id` becomes what Detach() is to be told.
+Result<hypervisor::GuestAddress> AttachDisk(Machine& machine, const std::string& source,
+                                            bool read_only, std::string* id) {
+  const auto guest = machine.guest();
+  hypervisor::Disk disk;
+  disk.id = guest->NextDiskId();
+  disk.fd = KATA_TRY_WITHIN("disk", OpenDisk(source, read_only));
+  disk.read_only = read_only;
+  disk.bus = machine.config()->hypervisor.block_device_driver == "virtio-scsi"
+                 ? hypervisor::Disk::Bus::kScsi
+                 : hypervisor::Disk::Bus::kBlock;
+  disk.direct_io = machine.config()->hypervisor.block_device_cache_direct;
+  *id = disk.id;
+  return KATA_TRY_WITHIN(fmt::format("disk \"{}\"", source),
+                         guest->vm()->Attach(std::move(disk), Deadline::After(kDeviceTimeout)));
+}
+
+void Detach(Machine& machine, const std::string& id) {
+  const auto detached = machine.guest()->vm()->Detach(id, Deadline::After(kDeviceTimeout));
+  if (!detached) {
+    log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
+  }
+}
+
 std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
                                                const std::vector<SharedVolume>& volumes,
                                                int mount_namespace) {
@@ -79,6 +106,7 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
   container.mount_namespace_ = mount_namespace;
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
   container.disks_ = std::move(plan.disks);
+  container.direct_ = std::move(plan.direct);
   auto prepared = container.PlanRoot(machine, rootfs, bundle, plan);
   if (prepared && machine.shares_files()) {
     prepared = container.AddDataDisks(machine, rootfs, directory, &plan.volumes);
@@ -227,21 +255,55 @@ Result<void> GuestContainer::ReadVolumes(const std::vector<SharedVolume>& volume
 
 Result<hypervisor::GuestAddress> GuestContainer::Attach(Machine& machine, const std::string& source,
                                                         bool read_only) {
-  const auto guest = machine.guest();
-  hypervisor::Disk disk;
-  disk.id = guest->NextDiskId();
-  disk.fd = KATA_TRY_WITHIN("disk", OpenDisk(source, read_only));
-  disk.read_only = read_only;
-  disk.bus = machine.config()->hypervisor.block_device_driver == "virtio-scsi"
-                 ? hypervisor::Disk::Bus::kScsi
-                 : hypervisor::Disk::Bus::kBlock;
-  disk.direct_io = machine.config()->hypervisor.block_device_cache_direct;
-  const std::string id = disk.id;
-  auto address =
-      KATA_TRY_WITHIN(fmt::format("disk \"{}\"", source),
-                      guest->vm()->Attach(std::move(disk), Deadline::After(kDeviceTimeout)));
-  disk_ids_.push_back(id);
+  std::string id;
+  auto address = KATA_TRY(AttachDisk(machine, source, read_only, &id));
+  disk_ids_.push_back(std::move(id));
   return address;
+}
+
+// What several containers have in common: the disk, and its mount in the guest.
+Result<void> GuestContainer::DeliverDirect(Machine& machine) {
+  for (const DirectMount& direct : direct_) {
+    const storage::DirectVolume& volume = direct.volume;
+    const auto attach = [&]() -> Result<DirectDisk> {
+      const bool read_only = std::ranges::find(volume.options, "ro") != volume.options.end();
+      DirectDisk disk;
+      const auto address = KATA_TRY(AttachDisk(machine, volume.device, read_only, &disk.disk_id));
+      disk.storage.set_driver(DriverOf(address));
+      disk.storage.set_source(AddressText(address));
+      disk.storage.set_fstype(volume.fs_type);
+      for (const std::string& word : volume.options) disk.storage.add_options(word);
+      disk.storage.set_mount_point(fmt::format("{}/{}", kDirectFolder, disk.disk_id));
+      if (volume.group) {
+        disk.storage.mutable_fs_group()->set_group_id(*volume.group);
+        disk.storage.mutable_fs_group()->set_group_change_policy(
+            volume.only_on_mismatch ? types::OnRootMismatch : types::Always);
+      }
+      if (auto noted = storage::DirectVolumes().AddUser(direct.source, machine.sandbox_id());
+          !noted) {
+        log::Warn("direct-volume stats will not find it", {{"error", noted.error().message()}});
+      }
+      return disk;
+    };
+    const agent::Storage storage =
+        KATA_TRY_WITHIN(fmt::format("direct volume \"{}\"", direct.source),
+                        machine.direct_disks().Use(container_id_, direct.source, attach));
+    request_.mutable_oci()->mutable_mounts(direct.mount)->set_source(storage.mount_point());
+    const auto same = [&](const agent::Storage& other) {
+      return other.mount_point() == storage.mount_point();
+    };
+    // Each container counts once in the guest.
+    if (std::ranges::none_of(request_.storages(), same)) *request_.add_storages() = storage;
+  }
+  return {};
+}
+
+void GuestContainer::RemoveDirect(Machine& machine, bool keep_disks) const {
+  for (const DirectDisks::Free& free : machine.direct_disks().Release(container_id_)) {
+    storage::DirectVolumes().RemoveUser(free.source, machine.sandbox_id());
+    if (free.disk_id.empty() || keep_disks || !machine.alive()) continue;
+    Detach(machine, free.disk_id);
+  }
 }
 
 Result<void> GuestContainer::DeliverRoot(Machine& machine) {
@@ -321,6 +383,7 @@ Result<void> GuestContainer::Deliver(Machine& machine) {
     in_guest.set_id(AddressText(address));
     in_guest.set_container_path(disk.container_path);
   }
+  KATA_TRY(DeliverDirect(machine));
   KATA_TRY(machine.follower().Deliver(container_id_, CopiesIn(machine.agent())));
   for (const VolumeCopy& copy : std::exchange(copies_, {})) {
     KATA_TRY(machine.guest()->CopyOnce(copy));
@@ -335,11 +398,9 @@ void GuestContainer::Remove(Machine& machine, bool keep_disks) {
 void GuestContainer::RemoveFrom(agent::AgentClient* agent, Machine& machine, bool keep_disks) {
   for (const std::string& id : std::exchange(disk_ids_, {})) {
     if (keep_disks || !machine.alive()) break;
-    if (auto detached = machine.guest()->vm()->Detach(id, Deadline::After(kDeviceTimeout));
-        !detached) {
-      log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
-    }
+    Detach(machine, id);
   }
+  RemoveDirect(machine, keep_disks);
   machine.follower().Forget(container_id_);
   if (!machine.shares_files()) return;
   if (layered_root_) layered_root_->EndWatch();

@@ -79,6 +79,8 @@ class GuestContainer {
   Result<void> AddDataDisks(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
                             const std::string& directory, std::vector<SharedVolume>* volumes);
   Result<void> ReadVolumes(const std::vector<SharedVolume>& volumes);
+  Result<void> DeliverDirect(Machine& machine);
+  void RemoveDirect(Machine& machine, bool keep_disks) const;
   Result<hypervisor::GuestAddress> Attach(Machine& machine, const std::string& source,
                                           bool read_only);
 
@@ -91,6 +93,7 @@ class GuestContainer {
   std::string shared_root_;  // in the guest; empty where that is the root, or there is none
   int root_storages_ = 0;    // of the request, at its beginning
   std::vector<GuestDisk> disks_;
+  std::vector<DirectMount> direct_;
   std::vector<agent::Storage> data_disks_;  // until they are delivered
   bool holds_writes_ = false;
   std::vector<VolumeCopy> copies_;  // until they are delivered

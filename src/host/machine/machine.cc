@@ -274,6 +274,11 @@ void Machine::Abort() {
   if (guest) guest->processes().Kill();
 }
 
+std::string Machine::sandbox_id() const {
+  const MutexLock lock(mutex_);
+  return identity_.sandbox_id;
+}
+
 void Machine::FollowMounts() {
   const auto watched = WithShare([&](storage::SharedDirectory& share) -> Result<void> {
     return mounts_.Set(share.FollowedNamespaces());

@@ -21,6 +21,7 @@
 #include "host/agent/agent_client.h"
 #include "host/config/load.h"
 #include "host/machine/cgroup_move.h"
+#include "host/machine/direct_disks.h"
 #include "host/machine/growth.h"
 #include "host/machine/guest.h"
 #include "host/machine/guest_start.h"
@@ -130,6 +131,10 @@ class Machine {
   // Has volumes follow what the host mounts below their sources, from here on; to be called when
   // containers have got or lost some.
   void FollowMounts();
+  // Volumes that are disks.
+  DirectDisks& direct_disks() { return direct_disks_; }
+  // Whose it is.
+  std::string sandbox_id() const KATA_EXCLUDES(mutex_);
   // Volumes that the guest has copies of.
   VolumeFollower& follower() { return follower_; }
   // Null before it was opened.
@@ -224,6 +229,7 @@ class Machine {
   const MachineHost host_;
   sys::EventLoop& loop_;
   RecordKeeper record_;
+  DirectDisks direct_disks_;
   VolumeFollower follower_;
   MountWatch mounts_{[this] { OnMounts(); }};
 

@@ -104,6 +104,12 @@ Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input
     return keep(std::move(mount));
   }
 
+  if (auto direct = KATA_TRY(input.direct_volumes.Find(mount.source()))) {
+    plan.direct.push_back({plan.spec.mounts_size(), mount.source(), *std::move(direct)});
+    mount.set_type("bind");
+    return keep(std::move(mount));
+  }
+
   switch (input.classify(mount.source())) {
     case SourceKind::kMissing:
       return Fail(Code::kNotFound,

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "host/plan/guest_limits.h"
 #include "host/plan/source.h"
+#include "host/storage/direct_volumes.h"
 #include "host/storage/share.h"
 #include "proto/oci.pb.h"
 
@@ -32,6 +33,7 @@ struct PlanInput {
   std::function<SourceKind(const std::string&)> classify = ClassifySource;
   std::function<dev_t(const std::string&)> device_number = DeviceNumber;
   std::function<std::string(dev_t)> find_block_device = FindBlockDevice;
+  storage::DirectVolumes direct_volumes;
 };
 
 // A bind mount whose source is shown to the guest through the shared directory. Its entry in
@@ -45,9 +47,18 @@ struct SharedVolume {
   bool overlay = false;  // of directories that the options name; there is nothing at `source`
 };
 
+// A bind mount whose source a storage driver has said to be a disk. Its entry in
+// `GuestPlan::spec.mounts` gets the place in the guest as source.
+struct DirectMount {
+  int mount = 0;  // index in spec.mounts
+  std::string source;
+  storage::DirectVolume volume;
+};
+
 struct GuestPlan {
   oci::Spec spec;
   std::vector<SharedVolume> volumes;
+  std::vector<DirectMount> direct;
   std::vector<GuestDisk> disks;
   bool share_pid_namespace = false;
   bool host_hooks = false;  // programs of the host run before the container's own

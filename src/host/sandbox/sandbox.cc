@@ -77,6 +77,14 @@ Result<std::string> Sandbox::IpTables(bool ipv6) {
   return Explained(ReadFilter(*machine_.agent(), FilterFolder(*machine_.config()), ipv6));
 }
 
+Result<csi::VolumeStatsResponse> Sandbox::VolumeStats(const std::string& volume) {
+  if (!machine_.booted() || !machine_.alive()) {
+    return Fail(Code::kFailedPrecondition, "the sandbox has ended");
+  }
+  const std::string place = KATA_TRY(machine_.direct_disks().MountPointOf(volume));
+  return Explained(machine_.agent()->VolumeStats(place));
+}
+
 Result<void> Sandbox::SetIpTables(bool ipv6, const std::string& rules) {
   if (!machine_.booted() || !machine_.alive()) {
     return Fail(Code::kFailedPrecondition, "the sandbox has ended");

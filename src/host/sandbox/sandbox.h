@@ -151,6 +151,9 @@ class Sandbox {
   // Errors  kInvalidArgument     not such text; nothing has changed
   //         kFailedPrecondition  no machine runs
   Result<std::string> IpTables(bool ipv6);
+  // Of a volume that is a disk, by its path on the host.
+  // Errors  kNotFound  no container has it
+  Result<csi::VolumeStatsResponse> VolumeStats(const std::string& volume);
   Result<void> SetIpTables(bool ipv6, const std::string& rules);
 
   bool HasContainers() const;

@@ -212,6 +212,7 @@ void TaskService::Register(ttrpc::Server& server) {
   Handle(server, "CloseIO", &TaskService::CloseIO, pool_);
   Handle(server, "Update", &TaskService::Update, pool_);
   Handle(server, "Stats", &TaskService::Stats, pool_);
+  HandleIn(server, kSandboxService, "GetVolumeStats", &TaskService::GetVolumeStats, pool_);
   HandleIn(server, kSandboxService, "GetIPTables", &TaskService::GetIpTables, pool_);
   HandleIn(server, kSandboxService, "SetIPTables", &TaskService::SetIpTables, pool_);
   for (const char* service : kServices) {
@@ -242,6 +243,12 @@ Result<task::StateResponse> TaskService::State(const task::StateRequest& request
     *response.mutable_exited_at() = ToTimestamp(view.exit.at);
   }
   return response;
+}
+
+// By the volume's path on the host.
+Result<csi::VolumeStatsResponse> TaskService::GetVolumeStats(
+    const agent::VolumeStatsRequest& request) {
+  return sandbox_.VolumeStats(request.volume_guest_path());
 }
 
 Result<agent::GetIPTablesResponse> TaskService::GetIpTables(

@@ -79,6 +79,7 @@ class TaskService {
   Result<wellknown::Empty> Update(const task::UpdateTaskRequest& request);
   Result<task::StatsResponse> Stats(const task::StatsRequest& request);
   Result<task::ConnectResponse> Connect(const task::ConnectRequest& request);
+  Result<csi::VolumeStatsResponse> GetVolumeStats(const agent::VolumeStatsRequest& request);
   Result<agent::GetIPTablesResponse> GetIpTables(const agent::GetIPTablesRequest& request);
   Result<agent::SetIPTablesResponse> SetIpTables(const agent::SetIPTablesRequest& request);
 

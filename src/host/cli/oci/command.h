@@ -47,6 +47,7 @@ struct Command {
 extern const Command kCheckpoint;
 extern const Command kCreate;
 extern const Command kDelete;
+extern const Command kDirectVolume;
 extern const Command kEvents;
 extern const Command kExec;
 extern const Command kFeatures;
