@@ -136,8 +136,8 @@ class SharedVolumes(ContainerdCase):
         for path in glob.glob("/proc/[0-9]*/mountinfo"):
             with contextlib.suppress(OSError), open(path) as file:
                 mounts = [line.split() for line in file]
-                # Its root is the shared directory: nobody else sees the sandbox's folder at the top.
-                if any(mount[4] == f"/{self.name}/rootfs" for mount in mounts):
+                # Its root is the shared directory: nobody else sees volumes' folder at the top.
+                if any(mount[4].startswith("/.volumes/") for mount in mounts):
                     return {mount[4]: mount[5] for mount in mounts if mount[4].startswith("/.volumes/")}
         self.fail("there is no virtiofsd")
 

@@ -4,18 +4,19 @@
 KATA_WRITE_TABLE=1 tests/e2e/run -k volume_table writes it.
 """
 
+import glob
 import os
 import unittest
 
 from support.case import Settings, only
 from test_root_disk import DiskCase, make_disk
 from testbed import debs
-from testbed.process import BedError
+from testbed.process import BedError, wait_until
 
 PAGE = "docs/volumes.md"
 BEGIN, END = "<!-- the table of supports.c -->\n", "<!-- its end -->\n"
 COLUMNS = ["runc: bind mount, ext4", "runc: root", "bind mount, virtiofsd in C", "in Rust, 1.13",
-           "shared root", "disk", "`tmpfs`", "copy (`shared_fs = \"none\"`)"]
+           "root of layers", "shared root", "disk", "`tmpfs`", "copy (`shared_fs = \"none\"`)"]
 
 
 def cells(line):
@@ -79,11 +80,23 @@ class VolumeTable(DiskCase):
         self.addCleanup(os.rmdir, f"/run/containerd/runc/{self.containerd.namespace}")
         runc = self.run_here(["/v", "/root"], *self.binds(v=self.folder("runc")),
                              runtime="io.containerd.runc.v2")
-        shared = self.run_here(["/v", "/root", "/t"], *self.binds(v=self.folder("bind")),
-                               "--mount", "type=tmpfs,src=tmpfs,dst=/t,options=rw")
+        bind, layers, tmpfs = self.of_layers()
+        root = self.with_shared_root()
         disk, copy = self.copied()
-        bind, root, tmpfs = shared
-        return [*runc, bind, *self.by_daemon_in_rust(), root, disk, tmpfs, copy]
+        return [*runc, bind, *self.by_daemon_in_rust(), layers, root, disk, tmpfs, copy]
+
+    def of_layers(self):
+        """The second container's root is made of the images that the first one has had made."""
+        self.assert_code(self.containerd.run(self.containerd.new_id(), ["true"], "--rm"), 0)
+        wait_until(lambda: glob.glob(f"{self.containerd.base}/layers/[0-9a-f]*/image"), 120, "an image")
+        return self.run_here(["/v", "/root", "/t"], *self.binds(v=self.folder("bind")),
+                             "--mount", "type=tmpfs,src=tmpfs,dst=/t,options=rw")
+
+    def with_shared_root(self):
+        config = self.runtime.write_config(f"{self.containerd.base}/shared.toml",
+                                           settings={"rootfs_layers": False})
+        (root,) = self.run_here(["/root"], *self.binds(), "--runtime-config-path", config)
+        return root
 
     def table(self, columns):
         rows = [[call, *row] for call, row in zip(self.calls, zip(*columns, strict=True), strict=True)]
