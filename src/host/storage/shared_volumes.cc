@@ -162,11 +162,14 @@ Result<SharedVolumes::Mounted*> SharedVolumes::Find(const Identity& identity, co
     if (access.find(kIdMapped) != std::string::npos) return nullptr;
   }
   for (Mounted& each : mounted_) {
-    if (each.identity != identity || each.source.access != source.access ||
+    Identity wanted = identity;
+    // What follows has what is below by now, whether or not it began with that.
+    if (each.follows) wanted.flags = (wanted.flags & ~MS_REC) | (each.identity.flags & MS_REC);
+    if (each.identity != wanted || each.source.access != source.access ||
         each.source.access_below != source.access_below) {
       continue;
     }
-    const bool recursive = (identity.flags & MS_REC) != 0;
+    const bool recursive = each.follows || (identity.flags & MS_REC) != 0;
     if (KATA_TRY(LookAt(PathOf(each), recursive, -1)).below != source.below) continue;
     if (each.locked && !read_only) {
       if (auto unlocked = Unlock(each); !unlocked) {
@@ -261,7 +264,8 @@ void SharedVolumes::FollowAll() {
 }
 
 Result<void> SharedVolumes::Follow(Mounted& mounted) {
-  const auto host = KATA_TRY(LookAt(mounted.path, true, NamespaceOf(mounted))).seen;
+  const Source now = KATA_TRY(LookAt(mounted.path, true, NamespaceOf(mounted)));
+  const auto& host = now.seen;
   // What is further below first.
   for (auto each = mounted.mirrored.end(); each != mounted.mirrored.begin();) {
     --each;
@@ -288,6 +292,10 @@ Result<void> SharedVolumes::Follow(Mounted& mounted) {
       }
     }
     mounted.mirrored[where] = mirrored;
+  }
+  mounted.source.access_below.clear();
+  for (const auto& [where, access] : now.access_below) {
+    if (mounted.mirrored[where].id != 0) mounted.source.access_below.emplace(where, access);
   }
   return {};
 }
