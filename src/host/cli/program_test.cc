@@ -222,8 +222,10 @@ TEST_F(ProgramTest, CheckRefusesTheVmmThatStartRefuses) {
 }
 
 TEST_F(ProgramTest, LayersAreListedAndPruned) {
-  const std::string conf = Write(
-      "layers.toml", "[hypervisor.qemu]\n[factory]\nlayers_path = \"" + directory_ + "/layers\"\n");
+  const std::string conf =
+      Write("layers.toml",
+            "[hypervisor.qemu]\n[runtime]\nrootfs_layers = false\n[factory]\nlayers_path = \"" +
+                directory_ + "/layers\"\n");
   EXPECT_THAT(RunProgram({"layers", "prune", "--all"}, conf).out, StartsWith("0 images, 0.0 MiB"));
   EXPECT_FALSE(std::filesystem::exists(directory_ + "/layers"));
   const factory::LayerStore store(directory_ + "/layers", 0);
