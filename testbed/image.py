@@ -144,7 +144,8 @@ def write_tree(path):
             file.write(content)
         os.chmod(f"{path}/{name}", 0o755 if content.startswith("#!") else 0o644)
     shutil.copy(busybox(), f"{path}/bin/busybox")
-    for applet in _applets(f"{path}/bin/busybox"):
+    # Asked of the original: a copy of just now is "busy" while another thread's child holds it open.
+    for applet in _applets(busybox()):
         if not os.path.lexists(f"{path}/bin/{applet}"):
             os.symlink("busybox", f"{path}/bin/{applet}")
     return path
