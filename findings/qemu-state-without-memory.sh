@@ -76,10 +76,10 @@ with machine("-incoming", "defer", "-global", "migration.send-configuration=off"
 PYTHON
 }
 
-for name in old new; do
-  small=$(saved_and_read "${!name}" 64) || cannot "$name with 64 MiB: $small"
-  large=$(saved_and_read "${!name}" 1024) || cannot "$name with 1024 MiB: $large"
-  printf '%s: of 64 MiB %s, of 1024 MiB %s\n' "$("${!name}" --version | head -n 1)" "$small" "$large"
+for qemu in "$old" "$new"; do
+  small=$(saved_and_read "$qemu" 64) || cannot "$qemu with 64 MiB: $small"
+  large=$(saved_and_read "$qemu" 1024) || cannot "$qemu with 1024 MiB: $large"
+  printf '%s: of 64 MiB %s, of 1024 MiB %s\n' "$("$qemu" --version | head -n 1)" "$small" "$large"
   if [ "$small" != "$large" ] || [ "${small#* }" != completed ] || [ "${small% *}" -ge 1000000 ]; then
     printf 'changed: not the same state, or it cannot be read\n' >&2
     exit 1
