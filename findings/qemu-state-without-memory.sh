@@ -8,8 +8,8 @@
 # Behaviour  it works under TCG as well, with memory of any kind and without any capability: it writes the
 #            devices and processors and not one page. migrate-incoming reads it in a machine whose memory is
 #            there already, when that was begun with -global migration.send-configuration=off.
-# Seen       as many bytes with 64 MiB of memory as with 1024 (32,489 of such a q35 with both), "completed" at
-#            the other end.
+# Seen       as many bytes with 64 MiB of memory as with 1024 (32,489 or 32,520 of such a q35), "completed"
+#            at the other end.
 # In kata-cpp  what a snapshot of a running machine can be made with, whose memory is copied on its own.
 #
 # Needs apt, python3 and what QEMU of Debian 12 needs. Exit status: 0 as described, 1 the behaviour has
@@ -80,7 +80,9 @@ for qemu in "$old" "$new"; do
   small=$(saved_and_read "$qemu" 64) || cannot "$qemu with 64 MiB: $small"
   large=$(saved_and_read "$qemu" 1024) || cannot "$qemu with 1024 MiB: $large"
   printf '%s: of 64 MiB %s, of 1024 MiB %s\n' "$("$qemu" --version | head -n 1)" "$small" "$large"
-  if [ "$small" != "$large" ] || [ "${small#* }" != completed ] || [ "${small% *}" -ge 1000000 ]; then
+  # How far its firmware has come is seen in some bytes.
+  more=$((${large% *} - ${small% *}))
+  if [ "${more#-}" -ge 4096 ] || [ "${small#* }" != completed ] || [ "${large#* }" != completed ]; then
     printf 'changed: not the same state, or it cannot be read\n' >&2
     exit 1
   fi
