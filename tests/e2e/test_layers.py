@@ -347,8 +347,8 @@ class EngineLayers:
         self.cli("run", "--name", "maker", "--network", "none", self.image, "true", check=True)
         self.wait_image(self.folder)
         self.cli("run", "--detach", "--name", "reader", "--network", "none", "--workdir", "/home",
-                 self.image, "sh", "-c", "echo begun; until cat /etc/go /home/go 2>/dev/null; "
-                 "do sleep 0.1; done; echo seen; exec sleep 1000", check=True)
+                 self.image, "sh", "-c", "echo begun; until grep -q etc /etc/go && grep -q home /home/go; do "
+                 "sleep 0.1; done 2>/dev/null; cat /etc/go /home/go; echo seen; exec sleep 1000", check=True)
         wait_until(lambda: "begun" in self.cli("logs", "reader").out, 120, "the reader")
         self.assertIn("layers (", root_of(self.runtime, self.id_of("reader")))
         for directory in ("etc", "home"):
@@ -357,7 +357,7 @@ class EngineLayers:
             self.cli("cp", f"{self.folder}/go", f"reader:/{directory}/go", check=True)
         wait_until(lambda: "seen" in self.cli("logs", "reader").out, 60,
                    lambda: self.cli("logs", "reader").out)
-        self.assertTrue(self.cli("logs", "reader").out.endswith("to etc\nto home\nseen\n"))
+        self.assertEqual(self.cli("logs", "reader").out, "begun\nto etc\nto home\nseen\n")
         self.cli("rm", "--force", "maker", "reader", check=True)
 
     def test_a_container_that_is_started_again_has_what_it_wrote(self):

@@ -177,7 +177,7 @@ class Processes(OciCase):
         self.assertRegex(short[1], r"^ *\d+ \? +00:00:\d\d sleep$")
         bsd = self.cli("ps", self.name, "-e", "-x").out.splitlines()
         self.assertRegex(bsd[0], r"^ +PID TTY +STAT +TIME COMMAND$")
-        self.assertRegex(bsd[1], r"^ *\d+ \? +[SD]\S* +0:\d\d sleep 1000$")
+        self.assertRegex(bsd[1], r"^ *\d+ \? +[RSD]\S* +0:\d\d sleep 1000$")
         self.assert_refused(self.cli("ps", self.name, "--forest"), r"--forest\" is not known")
 
 
