@@ -194,10 +194,8 @@ class Models(NetworkCase):
                 ns = self.new_namespace()
                 self.net.add_veth(ns, number)
                 before = self.net.state(ns)
-                config = f"{self.containerd.base}/{model}.toml"
-                self.runtime.write_config(config)
-                with open(config, "a") as file:
-                    file.write(f'[runtime]\ninternetworking_model = "{model}"\n')
+                config = self.runtime.write_config(f"{self.containerd.base}/{model}.toml",
+                                                   settings={"internetworking_model": model})
                 done = self.containerd.run(
                     f"{self.name}-{model}", self.shell(
                         "ls /sys/class/net | grep -c eth0",
