@@ -47,7 +47,7 @@ bool IsImage(const RootfsMount& mount) {
   return IsImageType(mount.type) && std::ranges::any_of(mount.options, IsLoop);
 }
 
-std::vector<std::string_view> Words(std::string_view text) {
+std::vector<std::string_view> SplitWords(std::string_view text) {
   std::vector<std::string_view> words;
   for (;;) {
     const size_t begin = text.find_first_not_of(' ');
@@ -124,7 +124,7 @@ Result<std::vector<size_t>> DescriptorReader::ImagesOf(std::string_view number) 
 }
 
 Result<std::vector<size_t>> DescriptorReader::Expand(std::string_view text) const {
-  const auto words = Words(text);
+  const auto words = SplitWords(text);
   if (words.size() == 2 && words[0] == "mount") return ImagesOf(words[1]);
   constexpr size_t kOverlayWords = 3;
   size_t first = 0;

@@ -29,7 +29,7 @@ constexpr const char* kEmptyFile = "empty-file";
 constexpr const char* kLayer = "layer";
 // Directories that front ends make and remove while a container runs.
 constexpr std::array<std::string_view, 3> kOfFrontEnds = {"merged", "mapped", "empty"};
-constexpr mode_t kModeBits = 07777;
+constexpr mode_t kPermissionBits = 07777;
 
 struct DirCloser {
   void operator()(DIR* dir) const { ::closedir(dir); }
@@ -101,7 +101,7 @@ Result<void> RestoreOwner(int directory, const struct stat& before) {
       ::chown(path.c_str(), before.st_uid, before.st_gid) != 0) {
     return FailErrno("chown", path);
   }
-  if (now.st_mode != before.st_mode) return sys::ChangeMode(directory, before.st_mode & kModeBits);
+  if (now.st_mode != before.st_mode) return sys::ChangeMode(directory, before.st_mode & kPermissionBits);
   return {};
 }
 
