@@ -101,7 +101,8 @@ Result<void> RestoreOwner(int directory, const struct stat& before) {
       ::chown(path.c_str(), before.st_uid, before.st_gid) != 0) {
     return FailErrno("chown", path);
   }
-  if (now.st_mode != before.st_mode) return sys::ChangeMode(directory, before.st_mode & kPermissionBits);
+  if (now.st_mode != before.st_mode)
+    return sys::ChangeMode(directory, before.st_mode & kPermissionBits);
   return {};
 }
 

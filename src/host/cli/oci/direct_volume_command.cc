@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array kFlags = {
+constexpr std::array kVolumeFlags = {
     Flag{"volume-path", '\0', true, "the volume's directory on the host", "DIR"},
     Flag{"mount-info", '\0', true, "what the disk is, for add", "JSON"},
     Flag{"size", '\0', true, "bytes, for resize", "BYTES"},
@@ -94,7 +94,7 @@ const Command kDirectVolume{
         "'{\"volume-type\":\"block\",\"device\":\"/dev/sdf\",\"fstype\":\"ext4\"}'\n"
         "                                                        DIR is a disk from now on\n"
         "  kata-runtime direct-volume stats --volume-path DIR    how full it is\n",
-    .flags = kFlags,
+    .flags = kVolumeFlags,
     .min_words = 1,
     .max_words = 1,
     .run = RunDirectVolume};
