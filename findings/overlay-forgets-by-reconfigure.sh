@@ -12,7 +12,7 @@
 #            options, forgets all of that.
 # Seen       two overlays over one upper directory, one of the host and one of a guest that has it by
 #            virtiofs: what one had made was looked for in vain through the other, both ways, until a remount.
-# In kata-cpp  nothing yet: image layers as disks need it.
+# In kata-cpp  src/host/storage/upper_watch.h has each overlay of a container look anew when the other wrote.
 #
 # Needs apt, QEMU and cpio. Exit status: 0 as described, 1 the behaviour has changed, 2 it could not be tried.
 set -euo pipefail
@@ -20,10 +20,13 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# shellcheck source=findings/lib/debian-kernel.sh
-. "$root/findings/lib/debian-kernel.sh"
+# shellcheck source=scripts/lib/pinned.sh
+. "$root/scripts/lib/pinned.sh"
 
-said=$(under_debian_kernel '
+kernel="linux-image-6.12.95+deb12-cloud-amd64=6.12.95-1~bpo12+1"
+busybox="busybox-static=1:1.35.0-4+deb12u1+b1"
+
+said=$(under_kernel "$kernel" "$busybox" '
 insmod /overlay.ko && mount -t tmpfs layers /tmp && cd /tmp && mkdir lower upper work merged
 echo old >lower/file
 mount -t overlay overlay merged -o lowerdir=lower,upperdir=upper,workdir=work

@@ -17,62 +17,29 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-version=1:7.2+dfsg-7+deb12u18+b3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# shellcheck source=scripts/lib/pinned.sh
+. "$root/scripts/lib/pinned.sh"
 
-cannot() {
-  printf 'not tried: %s\n' "$*" >&2
-  exit 2
-}
-
-for package in qemu-system-x86 qemu-system-common; do
-  (cd "$work" && apt-get -o APT::Sandbox::User=root download -q "$package=$version" >download.log 2>&1) ||
-    cannot "apt has no $package $version: $(tail -n 1 "$work/download.log")"
-  dpkg-deb -x "$work/$package"_*.deb "$work/root"
-done
-old=$work/root/usr/bin/qemu-system-x86_64
-"$old" --version >/dev/null 2>&1 || cannot "this host lacks libraries of QEMU $version"
-new=$("$root/scripts/fetch-qemu" 2>/dev/null) || cannot "QEMU 10 cannot be fetched"
+old=$(pinned_qemu 1:7.2+dfsg-7+deb12u18+b3) || exit
+new=$(pinned_backport 1:10.0.2+ds-2+deb13u1~bpo12+1) || exit
 
 # saved_and_read QEMU MIB: bytes of the state, and how reading it ended.
 saved_and_read() {
   rm -f "$work/memory"
-  timeout 100 /usr/bin/python3 - "$1" "$2" "$work" <<'PYTHON'
-import contextlib, json, os, subprocess, sys
-qemu, mib, work = sys.argv[1:]
-state = f"{work}/state"
-
-@contextlib.contextmanager
-def machine(*more):
-    argv = [qemu, "-nodefaults", "-display", "none", "-m", mib, "-machine",
-            "q35,memory-backend=m,suppress-vmdesc=on", "-object",
-            f"memory-backend-file,mem-path={work}/memory,id=m,size={mib}M,share=on",
-            "-L", "/usr/share/qemu", "-L", "/usr/share/seabios", "-qmp", "stdio", *more]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True) as process:
-        def ask(command, **arguments):
-            process.stdin.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-            process.stdin.flush()
-            for line in process.stdout:
-                answer = json.loads(line)
-                if "error" in answer:
-                    sys.exit(f"{command}: {answer}")
-                if "return" in answer:
-                    return answer["return"]
-            sys.exit(f"{command}: the machine has ended")
-        ask("qmp_capabilities")
-        yield ask
-        ask("quit")
-
-with machine() as ask:
-    ask("stop")
-    ask("xen-save-devices-state", filename=state, live=False)
-with machine("-incoming", "defer", "-global", "migration.send-configuration=off") as ask:
-    ask("migrate-incoming", uri=f"exec:cat {state}")
-    while ask("query-migrate").get("status") not in ("completed", "failed"):
-        pass
-    print(os.path.getsize(state), ask("query-migrate")["status"])
+  PYTHONPATH=$root/scripts/lib timeout 100 /usr/bin/python3 -B - "$1" "$2" "$work" <<'PYTHON'
+import os, sys
+from qmp import Machine
+program, mib, work = sys.argv[1:]
+backend, state = f"file,mem-path={work}/memory", f"{work}/state"
+with Machine(program, mib, backend) as machine:
+    machine.ask("stop")
+    machine.ask("xen-save-devices-state", filename=state, live=False)
+with Machine(program, mib, backend, "-incoming", "defer", "-global",
+             "migration.send-configuration=off") as machine:
+    machine.ask("migrate-incoming", uri=f"exec:cat {state}")
+    print(os.path.getsize(state), machine.migrated())
 PYTHON
 }
 

@@ -10,8 +10,8 @@
 #            it everywhere in that namespace, even where the mount is covered by another one and no path leads
 #            to it. Since it is no mount point on the path that is used, files still move between it and its
 #            neighbours by rename (no EXDEV). Another mount namespace, without those mounts, renames it.
-# In kata-cpp  nothing yet: it keeps an overlay's upper and work directories in place while a guest may write
-#            to both.
+# In kata-cpp  src/host/storage/upper_guard.h keeps an overlay's upper and work directories in place so while
+#            a guest may write to both.
 #
 # Needs apt, QEMU and cpio. Exit status: 0 as described, 1 the behaviour has changed, 2 it could not be tried.
 set -euo pipefail
@@ -19,11 +19,14 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# shellcheck source=findings/lib/debian-kernel.sh
-. "$root/findings/lib/debian-kernel.sh"
+# shellcheck source=scripts/lib/pinned.sh
+. "$root/scripts/lib/pinned.sh"
+
+kernel="linux-image-6.12.95+deb12-cloud-amd64=6.12.95-1~bpo12+1"
+busybox="busybox-static=1:1.35.0-4+deb12u1+b1"
 
 # busybox's mv copies where rename(2) fails with EXDEV, and then the inode is another one.
-said=$(under_debian_kernel '
+said=$(under_kernel "$kernel" "$busybox" '
 mount -t tmpfs top /tmp && cd /tmp && mkdir -p parent/upper parent/work used aside/bind && touch parent/work/file
 inode() { ls -i "$1" | { read -r number rest; echo "$number"; }; }
 uname -r
