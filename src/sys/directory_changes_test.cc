@@ -18,7 +18,7 @@
 namespace kata::sys {
 namespace {
 
-class DirectoryChangesTest : public testing::Test {
+class DirectoryChangesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";

@@ -3,7 +3,6 @@
 // Needs root: mounts for real, in a mount namespace of the test's own.
 #include "sys/fs_context.h"
 
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -16,19 +15,14 @@
 #include "sys/files.h"
 #include "sys/mounts.h"
 #include "sys/temporary_dir.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::sys {
 namespace {
 
-class FsContextTest : public testing::Test {
+class FsContextTest : public sys::testing::MountTest {
  protected:
-  static void SetUpTestSuite() {
-    if (::geteuid() != 0) return;
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-  }
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  void SetUpMounts() override {
     ASSERT_TRUE(Mount("test", dir_.path(), "tmpfs", 0));
     for (const char* name : {"low,er", "upper", "work", "merged"}) {
       ASSERT_TRUE(MakeDirs(At(name)));

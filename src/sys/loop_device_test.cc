@@ -27,7 +27,7 @@ namespace {
 
 constexpr size_t kSize = 1 << 20;
 
-class LoopDeviceTest : public testing::Test {
+class LoopDeviceTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/storage/copy_up.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -12,16 +11,14 @@
 #include "sys/files.h"
 #include "sys/fs_context.h"
 #include "sys/mounts.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::storage {
 namespace {
 
-class CopyUpTest : public testing::Test {
+class CopyUpTest : public sys::testing::MountTest {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "mounting needs root";
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_TRUE(sys::SetPropagation("/", MS_PRIVATE | MS_REC));
+  void SetUpMounts() override {
     char name[] = "/var/tmp/kata-copy-up-XXXXXX";
     dir_ = ::mkdtemp(name);
     ASSERT_TRUE(sys::Mount("tmpfs", dir_, "tmpfs", 0));

@@ -21,16 +21,16 @@
 #include "sys/fs_context.h"
 #include "sys/mounts.h"
 #include "sys/temporary_dir.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::storage {
 namespace {
 
 using testing::HasSubstr;
 
-class ImageMountsTest : public testing::Test {
+class ImageMountsTest : public sys::testing::MountTest {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  void SetUpMounts() override {
     if (!sys::FsContext::Open("erofs")) GTEST_SKIP() << "the kernel has no EROFS";
     ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
     ASSERT_TRUE(sys::SetPropagation("/", MS_PRIVATE | MS_REC));

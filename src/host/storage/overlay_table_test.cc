@@ -12,6 +12,7 @@
 
 #include "sys/files.h"
 #include "sys/mounts.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::storage {
 namespace {
@@ -92,12 +93,9 @@ TEST(OverlaySuperOptions, AreReadAsTheKernelWritesThem) {
             "it has layers of data only");
 }
 
-class FindOverlayTest : public testing::Test {
+class FindOverlayTest : public sys::testing::MountTest {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "mounting needs root";
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_TRUE(sys::SetPropagation("/", MS_PRIVATE | MS_REC));
+  void SetUpMounts() override {
     char name[] = "/var/tmp/kata-overlay-test-XXXXXX";
     dir_ = ::mkdtemp(name);
     // An overlay cannot be above another one, which /var/tmp may be on.

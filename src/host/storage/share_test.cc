@@ -13,18 +13,16 @@
 
 #include "sys/files.h"
 #include "sys/mounts.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::storage {
 namespace {
 
 using testing::HasSubstr;
 
-class ShareTest : public testing::Test {
+class ShareTest : public sys::testing::MountTest {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "mounting needs root";
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_TRUE(sys::SetPropagation("/", MS_PRIVATE | MS_REC));
+  void SetUpMounts() override {
     char name[] = "/tmp/kata-share-test-XXXXXX";
     dir_ = ::mkdtemp(name);
     id_ = "share-test-" + std::to_string(::getpid());

@@ -22,6 +22,7 @@
 #include "sys/files.h"
 #include "sys/fuse_tree.h"
 #include "sys/mounts.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::storage {
 namespace {
@@ -69,12 +70,9 @@ class Server {
   bool inside_ = false;
 };
 
-class SharedVolumesTest : public testing::Test {
+class SharedVolumesTest : public sys::testing::MountTest {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "mounting needs root";
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_TRUE(sys::SetPropagation("/", MS_PRIVATE | MS_REC));
+  void SetUpMounts() override {
     char name[] = "/tmp/kata-volumes-test-XXXXXX";
     dir_ = ::mkdtemp(name);
     for (const char* each : {"/mounts", "/served", "/data", "/other"}) {
@@ -237,8 +235,8 @@ TEST_P(Propagation, WhatTheHostMountsOverTheSourceGoesWithTheVolume) {
 
 class Following : public SharedVolumesTest, public testing::WithParamInterface<const char*> {
  protected:
-  void SetUp() override {
-    SharedVolumesTest::SetUp();
+  void SetUpMounts() override {
+    SharedVolumesTest::SetUpMounts();
     ASSERT_TRUE(sys::SetPropagation(Data(), MS_SHARED));
     ASSERT_TRUE(sys::MakeDirs(Data() + "/sub"));
     options_ = {"rbind"};

@@ -21,6 +21,7 @@
 #include "host/storage/share.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::storage {
 namespace {
@@ -56,12 +57,9 @@ sys::UniqueFd EnterAsHost() {
 int ErrnoOf(int result) { return result == 0 ? 0 : errno; }
 
 // A layer's directory as Docker makes it, and a server that has begun before it is added.
-class UpperGuardTest : public testing::Test {
+class UpperGuardTest : public sys::testing::MountTest {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "mounting needs root";
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_TRUE(sys::SetPropagation("/", MS_PRIVATE | MS_REC));
+  void SetUpMounts() override {
     char name[] = "/tmp/kata-upper-test-XXXXXX";
     dir_ = ::mkdtemp(name);
     layer_ = dir_ + "/layer";

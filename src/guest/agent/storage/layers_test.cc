@@ -2,8 +2,6 @@
 //
 // Needs root, and of the kernel loop devices, EROFS or ext4, and overlayfs: layers in files, and an
 // overlay over them, in a mount namespace of the test's own.
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,19 +20,14 @@
 #include "sys/mounts.h"
 #include "sys/process.h"
 #include "sys/temporary_dir.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::guest {
 namespace {
 
-class LayersTest : public testing::Test {
+class LayersTest : public sys::testing::MountTest {
  protected:
-  static void SetUpTestSuite() {
-    if (::geteuid() != 0) return;
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-  }
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  void SetUpMounts() override {
     if (!HasLoopDriver() || !HasOverlayDriver()) {
       GTEST_SKIP() << "the kernel lacks loop devices, erofs or overlayfs with lowerdir+";
     }

@@ -4,7 +4,6 @@
 #include "guest/agent/storage/storage.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -18,19 +17,14 @@
 #include "guest/agent/storage/ownership.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::guest {
 namespace {
 
-class StorageTest : public testing::Test {
+class StorageTest : public sys::testing::MountTest {
  protected:
-  static void SetUpTestSuite() {
-    if (::geteuid() != 0) return;
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-  }
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  void SetUpMounts() override {
     char name[] = "/tmp/kata-storage-test-XXXXXX";
     ASSERT_NE(::mkdtemp(name), nullptr);
     dir_ = name;

@@ -4,7 +4,6 @@
 #include "guest/agent/storage/upper_mirror.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -18,21 +17,16 @@
 #include "guest/agent/storage/upper_disk.h"
 #include "sys/files.h"
 #include "sys/temporary_dir.h"
+#include "sys/testing/mount_test.h"
 
 namespace kata::guest {
 namespace {
 
 constexpr uid_t kUser = 1000;
 
-class UpperMirrorTest : public testing::Test {
+class UpperMirrorTest : public sys::testing::MountTest {
  protected:
-  static void SetUpTestSuite() {
-    if (::geteuid() != 0) return;
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-  }
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  void SetUpMounts() override {
     ASSERT_TRUE(sys::MakeDirs(From("")));
     ASSERT_TRUE(sys::MakeDirs(To("")));
   }
