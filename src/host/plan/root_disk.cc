@@ -2,23 +2,16 @@
 #include "host/plan/root_disk.h"
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 
 #include <fmt/format.h>
 
 namespace kata::sandbox {
 namespace {
 
-// What the guest's kernel can mount (guest-image/kernel).
-constexpr std::array<std::string_view, 5> kTypes = {"ext2", "ext3", "ext4", "erofs", "squashfs"};
-
-bool IsLoop(const std::string& option) { return option == "loop" || option.starts_with("loop="); }
-
 bool IsDisk(const storage::RootfsMount& mount, SourceKind kind) {
-  if (std::ranges::find(kTypes, mount.type) == kTypes.end()) return false;
+  if (!storage::IsDiskType(mount.type)) return false;
   if (kind == SourceKind::kBlockDevice) return true;
-  return kind == SourceKind::kFile && std::ranges::any_of(mount.options, IsLoop);
+  return kind == SourceKind::kFile && std::ranges::any_of(mount.options, storage::IsLoop);
 }
 
 }  // namespace
@@ -36,7 +29,7 @@ Result<std::optional<RootDisk>> PlanRootDisk(
     RootDisk disk{.source = rootfs[0].source, .type = rootfs[0].type};
     for (const std::string& option : rootfs[0].options) {
       if (option == "ro") disk.read_only = true;
-      if (!IsLoop(option)) disk.options.push_back(option);
+      if (!storage::IsLoop(option)) disk.options.push_back(option);
     }
     return disk;
   }

@@ -2,7 +2,6 @@
 #include "host/storage/mount_descriptors.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <string_view>
 #include <utility>
@@ -22,15 +21,8 @@ constexpr std::string_view kDeviceOption = "device=";
 constexpr std::string_view kOpen = "{{";
 constexpr std::string_view kClose = "}}";
 
-// File systems that images have.
-constexpr std::array<std::string_view, 5> kImageTypes = {"erofs", "ext4", "ext3", "ext2",
-                                                         "squashfs"};
 constexpr int kOctal = 8;
 constexpr mode_t kMaxMode = 07777;
-
-bool IsImageType(std::string_view type) {
-  return std::ranges::find(kImageTypes, type) != kImageTypes.end();
-}
 
 bool IsTransform(std::string_view word) {
   return word == kFormatWord || word == kMkdirWord || word == kMkfsWord;
@@ -41,10 +33,8 @@ bool IsTransformed(const std::string& type) {
          type.find('/') != std::string::npos;
 }
 
-bool IsLoop(const std::string& option) { return option == "loop" || option.starts_with("loop="); }
-
 bool IsImage(const RootfsMount& mount) {
-  return IsImageType(mount.type) && std::ranges::any_of(mount.options, IsLoop);
+  return IsDiskType(mount.type) && std::ranges::any_of(mount.options, IsLoop);
 }
 
 std::vector<std::string_view> SplitWords(std::string_view text) {

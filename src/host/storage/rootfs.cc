@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 #include <thread>
 
@@ -19,6 +20,8 @@ namespace {
 
 // mount(2) copies one page of data; some room is left for what the kernel adds.
 constexpr size_t kMaxMountData = 4000;
+constexpr std::array<std::string_view, 5> kDiskTypes = {"ext2", "ext3", "ext4", "erofs",
+                                                        "squashfs"};
 
 std::vector<std::string_view> Split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -143,6 +146,12 @@ Result<void> MountOne(const RootfsMount& mount, const std::string& target) {
 }
 
 }  // namespace
+
+bool IsDiskType(std::string_view type) {
+  return std::ranges::find(kDiskTypes, type) != kDiskTypes.end();
+}
+
+bool IsLoop(std::string_view option) { return option == "loop" || option.starts_with("loop="); }
 
 RelativeOverlay MakeOverlayRelative(const std::vector<std::string>& options) {
   RelativeOverlay relative = MakeRelative(options, HasPaths);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -17,6 +18,12 @@ struct RootfsMount {
   std::string source;
   std::vector<std::string> options;
 };
+
+// Whether it is of a kind that comes on a block device or in a file, and that the guest's kernel
+// can mount (guest-image/kernel).
+bool IsDiskType(std::string_view type);
+// "loop", "loop=...": the source is a file.
+bool IsLoop(std::string_view option);
 
 // Mounts `mounts` in order at the directory `target`. Overlay mounts with more lower directories
 // than a mount call takes are shortened by their common parent.

@@ -34,6 +34,16 @@ void TakeDown(const std::string& path) {
   RemoveMountPoint(path);
 }
 
+// After a failure the mount point is gone.
+Result<void> ShowReadOnly(sys::UniqueFd tree, const std::string& target) {
+  sys::MountOptions options;
+  options.Add("bind");
+  options.Add("ro");
+  auto bound = sys::BindMount(std::move(tree), target, options);
+  if (!bound) RemoveMountPoint(target);
+  return bound;
+}
+
 }  // namespace
 
 std::string SharedDirectory::RootOf(const std::string& sandbox_id) {
@@ -206,13 +216,7 @@ Result<std::string> SharedDirectory::AddLayer(const std::string& container_id,
     KATA_TRY(sys::SetMountPropagation(tree.get(), MS_PRIVATE));
     KATA_TRY(sys::MakeDirs(fmt::format("{}/{}", Mounts(), kLayers)));
     KATA_TRY(MakeMountPoint(target, false));
-    sys::MountOptions options;
-    options.Add("bind");
-    options.Add("ro");
-    if (auto bound = sys::BindMount(std::move(tree), target, options); !bound) {
-      RemoveMountPoint(target);
-      return std::unexpected(std::move(bound).error().Within("layer"));
-    }
+    KATA_TRY_WITHIN("layer", ShowReadOnly(std::move(tree), target));
   }
   layers_[key].insert(container_id);
   return kGuestDirectory + name;
@@ -231,13 +235,7 @@ Result<UpperDirectories> SharedDirectory::AddUpper(const std::string& container_
   sys::UniqueFd tree =
       KATA_TRY_WITHIN("upper layer", CloneSource(directories.upper, false, mount_namespace));
   KATA_TRY(sys::MakeDirs(target));
-  sys::MountOptions options;
-  options.Add("bind");
-  options.Add("ro");
-  if (auto bound = sys::BindMount(std::move(tree), target, options); !bound) {
-    RemoveMountPoint(target);
-    return std::unexpected(std::move(bound).error().Within("upper layer"));
-  }
+  KATA_TRY_WITHIN("upper layer", ShowReadOnly(std::move(tree), target));
   entries_.push_back({container_id, target});
   return UpperDirectories{.upper = kGuestDirectory + name, .work = ""};
 }
