@@ -10,6 +10,7 @@ import tarfile
 
 from support.case import ContainerdCase, core, only
 from support.docker_case import DockerCase
+from support.layers import IMAGE_TIME, EngineWithLayers, root_of
 from support.podman_case import PodmanCase
 from testbed import image
 from testbed.docker import COMMAND_LINE, SHIM
@@ -22,7 +23,6 @@ FOLDERS = {"many": 0o755, **{f"many/{number}": 0o755 for number in range(50)}}
 ABOVE = {"many/0/.wh.50": "", "many/1/1": "replaced\n", "added": "above\n"}
 SUMS = "cd / && find many added -type f | sort | xargs sha256sum"
 SHARED, LAYERS = "shared", "layers (2 images, 1 made here), upper shared"
-IMAGE_TIME = 120
 
 
 def expected_sums():
@@ -30,14 +30,6 @@ def expected_sums():
     del files["many/0/50"]
     return "".join(f"{hashlib.sha256(files[path].encode()).hexdigest()}  {path}\n"
                    for path in sorted(files))
-
-
-def root_of(runtime, name):
-    """What a container's root file system is made of."""
-    done = run([f"{runtime.bin_dir}/kata-runtime", "state", "--root", name], 60)
-    if done.code != 0:
-        raise AssertionError(f"expected success: {done}")
-    return done.out.strip()
 
 
 class LayersCase(ContainerdCase):
@@ -293,30 +285,22 @@ class Layers(LayersCase):
         self.assertNotIn("layers", subprocess.check_output(["mount"], text=True))
 
 
-class EngineLayers:
-    """For engines that mount the root themselves: what they say of containers that run."""
+class EngineLayers(EngineWithLayers):
+    """What engines say of containers that run."""
 
-    settings = {"rootfs_layers": True}
     script = ("echo new > /etc/new; rm /etc/kata-e2e; mkdir /made; chmod 600 /etc/group; "
               "ln -s new /etc/link; echo done; exec sleep 1000")
 
-    def wait_image(self, base):
-        wait_until(lambda: glob.glob(f"{base}/layers/[0-9a-f]*/image"), IMAGE_TIME, "an image")
-
-    def both(self, base):
+    def both(self):
         """The names of a container with layers and of one of runc, which have run the script."""
-        self.cli("run", "--name", "first", "--network", "none", self.image, "true", check=True)
-        self.wait_image(base)
+        self.make_images()
         names = ("layers", "plain")
         for name in names:
             self.cli("run", "--detach", "--name", name, "--network", "none", self.image, "sh", "-c",
                      self.script, plain=name == "plain", check=True)
             wait_until(lambda name=name: "done" in self.cli("logs", name).out, 120, "the script's end")
-        self.assertIn("layers (", root_of(self.runtime, self.id_of("layers")))
+        self.assert_layers("layers")
         return names
-
-    def id_of(self, name):
-        return self.cli("inspect", "--format", "{{.Id}}", name, check=True).out.strip()
 
     def archive(self, name, words):
         path = f"{self.folder}/{name}.tar"
@@ -327,7 +311,7 @@ class EngineLayers:
 
     @core
     def test_the_engine_sees_what_it_sees_under_runc(self):
-        layers, plain = self.both(self.folder)
+        layers, plain = self.both()
         self.assertEqual(*(sorted(self.cli("diff", name, check=True).out.splitlines())
                            for name in (layers, plain)))
         self.assertEqual(*(self.archive(name, ("etc", "made", "bin")) for name in (layers, plain)))
@@ -344,13 +328,12 @@ class EngineLayers:
 
     @core
     def test_what_is_copied_into_directories_in_use_is_seen(self):
-        self.cli("run", "--name", "maker", "--network", "none", self.image, "true", check=True)
-        self.wait_image(self.folder)
+        self.make_images()
         self.cli("run", "--detach", "--name", "reader", "--network", "none", "--workdir", "/home",
                  self.image, "sh", "-c", "echo begun; until grep -q etc /etc/go && grep -q home /home/go; do "
                  "sleep 0.1; done 2>/dev/null; cat /etc/go /home/go; echo seen; exec sleep 1000", check=True)
         wait_until(lambda: "begun" in self.cli("logs", "reader").out, 120, "the reader")
-        self.assertIn("layers (", root_of(self.runtime, self.id_of("reader")))
+        self.assert_layers("reader")
         for directory in ("etc", "home"):
             with open(f"{self.folder}/go", "w") as file:
                 file.write(f"to {directory}\n")
@@ -358,35 +341,27 @@ class EngineLayers:
         wait_until(lambda: "seen" in self.cli("logs", "reader").out, 60,
                    lambda: self.cli("logs", "reader").out)
         self.assertEqual(self.cli("logs", "reader").out, "begun\nto etc\nto home\nseen\n")
-        self.cli("rm", "--force", "maker", "reader", check=True)
+        self.cli("rm", "--force", "first", "reader", check=True)
 
     def test_a_container_that_is_started_again_has_what_it_wrote(self):
         self.cli("run", "--name", "again", "--network", "none", self.image, "sh", "-c",
                  "cat /kept 2>/dev/null; rm -f /etc/kata-e2e; echo written > /kept", check=True)
-        self.wait_image(self.folder)
+        self.wait_image()
         for _ in range(2):
             self.cli("start", "--attach", "again", check=True)
         self.assertEqual(self.cli("logs", "again", check=True).out, "written\nwritten\n")
 
 
-class DockerLayers(EngineLayers):
-    @property
-    def folder(self):
-        return self.bed.base
-
-
 @only("kata", "runc has no guest")
-class ThroughContainerd(DockerLayers, DockerCase):
+class ThroughContainerd(EngineLayers, DockerCase):
     door = SHIM
 
 
 @only("kata", "runc has no guest")
-class ThroughTheCommandLine(DockerLayers, DockerCase):
+class ThroughTheCommandLine(EngineLayers, DockerCase):
     door = COMMAND_LINE
 
 
 @only("kata", "runc has no guest")
 class Podman(EngineLayers, PodmanCase):
-    @property
-    def folder(self):
-        return self.base
+    pass

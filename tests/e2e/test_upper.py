@@ -5,10 +5,11 @@ a guest that wants more than its files does not get it."""
 import os
 import unittest
 
-import test_layers
 from support.case import Settings, only
 from support.docker_case import DockerCase
+from support.layers import EngineWithLayers
 from support.podman_case import PodmanCase
+from test_layers import LayersCase
 from testbed import debs
 from testbed.docker import COMMAND_LINE, SHIM
 from testbed.process import BedError, wait_until
@@ -17,15 +18,14 @@ SECONDS = 60
 WAIT = "while [ ! -e /go ]; do sleep 0.1; done; cat /go; echo heard > /answer; exec sleep 1000"
 
 
-class Coherence(test_layers.EngineLayers):
+class Coherence(EngineWithLayers):
     """A mixin: the engine has the container's root mounted, and shows it while it runs."""
 
     def start(self, name, script):
-        self.cli("run", "--name", "first", "--network", "none", self.image, "true", check=True)
-        self.wait_image(self.folder)
+        self.make_images()
         self.cli("run", "--detach", "--name", name, "--network", "none", self.image, "sh", "-c", script,
                  check=True)
-        self.assertIn("layers (", test_layers.root_of(self.runtime, self.id_of(name)))
+        self.assert_layers(name)
 
     def give(self, content, name, path):
         source = f"{self.folder}/given"
@@ -92,16 +92,7 @@ class Coherence(test_layers.EngineLayers):
         return ""
 
 
-# The other file's own tests are not run again.
-for inherited in filter(lambda name: name.startswith("test_"), vars(test_layers.EngineLayers)):
-    setattr(Coherence, inherited, None)
-
-
 class DockerCoherence(Coherence):
-    @property
-    def folder(self):
-        return self.bed.base
-
     def host_root(self):
         return f"/proc/{self.bed.dockerd.pid}/root"
 
@@ -118,9 +109,7 @@ class DockerThroughTheCommandLine(DockerCoherence, DockerCase):
 
 @only("kata", "runc has one overlay")
 class PodmanCopies(Coherence, PodmanCase):
-    @property
-    def folder(self):
-        return self.base
+    pass
 
 
 # What a guest can do that has turned against its host: the share once more, past the agent. What the
@@ -140,7 +129,7 @@ echo attacked
 
 
 @only("kata", "runc has no guest")
-class Upper(test_layers.LayersCase):
+class Upper(LayersCase):
     """By the virtiofsd that the host has installed."""
 
     @classmethod

@@ -50,6 +50,11 @@ class DockerCase(BedCase):
             return ("1.7", "2.1")
         return ("1.6",) if core_only else ("1.6", "1.7", "2.1")
 
+    @property
+    def folder(self):
+        """Of the bed: for files that a test leaves there."""
+        return self.bed.base
+
     @classmethod
     def set_up_bed(cls):
         """For subclasses: containers that all tests of the class share; list them in cls.kept."""

@@ -45,6 +45,11 @@ class PodmanCase(BedCase):
         cls.engine.load(IMAGE)
         cls.set_up_bed()
 
+    @property
+    def folder(self):
+        """Of the bed: for files that a test leaves there."""
+        return self.base
+
     @classmethod
     def set_up_bed(cls):
         """For subclasses: containers that all tests of the class share."""
