@@ -14,7 +14,7 @@ from support.layers import IMAGE_TIME, EngineWithLayers, root_of
 from support.podman_case import PodmanCase
 from testbed import image
 from testbed.docker import COMMAND_LINE, SHIM
-from testbed.process import run, wait_until
+from testbed.process import wait_until
 
 MANY = "example.invalid/kata/many:e2e"
 FILES = {f"many/{number % 50}/{number}": f"content of {number}\n" for number in range(5000)}

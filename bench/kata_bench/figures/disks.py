@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Root file systems that are directories, which kata shares with its VM, and that are disks.
+"""Root file systems that are directories and that are disks. Of a directory kata's VM has images of the
+layers and shares what is written, or shares all of it.
 
 The disks are containerd's own, from its blockfile snapshotter. Without a shared directory a VM's memory is
 a copy of its template's that has the pages in common which it does not change.
 """
 
+import glob
 import statistics
 import sys
 import time
+
+from testbed.process import wait_until
 
 from .. import processes
 from .many import mib_by_program, remove_all, timed
@@ -56,8 +60,10 @@ def measure(make_bed, kata, runc, runs):
     try:
         none = kata.write_config(f"{bed.base}/none.toml", shared_fs="none",
                                  factory={"enable_template": True})
+        shared = kata.write_config(f"{bed.base}/shared.toml", settings={"rootfs_layers": False})
         disk = ("--snapshotter", "blockfile")
-        cases = {"kata, directory": Case(bed, kata, ()),
+        cases = {"kata, layers": Case(bed, kata, ()),
+                 "kata, shared": Case(bed, kata, ("--runtime-config-path", shared)),
                  "kata, disk": Case(bed, kata, disk),
                  "kata, disk, nothing shared": Case(bed, kata, (*disk, "--runtime-config-path", none)),
                  "runc, directory": Case(bed, runc, ()),
@@ -65,6 +71,7 @@ def measure(make_bed, kata, runc, runs):
         labels = {name: name.replace(", ", "-").replace(" ", "-") for name in cases}
         for name, case in cases.items():
             case.run(f"{labels[name]}-first", ["true"], "--rm")
+        wait_until(lambda: glob.glob(f"{bed.base}/layers/[0-9a-f]*/image"), TIMEOUT, "images of layers")
         for number in range(runs):
             for name, case in cases.items():
                 case.starts.append(case.run(f"{labels[name]}-{number}", ["true"], "--rm"))
