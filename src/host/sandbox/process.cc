@@ -142,16 +142,25 @@ Result<void> Process::BeginDelete() {
   // answer to a start that has failed. Who waits for it is answered all the same.
   if (state_ == ProcessState::kCreated && !exec_id_.empty()) report_ = nullptr;
   state_ = ProcessState::kDeleted;
+  deleting_ = true;
   return {};
+}
+
+void Process::Deleted(const Announce& announce) {
+  const MutexLock lock(mutex_);
+  announce();
+  deleting_ = false;
+  idle_.NotifyAll();
 }
 
 void Process::DeleteWithContainer(ExitInfo exit) {
   Due due;
   {
     const MutexLock lock(mutex_);
-    // Who creates it announces it in a moment.
-    idle_.Wait(mutex_,
-               [this]() KATA_REQUIRES(mutex_) { return state_ != ProcessState::kCreating; });
+    // Who creates or deletes it announces that in a moment.
+    idle_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) {
+      return state_ != ProcessState::kCreating && !deleting_;
+    });
     due = Enter(ProcessState::kDeleted);
     if (due.of_exit.empty()) due.of_exit = Tell(exit);
   }

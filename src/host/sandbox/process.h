@@ -9,8 +9,8 @@
 // A process may end in kCreated as well (its machine has ended). An exit that comes in kCreating or
 // kStarting waits for the end of that state, so that nobody hears of the end before the beginning.
 //
-// Safe from every thread. What is announced (Created, Started, SetReport) is called under the
-// process's lock, so that announcements come in the order of the states: it must not block, nor
+// Safe from every thread. What is announced (Created, Started, Deleted, SetReport) is called under
+// the process's lock, so that announcements come in the order of the states: it must not block, nor
 // call back. Callbacks given to OnExit run once, in their order, without a lock, on the thread that
 // tells the exit, or at once when it has been told already.
 #pragma once
@@ -94,11 +94,15 @@ class Process {
   // been told already.
   void Exited(ExitInfo exit) KATA_EXCLUDES(mutex_);
 
-  // Takes the right to delete the process, when a start that is under way has come to its end.
+  // Takes the right to delete the process, when a start that is under way has come to its end. Who
+  // has it calls Deleted().
   // Errors  kFailedPrecondition  it runs
   //         kNotFound            another caller deletes it
   Result<void> BeginDelete() KATA_EXCLUDES(mutex_);
+  // The deletion has been done.
+  void Deleted(const Announce& announce) KATA_EXCLUDES(mutex_);
   // Its container is deleted, and it with that, whatever it does. Tells `exit` if none was told.
+  // Returns when a deletion of its own that was begun before has been done.
   void DeleteWithContainer(ExitInfo exit) KATA_EXCLUDES(mutex_);
 
   void OnExit(ExitCallback callback) KATA_EXCLUDES(mutex_);
@@ -122,8 +126,9 @@ class Process {
   void Call(Due due) KATA_EXCLUDES(mutex_);
 
   mutable Mutex mutex_;
-  CondVar idle_;  // no longer busy()
+  CondVar idle_;  // no longer busy(), or deleting_
   ProcessState state_ KATA_GUARDED_BY(mutex_) = ProcessState::kCreating;
+  bool deleting_ KATA_GUARDED_BY(mutex_) = false;  // from BeginDelete to Deleted
   oci::Process spec_ KATA_GUARDED_BY(mutex_);
   std::function<void(const ExitInfo&)> report_ KATA_GUARDED_BY(mutex_);
   std::optional<ExitInfo> known_exit_ KATA_GUARDED_BY(mutex_);

@@ -2,6 +2,7 @@
 #include "host/sandbox/process.h"
 
 #include <future>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -116,6 +117,23 @@ TEST_F(ProcessTest, TheEndOfAnExecThatNeverRanIsToldToThoseWhoWaitAlone) {
   ASSERT_TRUE(exec.BeginDelete());
   exec.Exited(Exit(137));
   EXPECT_EQ(order_, "added waiter");
+}
+
+TEST_F(ProcessTest, AContainerGoesAfterTheExecThatIsBeingDeleted) {
+  Process exec("e", {}, nullptr);
+  exec.Created([this] { Add("added"); });
+  ASSERT_TRUE(exec.BeginDelete());
+  std::promise<void> begun;
+  auto gone = std::async(std::launch::async, [&] {
+    begun.set_value();
+    exec.DeleteWithContainer(Exit(137));
+    Add("gone");
+  });
+  begun.get_future().wait();
+  std::this_thread::yield();
+  exec.Deleted([this] { Add("deleted"); });
+  gone.get();
+  EXPECT_EQ(order_, "added deleted gone");
 }
 
 TEST_F(ProcessTest, AStartThatEndsAfterItsContainerIsNotAnnounced) {

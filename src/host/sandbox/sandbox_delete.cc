@@ -54,7 +54,8 @@ Result<ExitInfo> Sandbox::DeleteExec(Container& container, const std::string& ex
   (void)process->io().Drain(kDrainPatience);
   process->Exited({.status = kKilled, .at = std::chrono::system_clock::now()});
   CloseIo(process->io());
-  observer_.on_deleted(container.id(), exec_id, process->exit());
+  process->Deleted(
+      [&, exit = process->exit()] { observer_.on_deleted(container.id(), exec_id, exit); });
   container.RemoveExec(exec_id);
   return process->exit();
 }
@@ -68,13 +69,18 @@ Result<ExitInfo> Sandbox::DeleteContainer(Container& container) {
   RemoveFromGuest(container, drained, last);
   container.hooks().RunPoststop();
   for (const auto& process : container.Close()) {
-    process->DeleteWithContainer({.status = kKilled, .at = std::chrono::system_clock::now()});
+    const ExitInfo killed = {.status = kKilled, .at = std::chrono::system_clock::now()};
+    if (process == init) {
+      process->Exited(killed);
+    } else {
+      process->DeleteWithContainer(killed);
+    }
     CloseIo(process->io());
   }
   LogIfFailed(RemoveTiming(id_, container.id(), machine_.records()));
   LogIfFailed(RemoveRootReport(id_, container.id(), machine_.records()));
   machine_.record().RemoveContainer(container.id());
-  observer_.on_deleted(container.id(), "", init->exit());
+  init->Deleted([&, exit = init->exit()] { observer_.on_deleted(container.id(), "", exit); });
   Forget(container.id());
   return init->exit();
 }

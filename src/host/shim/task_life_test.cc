@@ -93,14 +93,12 @@ class Order {
     }
     if (verb == "start") return before == "create" || before == "add";
     if (verb == "exit") {
-      return before == "create" || before == "add" || before == "start" || before == kUndone;
+      return before == "create" || before == "add" || before == "start";
     }
     if (verb != "delete") return false;
-    // An exec may go with its container, and its own deletion end a moment after that.
     if (name.find('/') != std::string::npos) {
       if (before == "add") state = kUndone;
-      if (before == "start") state = before;
-      return before == "exit" || before == "add" || before == "start";
+      return before == "exit" || before == "add";
     }
     return before == "exit" && AllExecsEnded(name);
   }
@@ -111,8 +109,7 @@ class Order {
     });
   }
 
-  // Of an exec that was deleted before it ran: nobody is told of an end, unless it goes with its
-  // container.
+  // Of an exec that was deleted before it ran: nobody is told of an end.
   static constexpr const char* kUndone = "undone";
 
   std::map<std::string, std::string> states_;
