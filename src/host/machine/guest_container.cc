@@ -130,9 +130,13 @@ GuestContainer::GuestContainer(const std::string& container_id, oci::Spec spec)
 }
 
 GuestContainer GuestContainer::InGuest(const std::string& container_id, GuestPlan plan,
-                                       const std::string& root) {
+                                       const std::string& root,
+                                       std::vector<agent::Storage> storages) {
   GuestContainer container(container_id, std::move(plan.spec));
   container.request_.mutable_oci()->mutable_root()->set_path(root);
+  for (agent::Storage& storage : storages) {
+    *container.request_.add_storages() = std::move(storage);
+  }
   return container;
 }
 

@@ -33,9 +33,10 @@ class GuestContainer {
                                         const std::vector<storage::RootfsMount>& rootfs,
                                         const std::string& bundle, int mount_namespace = -1);
 
-  // One whose root file system is a directory of the guest's own, with nothing of the host.
+  // One whose root file system is a directory of the guest's own, or that the guest makes of
+  // `storages`, with nothing else of the host.
   static GuestContainer InGuest(const std::string& container_id, GuestPlan plan,
-                                const std::string& root);
+                                const std::string& root, std::vector<agent::Storage> storages = {});
 
   // Attaches the disks to the machine, which has booted, and copies the volumes that it does not
   // share.

@@ -13,7 +13,9 @@
 #include "base/log.h"
 #include "base/rollback.h"
 #include "host/machine/guest_container.h"
+#include "host/machine/layer_images.h"
 #include "host/plan/guest_plan.h"
+#include "host/plan/root_layers.h"
 #include "host/plan/sandbox_request.h"
 #include "host/storage/share.h"
 #include "oci/parse.h"
@@ -95,19 +97,49 @@ constexpr char kSpec[] = R"({
 
 std::string RootInGuest() { return storage::SharedDirectory::kGuestDirectory + std::string(kName); }
 
+std::string Program() {
+  std::string program(kProgram);
+  program.resize(kProgramBytes);
+  return program;
+}
+
 // With its program in `directory`, or, where the guest sees none of the host's, in its memory.
 Result<GuestContainer> MakeContainer(Machine& machine, agent::AgentClient& agent, GuestPlan plan,
                                      const std::string& directory) {
-  std::string program(kProgram);
-  program.resize(kProgramBytes);
   if (machine.shares_files()) {
     KATA_TRY(sys::MakeDirs(directory + "/rootfs", 0755));
-    KATA_TRY(sys::WriteFile(directory + "/rootfs/true", program, 0755));
+    KATA_TRY(sys::WriteFile(directory + "/rootfs/true", Program(), 0755));
     return GuestContainer::Prepare(machine, kName, std::move(plan), {}, directory);
   }
   KATA_TRY(agent.CopyFile(
-      {.path = RootInGuest() + "/true", .content = std::move(program), .mode = S_IFREG | 0755}));
+      {.path = RootInGuest() + "/true", .content = Program(), .mode = S_IFREG | 0755}));
   return GuestContainer::InGuest(kName, std::move(plan), RootInGuest());
+}
+
+// With its program in the image of a layer, below `directory`.
+Result<GuestContainer> MakeLayered(Machine& machine, GuestPlan plan, const std::string& directory) {
+  const std::string layer = directory + "/layer";
+  const storage::UpperDirectories host = {directory + "/top/upper", directory + "/top/work"};
+  for (const std::string& path : {layer, host.upper, host.work}) {
+    KATA_TRY(sys::MakeDirs(path, 0755));
+  }
+  KATA_TRY(sys::WriteFile(layer + "/true", Program(), 0755));
+  const LayerImages images =
+      KATA_TRY(FindLayerImages({layer}, machine.config()->factory, directory + "/images",
+                               Deadline::After(kRehearsalPatience)));
+  GuestOverlay overlay;
+  KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) -> Result<void> {
+    for (const LayerImages::Image& image : images.images) {
+      overlay.layers.push_back(
+          {.key = image.key, .image = KATA_TRY(share.AddLayer(kName, image.key, image.fd.get()))});
+    }
+    const auto upper = KATA_TRY(share.AddUpper(kName, host, false));
+    overlay.upper = upper.upper;
+    overlay.work = upper.work;
+    return {};
+  }));
+  const std::string root = GuestRootOf(kName);
+  return GuestContainer::InGuest(kName, std::move(plan), root, PlanOverlayStorages(overlay, root));
 }
 
 Result<void> RunContainer(agent::AgentClient& agent, const GuestContainer& container) {
@@ -141,16 +173,35 @@ Result<void> UseInterface(agent::AgentClient& agent) {
   return agent.UpdateRoutes(routes);
 }
 
+Result<GuestPlan> Plan(const std::string& directory) {
+  const auto spec = KATA_TRY(oci::ParseSpec(kSpec, kName));
+  return PlanGuest(spec.value, {.container_id = kName,
+                                .bundle = directory,
+                                .container_kind = "single_container",
+                                .guest_seccomp = true});
+}
+
+Result<void> RunAndRemove(Machine& machine, agent::AgentClient& agent, GuestContainer container) {
+  Rollback undo;
+  undo.Add([&] { container.RemoveFrom(&agent, machine, false); });
+  for (int i = 0; i < kRounds; ++i) KATA_TRY(RunContainer(agent, container));
+  return {};
+}
+
+// Where the guest or the host cannot, a real one has no layers either.
+Result<void> RehearseLayers(Machine& machine, agent::AgentClient& agent,
+                            const std::string& directory) {
+  KATA_TRY(CheckDrivers(KATA_TRY(agent.StorageDrivers())));
+  GuestPlan plan = KATA_TRY(Plan(directory));
+  return RunAndRemove(machine, agent, KATA_TRY(MakeLayered(machine, std::move(plan), directory)));
+}
+
 }  // namespace
 
 Result<void> Rehearse(Machine& machine, agent::AgentClient& agent, const std::string& directory) {
   Rollback undo;
   undo.Add([&] { LogIfFailed(sys::RemoveTree(directory)); });
-  const auto spec = KATA_TRY(oci::ParseSpec(kSpec, kName));
-  GuestPlan plan = KATA_TRY(PlanGuest(spec.value, {.container_id = kName,
-                                                   .bundle = directory,
-                                                   .container_kind = "single_container",
-                                                   .guest_seccomp = true}));
+  GuestPlan plan = KATA_TRY(Plan(directory));
   GuestContainer container = KATA_TRY(MakeContainer(machine, agent, std::move(plan), directory));
   undo.Add([&] { container.RemoveFrom(&agent, machine, false); });
   KATA_TRY(agent.CreateSandbox(SandboxRequest(kName, kName, machine.shares_files())));
@@ -159,6 +210,9 @@ Result<void> Rehearse(Machine& machine, agent::AgentClient& agent, const std::st
   for (int i = 0; i < kRounds; ++i) KATA_TRY(RunContainer(agent, container));
   if (!machine.shares_files()) {
     KATA_TRY(agent.CopyFile({.path = RootInGuest() + "/true", .content = {}, .mode = S_IFREG}));
+  } else if (machine.config()->runtime.rootfs_layers) {
+    const auto layered = RehearseLayers(machine, agent, directory);
+    if (!layered) log::Info("rehearsed without layers", {{"reason", layered.error().message()}});
   }
   if (used) KATA_TRY(agent.ReleaseInterface(sys::MacText(GuestNetwork::kTemplateMac)));
   return agent.ResetSandbox();
