@@ -116,6 +116,19 @@ Result<GuestContainer> MakeContainer(Machine& machine, agent::AgentClient& agent
   return GuestContainer::InGuest(kName, std::move(plan), RootInGuest());
 }
 
+Result<GuestOverlay> ShareLayers(storage::SharedDirectory& share, const LayerImages& images,
+                                 const storage::UpperDirectories& host) {
+  GuestOverlay overlay;
+  for (const LayerImages::Image& image : images.images) {
+    overlay.layers.push_back(
+        {.key = image.key, .image = KATA_TRY(share.AddLayer(kName, image.key, image.fd.get()))});
+  }
+  const auto upper = KATA_TRY(share.AddUpper(kName, host, false));
+  overlay.upper = upper.upper;
+  overlay.work = upper.work;
+  return overlay;
+}
+
 // With its program in the image of a layer, below `directory`.
 Result<GuestContainer> MakeLayered(Machine& machine, GuestPlan plan, const std::string& directory) {
   const std::string layer = directory + "/layer";
@@ -127,17 +140,8 @@ Result<GuestContainer> MakeLayered(Machine& machine, GuestPlan plan, const std::
   const LayerImages images =
       KATA_TRY(FindLayerImages({layer}, machine.config()->factory, directory + "/images",
                                Deadline::After(kRehearsalPatience)));
-  GuestOverlay overlay;
-  KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) -> Result<void> {
-    for (const LayerImages::Image& image : images.images) {
-      overlay.layers.push_back(
-          {.key = image.key, .image = KATA_TRY(share.AddLayer(kName, image.key, image.fd.get()))});
-    }
-    const auto upper = KATA_TRY(share.AddUpper(kName, host, false));
-    overlay.upper = upper.upper;
-    overlay.work = upper.work;
-    return {};
-  }));
+  const GuestOverlay overlay = KATA_TRY(machine.WithShare(
+      [&](storage::SharedDirectory& share) { return ShareLayers(share, images, host); }));
   const std::string root = GuestRootOf(kName);
   return GuestContainer::InGuest(kName, std::move(plan), root, PlanOverlayStorages(overlay, root));
 }
