@@ -195,9 +195,11 @@ Result<void> RunAndRemove(Machine& machine, agent::AgentClient& agent, GuestCont
 // Where the guest or the host cannot, a real one has no layers either.
 Result<void> RehearseLayers(Machine& machine, agent::AgentClient& agent,
                             const std::string& directory) {
-  KATA_TRY(CheckDrivers(KATA_TRY(agent.StorageDrivers())));
+  const auto drivers = KATA_TRY(agent.StorageDrivers());
+  KATA_TRY(CheckDrivers(drivers));
   GuestPlan plan = KATA_TRY(Plan(directory));
-  return RunAndRemove(machine, agent, KATA_TRY(MakeLayered(machine, std::move(plan), directory)));
+  GuestContainer container = KATA_TRY(MakeLayered(machine, std::move(plan), directory));
+  return RunAndRemove(machine, agent, std::move(container));
 }
 
 }  // namespace
