@@ -425,28 +425,6 @@ TEST_F(LoadTest, PodsMaySetNothingElse) {
   }
 }
 
-TEST_F(LoadTest, PodsTurnOnWhatGrantsRightsOnlyWhereTheHostSaysSo) {
-  const std::string name = "io.katacontainers.config.runtime.rootfs_layers";
-  const std::string off = "[runtime]\nrootfs_layers = false\n";
-  auto loaded = LoadText("[hypervisor.qemu]\n" + off);
-  ASSERT_TRUE(loaded) << loaded.error().message();
-  EXPECT_TRUE(ApplyAnnotations({{name, "false"}}, &*loaded));
-  const auto applied = ApplyAnnotations({{name, "true"}}, &*loaded);
-  ASSERT_FALSE(applied);
-  EXPECT_EQ(applied.error().code(), Code::kPermissionDenied);
-  EXPECT_THAT(applied.error().message(),
-              HasSubstr(name + ": not allowed on this host; add \"rootfs_layers\" to"));
-
-  auto allowed = LoadText("[hypervisor.qemu]\nenable_annotations = [\"rootfs_layers\"]\n" + off);
-  ASSERT_TRUE(allowed) << allowed.error().message();
-  EXPECT_TRUE(ApplyAnnotations({{name, "true"}}, &*allowed));
-  EXPECT_TRUE(allowed->config.runtime.rootfs_layers);
-
-  auto on = LoadText("[hypervisor.qemu]\n");
-  ASSERT_TRUE(on) << on.error().message();
-  EXPECT_TRUE(ApplyAnnotations({{name, "true"}}, &*on));
-}
-
 TEST(Nearest, FindsSmallMistakesOnly) {
   constexpr std::string_view kWords[] = {"default_memory", "default_vcpus", "path"};
   EXPECT_EQ(Nearest("defaultmemory", kWords), "default_memory");

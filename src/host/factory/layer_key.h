@@ -12,7 +12,6 @@
 #pragma once
 
 #include <cstdint>
-#include <stop_token>
 #include <string>
 
 #include "base/deadline.h"
@@ -37,11 +36,10 @@ inline constexpr uint64_t kMostLayerEntries = 500'000;
 //                            system of the network, something mounted in it, files whose contents
 //                            or directories whose names lie in other layers
 //         kOutOfRange        more than `most` entries
-//         kDeadlineExceeded  noticed between two entries, as
-//         kCancelled         `stop` was asked for
+//         kDeadlineExceeded  noticed between two entries
 //         kAborted           it changed meanwhile
 //         kNotFound, kPermissionDenied and others of the system calls
 Result<LayerKey> Fingerprint(const std::string& directory, Deadline deadline,
-                             uint64_t most = kMostLayerEntries, const std::stop_token& stop = {});
+                             uint64_t most = kMostLayerEntries);
 
 }  // namespace kata::factory

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 
-#include <chrono>
 #include <optional>
 #include <utility>
 
@@ -19,9 +18,6 @@
 
 namespace kata::sandbox {
 namespace {
-
-// Of one small image, which is a matter of milliseconds on an idle host.
-constexpr auto kMakeTime = std::chrono::seconds(10);
 
 // Nothing where it is to be made.
 Result<std::optional<sys::UniqueFd>> OpenStored(const factory::LayerStore& store,
@@ -56,7 +52,7 @@ Result<sys::UniqueFd> Make(const factory::LayerKey& key, const std::string& scra
 
 Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
                                     const config::FactoryConfig& config, const std::string& scratch,
-                                    const std::stop_token& stop) {
+                                    Deadline deadline) {
   const factory::LayerStore store(config.layers_path, config.layer_cache_size_mb);
   LayerImages found;
   std::vector<std::pair<size_t, factory::LayerKey>> small;
@@ -66,8 +62,7 @@ Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
       found.images.push_back({std::move(mounted->key), std::move(mounted->file)});
       continue;
     }
-    factory::LayerKey key =
-        KATA_TRY(factory::Fingerprint(layer, Deadline::Never(), factory::kMostLayerEntries, stop));
+    factory::LayerKey key = KATA_TRY(factory::Fingerprint(layer, deadline));
     LayerImages::Image& image = found.images.emplace_back();
     image.key = key.name;
     if (factory::IsSmall(key)) {
@@ -83,8 +78,7 @@ Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
   }
   if (!found.missing.empty()) return found;
   for (const auto& [index, key] : small) {
-    if (stop.stop_requested()) return Fail(Code::kCancelled, "nobody wants the images any more");
-    found.images[index].fd = KATA_TRY(Make(key, scratch, Deadline::After(kMakeTime)));
+    found.images[index].fd = KATA_TRY(Make(key, scratch, deadline));
   }
   found.made_here = small.size();
   return found;

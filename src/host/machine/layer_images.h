@@ -3,10 +3,10 @@
 // host/machine/layer_images.h - the images of a root file system's layers that there are.
 #pragma once
 
-#include <stop_token>
 #include <string>
 #include <vector>
 
+#include "base/deadline.h"
 #include "base/result.h"
 #include "host/config/config.h"
 #include "sys/fd.h"
@@ -30,10 +30,9 @@ struct LayerImages {
 //
 // Errors  kUnimplemented      a layer that no image can stand for
 //         kFailedPrecondition there is nothing to make images with
-//         kCancelled          `stop` was asked for: noticed between two files
 //         others              as factory::Fingerprint and factory::MakeLayerImage; all say why
 Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
                                     const config::FactoryConfig& config, const std::string& scratch,
-                                    const std::stop_token& stop = {});
+                                    Deadline deadline);
 
 }  // namespace kata::sandbox

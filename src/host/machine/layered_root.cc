@@ -18,8 +18,7 @@
 namespace kata::sandbox {
 namespace {
 
-// For a start that has nothing else to do any more. Before that there is no limit: where many begin
-// at once, all of it takes longer.
+// Of a start that has nothing else to do any more: the larger images are looked at sooner.
 constexpr auto kLookTime = std::chrono::seconds(3);
 
 Result<void> LookAnew(const sys::UniqueFd& root) {
@@ -35,22 +34,17 @@ LayeredRoot LayeredRoot::Begin(Machine& machine, const std::string& container_id
   root.in_use_ = std::move(in_use);
   root.container_id_ = container_id;
   root.scratch_ = fmt::format("{}/layers-{}", machine.directory(), container_id);
-  root.images_ =
-      std::async(std::launch::async, [layers = overlay.lowers, config = machine.config(),
-                                      scratch = root.scratch_, stop = root.stop_.get_token()] {
-        return FindLayerImages(layers, config->factory, scratch, stop);
-      });
+  root.images_ = std::async(std::launch::async, [layers = overlay.lowers, config = machine.config(),
+                                                 scratch = root.scratch_] {
+    return FindLayerImages(layers, config->factory, scratch, Deadline::After(kLookTime));
+  });
   root.overlay_ = std::move(overlay);
   return root;
 }
 
 Result<GuestOverlay> LayeredRoot::Share(Machine& machine, const std::string& mount_point) {
-  if (images_.wait_for(kLookTime) != std::future_status::ready) stop_.request_stop();
   auto found = images_.get();
   auto shared = [&]() -> Result<GuestOverlay> {
-    if (!found && found.error().code() == Code::kCancelled) {
-      return Fail(Code::kDeadlineExceeded, "its layers were not looked at in time");
-    }
     if (!found) return std::unexpected(std::move(found).error());
     missing_ = std::move(found->missing);
     if (!missing_.empty()) {
@@ -99,7 +93,6 @@ Result<void> LayeredRoot::AddUpper(Machine& machine, GuestOverlay& overlay) {
     }
     const auto upper = KATA_TRY(
         share.AddUpper(container_id_, {overlay_.upper, overlay_.work}, overlay_.read_only));
-    KATA_TRY(machine.record().SetUppers(share.UpperTraces()));
     overlay.upper = upper.upper;
     overlay.work = upper.work;
     return {};
@@ -119,7 +112,7 @@ Result<void> LayeredRoot::Watch(Machine& machine, const std::string& mount_point
       .guest_wrote = [root] { LogIfFailed(LookAnew(*root)); },
       .host_wrote = [agent = machine.agent(),
                      mount_point] { agent->ReconfigureMountAsync(mount_point); }};
-  watch_ = KATA_TRY(machine.upper_watches().Add(
+  watch_ = KATA_TRY(storage::UpperWatch::Start(
       std::move(upper), machine.guest()->processes().virtiofsd_pid(), std::move(readers)));
   return {};
 }
