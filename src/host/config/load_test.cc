@@ -375,7 +375,7 @@ TEST_F(LoadTest, PodsMaySetWhatTheHostAllows) {
                         {prefix + "hypervisor.kernel_params", "b=2"},
                         {prefix + "hypervisor.path", "/usr/bin/qemu-system-x86_64"},
                         {prefix + "runtime.create_container_timeout", "5"},
-                        {prefix + "runtime.rootfs_layers", "false"},
+                        {prefix + "runtime.rootfs_layers", "true"},
                         {prefix + "runtime.rootfs_upper", "disk"},
                         {prefix + "runtime.rootfs_upper_size", "1g"},
                         {"io.kubernetes.cri.sandbox-id", "x"}},
@@ -385,7 +385,7 @@ TEST_F(LoadTest, PodsMaySetWhatTheHostAllows) {
   EXPECT_EQ(loaded->config.hypervisor.default_maxvcpus, 2);
   EXPECT_EQ(loaded->config.hypervisor.kernel_params, "a=1 b=2");
   EXPECT_EQ(loaded->config.runtime.create_container_timeout_s, 5);
-  EXPECT_FALSE(loaded->config.runtime.rootfs_layers);
+  EXPECT_TRUE(loaded->config.runtime.rootfs_layers);
   EXPECT_EQ(loaded->config.runtime.rootfs_upper, "disk");
   EXPECT_EQ(loaded->config.runtime.rootfs_upper_size, "1g");
   EXPECT_EQ(loaded->SourceOf(Table::kHypervisor, "default_memory").ToString(),
