@@ -85,8 +85,12 @@ Result<void> Apply(Table table, const std::string& annotation, const std::string
     const std::string before = std::get<std::string>(Get(*key, loaded->config));
     if (!before.empty()) value = before + " " + text;
   }
+  const Value before = Get(*key, loaded->config);
   if (auto set = SetFromText(*key, value, &loaded->config); !set) {
     return refuse(Code::kInvalidArgument, set.error().message());
+  }
+  if (key->grants_rights && Get(*key, loaded->config) != before && before == Value(false)) {
+    KATA_TRY(CheckAllowed(annotation, name, *loaded));
   }
   loaded->sources[&Canonical(*key)] = {"annotation " + annotation, 0};
   return {};

@@ -14,7 +14,8 @@ namespace kata::config {
 // Applies the annotations `io.katacontainers.config.{hypervisor,agent,runtime}.<key>`; others are
 // not looked at. Keys of the hypervisor must be matched by an expression of enable_annotations,
 // paths among them by the file's list of valid paths; keys of agent and runtime are those that the
-// schema lets pods set. Call once, after Load().
+// schema lets pods set, likewise with enable_annotations where they turn on what grants rights on
+// the host and is off. Call once, after Load().
 //
 // Errors  kInvalidArgument  a key that does not exist or that no pod may set, or a bad value; the
 //                           message names the annotation

@@ -364,7 +364,7 @@ TEST_F(LoadTest, MissingFilesAreErrorsWithARemedy) {
 TEST_F(LoadTest, PodsMaySetWhatTheHostAllows) {
   auto loaded = LoadText(
       "[hypervisor.qemu]\n"
-      "enable_annotations = [\"default_.*\", \"kernel_params\", \"path\"]\n"
+      "enable_annotations = [\"default_.*\", \"kernel_params\", \"path\", \"rootfs_layers\"]\n"
       "kernel_params = \"a=1\"\n"
       "valid_hypervisor_paths = [\"/usr/bin/qemu-*\"]\n");
   ASSERT_TRUE(loaded) << loaded.error().message();
@@ -423,6 +423,28 @@ TEST_F(LoadTest, PodsMaySetNothingElse) {
     EXPECT_THAT(applied.error().message(), HasSubstr(c.message));
     EXPECT_THAT(applied.error().message(), HasSubstr(prefix + c.name));
   }
+}
+
+TEST_F(LoadTest, PodsTurnOnWhatGrantsRightsOnlyWhereTheHostSaysSo) {
+  const std::string name = "io.katacontainers.config.runtime.rootfs_layers";
+  const std::string off = "[runtime]\nrootfs_layers = false\n";
+  auto loaded = LoadText("[hypervisor.qemu]\n" + off);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_TRUE(ApplyAnnotations({{name, "false"}}, &*loaded));
+  const auto applied = ApplyAnnotations({{name, "true"}}, &*loaded);
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().code(), Code::kPermissionDenied);
+  EXPECT_THAT(applied.error().message(),
+              HasSubstr(name + ": not allowed on this host; add \"rootfs_layers\" to"));
+
+  auto allowed = LoadText("[hypervisor.qemu]\nenable_annotations = [\"rootfs_layers\"]\n" + off);
+  ASSERT_TRUE(allowed) << allowed.error().message();
+  EXPECT_TRUE(ApplyAnnotations({{name, "true"}}, &*allowed));
+  EXPECT_TRUE(allowed->config.runtime.rootfs_layers);
+
+  auto on = LoadText("[hypervisor.qemu]\n[runtime]\nrootfs_layers = true\n");
+  ASSERT_TRUE(on) << on.error().message();
+  EXPECT_TRUE(ApplyAnnotations({{name, "true"}}, &*on));
 }
 
 TEST(Nearest, FindsSmallMistakesOnly) {

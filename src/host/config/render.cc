@@ -83,6 +83,7 @@ std::string RenderReference() {
       std::string pod = "no";
       if (!key.annotation.empty()) {
         pod = key.annotation == key.name ? "yes" : fmt::format("as `{}`", key.annotation);
+        if (key.grants_rights) pod += "; on: as `hypervisor`";
       }
       text += fmt::format("| `{}` | `{}` | {} | {} | {} |\n", key.name, ToToml(Get(key, defaults)),
                           Bounds(key), pod, key.help);

@@ -44,6 +44,9 @@ struct Key {
   std::string_view words = {};
   // The annotation's name after "io.katacontainers.config.<table>."; empty: pods cannot set it.
   std::string_view annotation = {};
+  // Of true and false: it gives the sandbox rights on the host, so that pods may turn it off, and
+  // on only where enable_annotations has the annotation's name.
+  bool grants_rights = false;
   // An absolute path, or empty.
   bool is_path = false;
   // An annotation's path must match one of these patterns; null: any path.

@@ -124,7 +124,8 @@ const Key kRuntimeKeys[] = {
          "made in the background after the first start of each, from which guests read without "
          "the host's help. Needs `mkfs.erofs` (erofs-utils) 1.5 or later. What cannot be had so "
          "is shared as without it. Not for programs that use hard links (docs/layers.md).",
-     .annotation = "rootfs_layers"},
+     .annotation = "rootfs_layers",
+     .grants_rights = true},
     {.table = Table::kRuntime,
      .name = "rootfs_upper",
      .field = KATA_RUNTIME(rootfs_upper),
