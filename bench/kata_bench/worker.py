@@ -111,6 +111,7 @@ class Worker:
         # Also makes the template, where the mode has one.
         runtime.config = settings.write_config(f"{folder}/configuration.toml",
                                                agent={"dial_timeout": 150},
+                                               settings=self._job["kata_settings"],
                                                factory=kata_modes.factory_keys(runtime.mode, folder))
         runtime.env["KATA_CONF_FILE"] = runtime.config
         done = run([*runtime.argv, "env", "--json"], 60, runtime.env, check=False)
