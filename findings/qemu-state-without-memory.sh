@@ -22,8 +22,8 @@ trap 'rm -rf "$work"' EXIT
 # shellcheck source=scripts/lib/pinned.sh
 . "$root/scripts/lib/pinned.sh"
 
-old=$(pinned_qemu 1:7.2+dfsg-7+deb12u18+b3) || exit
-new=$(pinned_backport 1:10.0.2+ds-2+deb13u1~bpo12+1) || exit
+old=$(pinned_qemu qemu-system-x86=1:7.2+dfsg-7+deb12u18+b3 qemu-system-common=1:7.2+dfsg-7+deb12u18+b3) || exit
+new=$(pinned_backport qemu-system-x86=1:10.0.2+ds-2+deb13u1~bpo12+1) || exit
 
 # saved_and_read QEMU MIB: bytes of the state, and how reading it ended.
 saved_and_read() {

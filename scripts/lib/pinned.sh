@@ -25,23 +25,23 @@ pinned_deb() {
   printf '%s' "$folder"
 }
 
-# pinned_qemu VERSION: Debian 12's QEMU, put together below `work`.
+# pinned_qemu PACKAGE=VERSION...: Debian 12's QEMU, put together of these below `work`.
 pinned_qemu() {
   local package folder program=$work/qemu/usr/bin/qemu-system-x86_64
   mkdir -p "$work/qemu"
-  for package in qemu-system-x86 qemu-system-common; do
-    folder=$(pinned_deb bookworm "$package=$1") || exit
+  for package in "$@"; do
+    folder=$(pinned_deb bookworm "$package") || exit
     cp -a "$folder/." "$work/qemu/"
   done
-  "$program" --version >/dev/null 2>&1 || cannot "this host lacks libraries of QEMU $1"
+  "$program" --version >/dev/null 2>&1 || cannot "this host lacks libraries of $1"
   printf '%s' "$program"
 }
 
-# pinned_backport VERSION: the program that runs QEMU of bookworm-backports.
+# pinned_backport qemu-system-x86=VERSION: the program that runs QEMU of bookworm-backports.
 pinned_backport() {
-  local program
+  local program version=${1#*=}
   program=$("$root/scripts/fetch-qemu" 2>/dev/null) || cannot "QEMU of bookworm-backports cannot be fetched"
-  "$program" --version | grep -qF "(Debian $1)" || cannot "bookworm-backports has another QEMU than $1 by now"
+  "$program" --version | grep -qF "(Debian $version)" || cannot "bookworm-backports has another QEMU than $version by now"
   printf '%s' "$program"
 }
 
