@@ -5,16 +5,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <iterator>
-#include <span>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "guest/agent/bring_back.h"
 #include "guest/agent/ids.h"
 #include "guest/agent/modules/sandbox_modules.h"
+#include "guest/agent/mount_storages.h"
 #include "guest/agent/run_in_child.h"
 
 namespace kata::guest {
@@ -37,15 +37,6 @@ Result<bool> StoragesAreReady(const List& storages) {
     if (!KATA_TRY(StorageIsReady(storage))) return false;
   }
   return true;
-}
-
-// Storages until one whose upper layer has to be filled first; at most one container's.
-size_t CountWithoutFilling(const std::vector<const agent::Storage*>& storages) {
-  const auto first = std::ranges::find_if(storages, [](const agent::Storage* storage) {
-    const auto disk = UpperDiskOf(*storage);
-    return disk && disk->has_value();
-  });
-  return static_cast<size_t>(first - storages.begin());
 }
 
 }  // namespace
@@ -108,7 +99,7 @@ void Agent::MakeSandbox(const std::shared_ptr<agent::CreateSandboxRequest>& shar
                     creating_sandbox_ = false;
                     return done(std::move(ready));
                   }
-                  MountStorages(Pointers(shared->storages()),
+                  MountStorages(loop_, storages_, Pointers(shared->storages()),
                                 [this, shared, done = std::move(done)](auto mounted) mutable {
                                   creating_sandbox_ = false;
                                   done(FinishSandbox(*shared, std::move(mounted)));
@@ -128,77 +119,6 @@ Result<void> Agent::FinishSandbox(const agent::CreateSandboxRequest& request,
   sandbox_->mount_points = std::move(points);
   log::Info("sandbox created", {{"sandbox", sandbox_->id()}});
   return {};
-}
-
-void Agent::MountStorages(const std::vector<const agent::Storage*>& storages, WhenMounted done) {
-  const size_t count = CountWithoutFilling(storages);
-  auto mounted = storages_.Mount(std::span(storages).first(count));
-  if (!mounted) return done(std::unexpected(std::move(mounted).error()));
-  if (count == storages.size()) return GiveToGroups(*std::move(mounted), std::move(done));
-  const auto finish = std::make_shared<WhenMounted>(std::move(done));
-  const auto begun = std::make_shared<StorageTable::Mounted>(*std::move(mounted));
-  const auto end = [this, begun, finish,
-                    rest = std::vector(storages.begin() + static_cast<ptrdiff_t>(count),
-                                       storages.end())](const Result<std::string>& filled) {
-    auto more = filled ? storages_.Mount(rest)
-                       : Result<StorageTable::Mounted>(std::unexpected(filled.error()));
-    if (!more) {
-      LogIfFailed(storages_.Release(begun->points));
-      return (*finish)(std::unexpected(more.error()));
-    }
-    log::Info("upper layer on a disk", {{"filled", *filled}});
-    std::ranges::move(more->points, std::back_inserter(begun->points));
-    std::ranges::move(more->groups, std::back_inserter(begun->groups));
-    GiveToGroups(std::move(*begun), std::move(*finish));
-  };
-  const UpperDisk disk = **UpperDiskOf(*storages[count]);
-  const auto fill = [&] { return FillUpperDisk(disk); };
-  if (const auto forked = RunInChild(loop_, fill, end); !forked)
-    end(std::unexpected(forked.error()));
-}
-
-void Agent::GiveToGroups(StorageTable::Mounted mounted, WhenMounted done) {
-  if (mounted.groups.empty()) return done(std::move(mounted.points));
-  const auto finish = std::make_shared<WhenMounted>(std::move(done));
-  const auto end = [this, points = std::move(mounted.points),
-                    finish](const Result<std::string>& given) {
-    if (given) return (*finish)(points);
-    LogIfFailed(storages_.Release(points));
-    (*finish)(std::unexpected(given.error()));
-  };
-  const auto give = [&]() -> Result<std::string> {
-    KATA_TRY(StorageTable::GiveToGroups(mounted.groups));
-    return std::string();
-  };
-  if (const auto forked = RunInChild(loop_, give, end); !forked)
-    end(std::unexpected(forked.error()));
-}
-
-void Agent::BringUppersBack(const ContainerTable::EntryPtr& entry, Done done) {
-  auto disks = storages_.UpperDisksOf(entry->mount_points);
-  if (disks.empty()) return done({});
-  // What is under way need not have seen all.
-  if (std::exchange(entry->bringing_back, true)) {
-    entry->after_bringing_back.push_back([this, entry, done = std::move(done)]() mutable {
-      BringUppersBack(entry, std::move(done));
-    });
-    return;
-  }
-  const auto finish = std::make_shared<Done>(std::move(done));
-  const auto bring = [&]() -> Result<std::string> {
-    std::string told;
-    for (const UpperDisk& disk : disks) told = KATA_TRY(BringUpperBack(disk));
-    return told;
-  };
-  const auto begun = RunInChild(loop_, bring, [entry, finish](const Result<std::string>& back) {
-    if (back) log::Info("upper layer brought back", {{"container", entry->id}, {"files", *back}});
-    (*finish)(back ? Result<void>() : std::unexpected(back.error()));
-    entry->bringing_back = false;
-    for (auto& next : std::exchange(entry->after_bringing_back, {})) next();
-  });
-  if (begun) return;
-  entry->bringing_back = false;
-  (*finish)(begun);
 }
 
 void Agent::ReconfigureMount(const std::string& mount_point, Done done) {
@@ -285,11 +205,12 @@ void Agent::PrepareContainer(const std::shared_ptr<Creation>& creation) {
     return FinishCreation(creation,
                           Fail(Code::kFailedPrecondition, "the sandbox has been destroyed"));
   }
-  MountStorages(Pointers(creation->request.storages()), [this, creation](auto mounted) {
-    if (!mounted) return FinishCreation(creation, std::unexpected(mounted.error()));
-    creation->entry->mount_points = *std::move(mounted);
-    StartPrepared(creation);
-  });
+  MountStorages(loop_, storages_, Pointers(creation->request.storages()),
+                [this, creation](auto mounted) {
+                  if (!mounted) return FinishCreation(creation, std::unexpected(mounted.error()));
+                  creation->entry->mount_points = *std::move(mounted);
+                  StartPrepared(creation);
+                });
 }
 
 void Agent::StartPrepared(const std::shared_ptr<Creation>& creation) {
@@ -387,9 +308,10 @@ void Agent::ContinueRemoval(const std::shared_ptr<Removal>& removal) {
   const bool busy = !destroyed && destroyed.error().code() == Code::kUnavailable;
   if (!busy) {
     // Nothing writes any more.
-    return BringUppersBack(removal->entry, [this, removal, destroyed](Result<void> back) {
-      FinishRemoval(removal, destroyed, std::move(back));
-    });
+    return BringUppersBack(loop_, storages_, removal->entry,
+                           [this, removal, destroyed](Result<void> back) {
+                             FinishRemoval(removal, destroyed, std::move(back));
+                           });
   }
   if (removal->deadline.Passed()) {
     return FinishRemoval(
@@ -482,10 +404,11 @@ void Agent::Freeze(const ContainerTable::EntryPtr& entry, bool on, Done done) {
 }
 
 void Agent::BringBackPaused(const ContainerTable::EntryPtr& entry, Done done) {
-  BringUppersBack(entry, [entry, done = std::move(done)](Result<void> back) mutable {
-    if (!back && entry->container->Freeze(false)) entry->paused = false;
-    done(std::move(back));
-  });
+  BringUppersBack(loop_, storages_, entry,
+                  [entry, done = std::move(done)](Result<void> back) mutable {
+                    if (!back && entry->container->Freeze(false)) entry->paused = false;
+                    done(std::move(back));
+                  });
 }
 
 void Agent::AwaitFrozen(const ContainerTable::EntryPtr& entry, bool on, Deadline deadline,

@@ -87,14 +87,6 @@ class Agent {
   struct Creation;
   struct Removal;
 
-  using WhenMounted = std::move_only_function<void(Result<std::vector<std::string>>)>;
-
-  // Mounts what is ready, and what takes long in processes of their own: fills an upper layer on a
-  // disk, gives volumes to their groups. After an error nothing is mounted.
-  void MountStorages(const std::vector<const agent::Storage*>& storages, WhenMounted done);
-  void GiveToGroups(StorageTable::Mounted mounted, WhenMounted done);
-  // What the container has written, to the host's upper layer; it must not write meanwhile.
-  void BringUppersBack(const ContainerTable::EntryPtr& entry, Done done);
   void MakeSandbox(const std::shared_ptr<agent::CreateSandboxRequest>& shared, Done done);
   Result<void> FinishSandbox(const agent::CreateSandboxRequest& request,
                              Result<std::vector<std::string>> mounted);
