@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import unittest
 
 from support.case import ContainerdCase, core, only
 from support.docker_case import DockerCase
@@ -22,6 +23,7 @@ FOLDERS = {"many": 0o755, **{f"many/{number}": 0o755 for number in range(50)}}
 # A second layer that takes away, replaces and adds; it is small.
 ABOVE = {"many/0/.wh.50": "", "many/1/1": "replaced\n", "added": "above\n"}
 SUMS = "cd / && find many added -type f | sort | xargs sha256sum"
+LINKED = "echo x >first && ln first second && cat second && rm first && cat second"
 SHARED, LAYERS = "shared", "layers (2 images, 1 made here), upper shared"
 
 
@@ -161,6 +163,14 @@ class FirstStarts(LayersCase):
             with open(changed, "r+") as file:
                 file.write("content")
 
+    @core
+    def test_hard_links_outlive_their_first_name_where_the_root_is_shared(self):
+        script = f"cd /tmp && {LINKED} && cd /v && {LINKED}"
+        volume = f"{self.containerd.base}/{self.name}"
+        os.mkdir(volume)
+        self.assertEqual(self.once(script, "--runtime-config-path", self.off, "--mount",
+                                   f"type=bind,src={volume},dst=/v,options=rbind:rw"), "x\n" * 4)
+
     def test_off_means_shared(self):
         self.start(self.name, "sleep 1000", "--runtime-config-path", self.off)
         self.assertEqual(self.root_of(self.name), SHARED)
@@ -178,6 +188,27 @@ class Layers(LayersCase):
         cls.start("first")
         cls.wait_images(1)
         cls.containerd.remove("first")
+
+    def test_hard_links_outlive_their_first_name_in_volumes(self):
+        volume = f"{self.containerd.base}/{self.name}"
+        os.mkdir(volume)
+        self.assertEqual(self.once(f"grep -q ' / overlay ' /proc/mounts && cd /v && {LINKED}", "--mount",
+                                   f"type=bind,src={volume},dst=/v,options=rbind:rw"), "x\n" * 2)
+
+    @unittest.expectedFailure
+    def test_hard_links_outlive_their_first_name(self):
+        """docs/layers.md, "a known fault": why rootfs_layers is off by default."""
+        self.assertEqual(self.once(f"cd /tmp && {LINKED}"), "x\n" * 2)
+
+    def test_hard_links_that_were_not_used_before_outlive_their_first_name(self):
+        self.assertEqual(self.once("cd /tmp && echo x >first && ln first second && rm first && cat second"),
+                         "x\n")
+
+    def test_the_host_has_what_a_guest_lost_with_its_first_name(self):
+        self.start(self.name)
+        self.containerd.exec(self.name, ["sh", "-c", f"cd / && {LINKED}"])
+        with open(f"{self.upper(self.name)}/second") as file:
+            self.assertEqual(file.read(), "x\n")
 
     @core
     def test_writes_leave_on_the_host_what_they_leave_under_runc(self):
