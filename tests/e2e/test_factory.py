@@ -306,6 +306,18 @@ class WarmMachines(FactoryCase):
         self.end_service()
         self.assert_clean()
 
+    def test_a_machine_has_rehearsed_layers_and_keeps_nothing_of_it(self):
+        self.runtime.write_config(self.runtime.config, settings={"rootfs_layers": True})
+        self.addCleanup(self.runtime.write_config, self.runtime.config)
+        self.begin_service()
+        with open(f"{self.folder}/factory.log") as file:
+            self.assertNotIn("rehearsed without layers", file.read())
+        with open(f"/proc/{self.service.pid}/mountinfo") as file:
+            self.assertNotIn("rehearsal", file.read())
+        self.assertEqual(self.start(command=["echo", "one"]), ("warm", "one\n"))
+        self.end_service()
+        self.assert_clean()
+
     @core
     def test_what_was_taken_outlives_the_service(self):
         self.begin_service()

@@ -185,9 +185,7 @@ Result<GuestPlan> Plan(const std::string& directory) {
                                 .guest_seccomp = true});
 }
 
-Result<void> RunAndRemove(Machine& machine, agent::AgentClient& agent, GuestContainer container) {
-  Rollback undo;
-  undo.Add([&] { container.RemoveFrom(&agent, machine, false); });
+Result<void> RunRounds(agent::AgentClient& agent, const GuestContainer& container) {
   for (int i = 0; i < kRounds; ++i) KATA_TRY(RunContainer(agent, container));
   return {};
 }
@@ -199,7 +197,9 @@ Result<void> RehearseLayers(Machine& machine, agent::AgentClient& agent,
   KATA_TRY(CheckDrivers(drivers));
   GuestPlan plan = KATA_TRY(Plan(directory));
   GuestContainer container = KATA_TRY(MakeLayered(machine, std::move(plan), directory));
-  return RunAndRemove(machine, agent, std::move(container));
+  Rollback undo;
+  undo.Add([&] { container.RemoveFrom(&agent, machine, false); });
+  return RunRounds(agent, container);
 }
 
 }  // namespace
@@ -213,7 +213,7 @@ Result<void> Rehearse(Machine& machine, agent::AgentClient& agent, const std::st
   KATA_TRY(agent.CreateSandbox(SandboxRequest(kName, kName, machine.shares_files())));
   const auto used = UseInterface(agent);
   if (!used && used.error().code() != Code::kNotFound) return used;
-  for (int i = 0; i < kRounds; ++i) KATA_TRY(RunContainer(agent, container));
+  KATA_TRY(RunRounds(agent, container));
   if (!machine.shares_files()) {
     KATA_TRY(agent.CopyFile({.path = RootInGuest() + "/true", .content = {}, .mode = S_IFREG}));
   } else if (machine.config()->runtime.rootfs_layers) {
