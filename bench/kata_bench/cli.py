@@ -48,8 +48,8 @@ def _run_parser(commands):
                           "of --runtime")
     run.add_argument("--modes", type=lambda text: text.split(","), metavar="MODE,...",
                      help="kata's modes: cold, template, warm (all that it has)")
-    run.add_argument("--layers", action="store_true",
-                     help="kata's roots from images of their layers (rootfs_layers = true)")
+    run.add_argument("--shared-roots", action="store_true",
+                     help="kata's roots shared file by file (rootfs_layers = false)")
     run.add_argument("--rounds", type=int, default=0, help="rounds of each workload")
     run.add_argument("--minutes", type=float, help="time for all of it")
     run.add_argument("--seed", type=int, default=1, help="of the random order (1)")

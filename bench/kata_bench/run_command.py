@@ -106,7 +106,7 @@ def main(options, program):
     begin = time.monotonic()
     complete, ended = Supervisor(program, on_event).run({
         "plan": the_plan.to_json(), "via": options.via, "memory_mib": options.memory,
-        "kata_settings": {"rootfs_layers": True} if options.layers else {},
+        "kata_settings": {"rootfs_layers": False} if options.shared_roots else {},
         "containerd": options.containerd, "tools": folder_of_tools, "probe": probe,
         "runtimes": [runtimes.to_json(runtime) for runtime in found.found]})
     progress.close()

@@ -11,6 +11,7 @@ import unittest
 from support import protobuf
 from support.case import snapshot
 from testbed import image
+from testbed.process import wait_until
 
 
 class HostComparison(unittest.TestCase):
@@ -39,7 +40,8 @@ class HostComparison(unittest.TestCase):
         program = f"{self.folder}/qemu-left-behind"
         shutil.copy(image.busybox(), program)
         child = subprocess.Popen(["sleep", "1000"], executable=program)
-        self.assertTrue(self.named(f"process {child.pid} qemu-left"))
+        # Popen returns at the exec, a moment before the process has its new name.
+        wait_until(lambda: self.named(f"process {child.pid} qemu-left"), 30, "the process is named")
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         self.assertTrue(self.named(f"process {child.pid} qemu-left"), "a zombie")

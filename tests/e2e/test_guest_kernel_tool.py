@@ -116,7 +116,7 @@ class Tool(unittest.TestCase):
         self.assertIn(b"veth.ko:", modules["modules.dep"])
         info = self.info()
         self.assertEqual((info["kind"], info["release"]), ("distribution", RELEASE))
-        self.assertEqual(info["lacks"], "9p emulated-cpu-hotplug")
+        self.assertEqual(info["lacks"], "9p emulated-cpu-hotplug overlayfs-links")
         self.assertEqual(sorted(os.listdir(self.made)), ["kata-containers-initrd.img", "kernel.config",
                                                           "kernel.info", "vmlinux.container"])
 

@@ -195,16 +195,22 @@ class Layers(LayersCase):
         self.assertEqual(self.once(f"grep -q ' / overlay ' /proc/mounts && cd /v && {LINKED}", "--mount",
                                    f"type=bind,src={volume},dst=/v,options=rbind:rw"), "x\n" * 2)
 
-    @unittest.expectedFailure
+    @core
     def test_hard_links_outlive_their_first_name(self):
-        """docs/layers.md, "a known fault": why rootfs_layers is off by default."""
         self.assertEqual(self.once(f"cd /tmp && {LINKED}"), "x\n" * 2)
+
+    def test_other_names_outlive_one_that_is_replaced_or_moved(self):
+        self.assertEqual(self.once("cd /tmp && echo x >first && ln first second && ln first third && cat second && "
+                                   "echo y >new && mv new first && cat second && mv second moved && "
+                                   "cat moved && exec 3<third && rm moved && cat third && echo z >>third && "
+                                   "cat <&3 && ls && stat -c %h third"),
+                         "x\nx\nx\nx\nx\nz\nfirst\nthird\n1\n")
 
     def test_hard_links_that_were_not_used_before_outlive_their_first_name(self):
         self.assertEqual(self.once("cd /tmp && echo x >first && ln first second && rm first && cat second"),
                          "x\n")
 
-    def test_the_host_has_what_a_guest_lost_with_its_first_name(self):
+    def test_the_host_has_a_file_that_has_lost_its_first_name(self):
         self.start(self.name)
         self.containerd.exec(self.name, ["sh", "-c", f"cd / && {LINKED}"])
         with open(f"{self.upper(self.name)}/second") as file:

@@ -29,7 +29,6 @@ class VolumeTable(DiskCase):
     def set_up_bed(cls):
         cls.supports = cls.compiled("supports")
         cls.calls = None
-        cls.runtime.write_config(cls.runtime.config, settings={"rootfs_layers": True})
 
     def binds(self, **folders):
         flags = ["--mount", f"type=bind,src={self.supports},dst=/supports,options=rbind:ro"]
@@ -65,8 +64,7 @@ class VolumeTable(DiskCase):
         except BedError as error:
             raise unittest.SkipTest(f"no virtiofsd written in Rust here: {error}") from error
         config = self.runtime.write_config(f"{self.containerd.base}/rust.toml",
-                                           virtio_fs_daemon=program,
-                                           settings={"rootfs_layers": True})
+                                           virtio_fs_daemon=program)
         return self.run_here(["/v"], *self.binds(v=self.folder("rust")),
                              "--runtime-config-path", config)
 

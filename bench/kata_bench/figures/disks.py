@@ -61,9 +61,8 @@ def measure(make_bed, kata, runc, runs):
         none = kata.write_config(f"{bed.base}/none.toml", shared_fs="none",
                                  factory={"enable_template": True})
         shared = kata.write_config(f"{bed.base}/shared.toml", settings={"rootfs_layers": False})
-        layers = kata.write_config(f"{bed.base}/layers.toml", settings={"rootfs_layers": True})
         disk = ("--snapshotter", "blockfile")
-        cases = {"kata, layers": Case(bed, kata, ("--runtime-config-path", layers)),
+        cases = {"kata, layers": Case(bed, kata, ()),
                  "kata, shared": Case(bed, kata, ("--runtime-config-path", shared)),
                  "kata, disk": Case(bed, kata, disk),
                  "kata, disk, nothing shared": Case(bed, kata, (*disk, "--runtime-config-path", none)),

@@ -96,6 +96,14 @@ Finding CheckLayers(const config::Loaded& loaded) {
   if (!loaded.config.runtime.rootfs_layers) {
     return {.name = "layers", .detail = "not wanted: rootfs_layers is off, roots are shared"};
   }
+  const auto kernel = config::DescribeKernel(loaded.config.hypervisor.kernel);
+  if (kernel && kernel->Lacks(config::kLacksOverlayLinks)) {
+    return {.name = "layers",
+            .verdict = Verdict::kNote,
+            .detail = fmt::format("kernel {} loses files with several names: roots are shared",
+                                  kernel->release),
+            .remedy = "use kata-cpp's own kernel (docs/guest-kernel.md)"};
+  }
   const auto program = factory::FindMkfsErofs();
   if (!program) {
     return {.name = "layers",

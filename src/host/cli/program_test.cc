@@ -221,6 +221,20 @@ TEST_F(ProgramTest, CheckRefusesTheVmmThatStartRefuses) {
   EXPECT_THAT(good.at("detail").get<std::string>(), HasSubstr(", version 7.2.22"));
 }
 
+TEST_F(ProgramTest, CheckSaysOnWhichKernelRootsAreShared) {
+  const std::string kernel = Write("vmlinux", "");
+  Write("kernel.info", "kind: distribution\nrelease: 6.12-cloud\nlacks: 9p overlayfs-links\n");
+  const std::string file = Write("c.toml", "[hypervisor.qemu]\nkernel = \"" + kernel + "\"\n");
+  const json report = json::parse(RunProgram({"check", "--json"}, file).out);
+  for (const json& line : report.at("checks")) {
+    if (line.at("name") != "layers") continue;
+    EXPECT_EQ(line.at("verdict"), "note");
+    EXPECT_THAT(line.at("detail").get<std::string>(), HasSubstr("6.12-cloud loses files"));
+    return;
+  }
+  FAIL() << report;
+}
+
 TEST_F(ProgramTest, LayersAreListedAndPruned) {
   const std::string conf =
       Write("layers.toml",

@@ -78,7 +78,7 @@ struct RuntimeConfig {
   bool disable_guest_seccomp = false;
   std::string internetworking_model = "tcfilter";  // tcfilter, macvtap, none
   int64_t create_container_timeout_s = 60;
-  bool rootfs_layers = false;
+  bool rootfs_layers = true;
   std::string rootfs_upper = "shared";    // shared, disk
   std::string rootfs_upper_size = "10G";  // what ParseByteSize() reads
   StringList data_disks = {"/var/lib/docker",   "/var/lib/containerd", "/var/lib/containers",

@@ -17,6 +17,8 @@ namespace kata::config {
 
 // A word of `lacks`: processors cannot be plugged into an emulated machine.
 inline constexpr std::string_view kLacksEmulatedCpuHotplug = "emulated-cpu-hotplug";
+// Likewise: an overlay that is written to over virtiofs loses files that have several names.
+inline constexpr std::string_view kLacksOverlayLinks = "overlayfs-links";
 
 struct GuestKernel {
   std::string kind;

@@ -123,7 +123,7 @@ const Key kRuntimeKeys[] = {
          "The read-only layers below a root that is an overlay become disk images, one a layer, "
          "made in the background after the first start of each, from which guests read without "
          "the host's help. Needs `mkfs.erofs` (erofs-utils) 1.5 or later. What cannot be had so "
-         "is shared as without it. Not for programs that use hard links (docs/layers.md).",
+         "is shared as without it.",
      .annotation = "rootfs_layers",
      .grants_rights = true},
     {.table = Table::kRuntime,

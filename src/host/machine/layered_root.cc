@@ -52,7 +52,8 @@ Result<GuestOverlay> LayeredRoot::Share(Machine& machine, const std::string& mou
                                                missing_.size(), found->images.size()));
     }
     const auto drivers = KATA_TRY(machine.agent()->StorageDrivers());
-    KATA_TRY(CheckDrivers(drivers));
+    const bool writes_to_share = KATA_TRY(WritesToShare(machine));
+    KATA_TRY(CheckDrivers(drivers, writes_to_share));
     GuestOverlay overlay = KATA_TRY(AddToShare(machine, *std::move(found)));
     if (!overlay.upper.empty() && !overlay.disk) KATA_TRY(Watch(machine, mount_point));
     return overlay;
@@ -60,6 +61,13 @@ Result<GuestOverlay> LayeredRoot::Share(Machine& machine, const std::string& mou
   // Those that are shared live on.
   LogIfFailed(sys::RemoveTree(scratch_));
   return shared;
+}
+
+Result<bool> LayeredRoot::WritesToShare(Machine& machine) const {
+  if (overlay_.upper.empty() || overlay_.read_only) return false;
+  return machine.WithShare([&](storage::SharedDirectory& share) -> Result<bool> {
+    return !share.UpperImageOf(container_id_).has_value();
+  });
 }
 
 Result<GuestOverlay> LayeredRoot::AddToShare(Machine& machine, LayerImages found) {

@@ -44,6 +44,7 @@ class LayeredRoot {
 
  private:
   LayeredRoot() = default;
+  Result<bool> WritesToShare(Machine& machine) const;
   Result<GuestOverlay> AddToShare(Machine& machine, LayerImages found);
   Result<void> AddUpper(Machine& machine, GuestOverlay& overlay);
   Result<void> Watch(Machine& machine, const std::string& mount_point);

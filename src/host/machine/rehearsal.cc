@@ -194,7 +194,7 @@ Result<void> RunRounds(agent::AgentClient& agent, const GuestContainer& containe
 Result<void> RehearseLayers(Machine& machine, agent::AgentClient& agent,
                             const std::string& directory) {
   const auto drivers = KATA_TRY(agent.StorageDrivers());
-  KATA_TRY(CheckDrivers(drivers));
+  KATA_TRY(CheckDrivers(drivers, true));
   GuestPlan plan = KATA_TRY(Plan(directory));
   GuestContainer container = KATA_TRY(MakeLayered(machine, std::move(plan), directory));
   Rollback undo;

@@ -13,6 +13,7 @@ namespace kata::sandbox {
 namespace {
 
 constexpr std::array<std::string_view, 2> kDrivers = {"loop", "overlayfs"};
+constexpr std::string_view kKeepsLinks = "overlayfs-links";
 
 // What the host's overlay leaves in an upper directory, no more: with "uuid" and "index" kernels
 // write names of their own there, "xino" makes inode numbers that old programs cannot read, and
@@ -81,11 +82,18 @@ std::string GuestUpperOf(const std::string& container_id) {
   return fmt::format("/run/kata-containers/uppers/{}", container_id);
 }
 
-Result<void> CheckDrivers(const std::vector<std::string>& drivers) {
+Result<void> CheckDrivers(const std::vector<std::string>& drivers, bool upper_is_shared) {
+  const auto has = [&](std::string_view name) {
+    return std::ranges::find(drivers, name) != drivers.end();
+  };
   for (const std::string_view wanted : kDrivers) {
-    if (std::ranges::find(drivers, wanted) == drivers.end()) {
+    if (!has(wanted)) {
       return Fail(Code::kUnimplemented, fmt::format("the guest has no storage driver {}", wanted));
     }
+  }
+  if (upper_is_shared && !has(kKeepsLinks)) {
+    return Fail(Code::kUnimplemented,
+                "the guest's kernel loses files that have several names: kata-cpp's own does not");
   }
   return {};
 }

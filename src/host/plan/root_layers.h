@@ -65,9 +65,10 @@ struct GuestOverlay {
 // Where the disk with a container's upper directory is mounted in the guest.
 std::string GuestUpperOf(const std::string& container_id);
 
-// The names of the guest's storage drivers that it takes.
+// The names of the guest's storage drivers that it takes; one more with an upper directory that the
+// guest writes to over virtiofs.
 // Errors  kUnimplemented  names what the guest lacks
-Result<void> CheckDrivers(const std::vector<std::string>& drivers);
+Result<void> CheckDrivers(const std::vector<std::string>& drivers, bool upper_is_shared);
 
 // Storages that mount the layers, each once for all containers that have it, and the overlay of
 // them at `mount_point`.

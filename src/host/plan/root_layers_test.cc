@@ -61,9 +61,17 @@ TEST(RootLayers, HaveDirectoriesInUseByMountsAndTheFirstProcess) {
 }
 
 TEST(RootLayers, NeedTwoDriversOfTheGuest) {
-  EXPECT_TRUE(CheckDrivers({"blk", "loop", "overlayfs"}));
-  EXPECT_THAT(CheckDrivers({"blk", "overlayfs"}).error().message(), HasSubstr("driver loop"));
-  EXPECT_THAT(CheckDrivers({"blk", "loop"}).error().message(), HasSubstr("driver overlayfs"));
+  EXPECT_TRUE(CheckDrivers({"blk", "loop", "overlayfs"}, false));
+  EXPECT_THAT(CheckDrivers({"blk", "overlayfs"}, false).error().message(),
+              HasSubstr("driver loop"));
+  EXPECT_THAT(CheckDrivers({"blk", "loop"}, false).error().message(),
+              HasSubstr("driver overlayfs"));
+}
+
+TEST(RootLayers, NeedAKernelThatKeepsLinksWhereTheirUpperIsShared) {
+  EXPECT_TRUE(CheckDrivers({"loop", "overlayfs", "overlayfs-links"}, true));
+  EXPECT_THAT(CheckDrivers({"loop", "overlayfs"}, true).error().message(),
+              HasSubstr("several names"));
 }
 
 std::vector<std::string> OptionsOf(const agent::Storage& storage) {

@@ -14,6 +14,7 @@ namespace kata::guest {
 namespace {
 
 constexpr const char* kType = "overlay";
+constexpr const char* kLinksParameter = "/sys/module/overlay/parameters/looks_up_links";
 constexpr const char* kLayerKey = "lowerdir+";
 constexpr std::string_view kLayerWord = "lowerdir+=";
 constexpr std::string_view kCreateDirectory =
@@ -25,6 +26,8 @@ bool HasOverlayDriver() {
   auto context = sys::FsContext::Open(kType);
   return context && context->SetString(kLayerKey, "/");
 }
+
+bool OverlayKeepsLinks() { return sys::Exists(kLinksParameter); }
 
 Result<void> MountOverlay(const agent::Storage& storage, const std::string& point) {
   for (const std::string& option : storage.driver_options()) {

@@ -15,9 +15,16 @@
 namespace kata::guest {
 
 inline constexpr const char* kOverlayDriver = "overlayfs";
+// Listed beside it where OverlayKeepsLinks().
+inline constexpr const char* kOverlayLinks = "overlayfs-links";
 
 // Whether the kernel has overlayfs, and takes "lowerdir+=". Makes it load the driver.
 bool HasOverlayDriver();
+
+// Whether a file in an overlay whose upper directory is on virtiofs outlives, under its other names
+// (hard links), the one that it was made with. Linux does not see to that by itself: our own kernel
+// is changed for it (guest-image/README.md) and says so by a parameter of the driver.
+bool OverlayKeepsLinks();
 
 // Makes the directories that the driver options name and mounts `storage` on `point`, which is made
 // where it is missing.

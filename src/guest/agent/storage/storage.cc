@@ -247,6 +247,7 @@ std::vector<std::string_view> StorageDrivers() {
   std::vector<std::string_view> drivers(std::begin(kStorageDrivers), std::end(kStorageDrivers));
   if (!HasLoopDriver()) std::erase(drivers, kLoopDriver);
   if (!HasOverlayDriver()) std::erase(drivers, kOverlayDriver);
+  if (OverlayKeepsLinks()) drivers.push_back(kOverlayLinks);
   return drivers;
 }
 std::span<const std::string_view> DeviceDrivers() { return kDeviceDrivers; }

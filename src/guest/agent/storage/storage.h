@@ -22,8 +22,8 @@
 
 namespace kata::guest {
 
-// Driver names as GetGuestDetails lists them. "loop" and "overlayfs" are among them only where the
-// kernel has what they need; to know that, makes it load their drivers.
+// Driver names as GetGuestDetails lists them. "loop", "overlayfs" and "overlayfs-links" are among
+// them only where the kernel has what they need; to know that, makes it load their drivers.
 std::vector<std::string_view> StorageDrivers();
 std::span<const std::string_view> DeviceDrivers();
 
