@@ -10,6 +10,8 @@
 # shellcheck source=scripts/lib/debs.sh
 . "$root/scripts/lib/debs.sh"
 
+kernel_modules=() machine_options=()
+
 # A finding that is neither so nor otherwise.
 cannot() {
   printf 'not tried: %s\n' "$*" >&2
@@ -46,23 +48,27 @@ pinned_backport() {
 }
 
 # under_kernel KERNEL=VERSION BUSYBOX=VERSION SCRIPT: what SCRIPT, for busybox's sh as root of an emulated
-# machine of its own with that kernel of bookworm-backports, prints. /overlay.ko is the kernel's module.
+# machine of its own with that kernel of bookworm-backports, prints. /overlay.ko is the kernel's module;
+# those of the array kernel_modules are beside it, unless built in. machine_options: QEMU's, more of them.
 under_kernel() {
-  local kernel busybox tree=$work/tree
+  local kernel busybox module packed tree=$work/tree
   command -v qemu-system-x86_64 cpio >/dev/null || cannot "needs qemu-system-x86 and cpio"
   kernel=$(pinned_deb bookworm-backports "$1") || exit
   busybox=$(pinned_deb bookworm "$2") || exit
   mkdir -p "$tree"/{bin,dev,proc,tmp}
   cp "$busybox/bin/busybox" "$tree/bin/busybox"
   ln -s busybox "$tree/bin/sh"
-  xz -dc "$(find "$kernel" -name overlay.ko.xz)" >"$tree/overlay.ko"
+  for module in overlay "${kernel_modules[@]}"; do
+    packed=$(find "$kernel" -name "$module.ko.xz")
+    [ -z "$packed" ] || xz -dc "$packed" >"$tree/$module.ko"
+  done
   printf '%s\n' '#!/bin/sh' '/bin/busybox --install -s /bin' 'export PATH=/bin' \
     'mount -t proc proc /proc' 'echo; echo begin' "$3" 'echo end' 'poweroff -f' >"$tree/init"
   chmod +x "$tree/init"
   (cd "$tree" && find . | cpio --quiet -o -H newc | gzip -1) >"$work/initrd"
   timeout 300 qemu-system-x86_64 -accel tcg -cpu Nehalem -m 256 -nographic -no-reboot -nodefaults \
     -serial file:"$work/console" -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initrd" \
-    -append 'console=ttyS0 quiet panic=-1 clearcpuid=cx16' </dev/null >/dev/null 2>&1 ||
+    -append 'console=ttyS0 quiet panic=-1 clearcpuid=cx16' "${machine_options[@]}" </dev/null >/dev/null 2>&1 ||
     cannot "the machine does not end"
   tr -d '\r' <"$work/console" | sed -n '/^begin$/,/^end$/p' | sed '1d;$d'
 }
