@@ -333,16 +333,11 @@ Result<void> GuestContainer::DeliverLayers(Machine& machine) {
     StaysShared(overlay.error());
     return {};
   }
-  for (agent::Storage& storage : PlanOverlayStorages(*overlay, root)) {
-    *request_.add_storages() = std::move(storage);
-  }
-  root_storages_ = request_.storages_size();
-  shared_root_ = request_.oci().root().path();
-  request_.mutable_oci()->mutable_root()->set_path(root);
+  layered_request_.UseLayers(request_, PlanOverlayStorages(*overlay, root), root);
   root_words_ = layered_root_->description();
   if (!overlay->disk) return {};
   // Two kernels must not have it at a time: from here on there is no way back to the shared root.
-  shared_root_.clear();
+  layered_request_.Settle();
   holds_writes_ = true;
   return machine.WithShare([&](storage::SharedDirectory& share) -> Result<void> {
     KATA_TRY(share.HideRootfs(container_id_));
@@ -350,25 +345,15 @@ Result<void> GuestContainer::DeliverLayers(Machine& machine) {
   });
 }
 
-void GuestContainer::ShareInstead(const Error& reason) {
-  request_.mutable_storages()->DeleteSubrange(0, std::exchange(root_storages_, 0));
-  request_.mutable_oci()->mutable_root()->set_path(std::exchange(shared_root_, {}));
-  StaysShared(reason);
-}
-
 Result<void> GuestContainer::Create(Machine& machine, std::chrono::milliseconds timeout) {
-  const auto agent = machine.agent();
-  auto created = agent->CreateContainer(request_, timeout);
-  if (shared_root_.empty()) return created;
-  if (!created && IsOfOverlay(created.error())) {
-    ShareInstead(created.error());
-    return agent->CreateContainer(request_, timeout);
-  }
-  if (created) {
-    LogIfFailed(machine.WithShare(
-        [&](storage::SharedDirectory& share) { return share.HideRootfs(container_id_); }));
-  }
-  return created;
+  const auto ask = [&](const agent::CreateContainerRequest& request) {
+    return machine.agent()->CreateContainer(request, timeout);
+  };
+  KATA_TRY(layered_request_.Create(request_, ask, [&](const Error& why) { StaysShared(why); }));
+  if (!layered_request_.in_use()) return {};
+  LogIfFailed(machine.WithShare(
+      [&](storage::SharedDirectory& share) { return share.HideRootfs(container_id_); }));
+  return {};
 }
 
 std::vector<std::string> GuestContainer::missing_layers() const {

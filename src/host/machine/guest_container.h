@@ -15,6 +15,7 @@
 #include "host/machine/layered_root.h"
 #include "host/machine/machine.h"
 #include "host/plan/guest_plan.h"
+#include "host/plan/layered_request.h"
 #include "host/plan/root_disk.h"
 #include "host/plan/root_layers.h"
 #include "host/storage/rootfs.h"
@@ -70,7 +71,6 @@ class GuestContainer {
                            const std::string& bundle, const GuestPlan& plan);
   void PlanLayers(Machine& machine, const RootSource& source);
   void StaysShared(const Error& reason);
-  void ShareInstead(const Error& reason);
   Result<void> DeliverRoot(Machine& machine);
   Result<void> DeliverLayers(Machine& machine);
   // Returns those that are to be shared or read.
@@ -91,8 +91,7 @@ class GuestContainer {
   std::optional<RootDisk> root_disk_;
   std::optional<LayeredRoot> layered_root_;
   std::string root_words_;
-  std::string shared_root_;  // in the guest; empty where that is the root, or there is none
-  int root_storages_ = 0;    // of the request, at its beginning
+  LayeredRequest layered_request_;
   std::vector<GuestDisk> disks_;
   std::vector<DirectMount> direct_;
   std::vector<agent::Storage> data_disks_;  // until they are delivered
