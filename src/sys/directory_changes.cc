@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/fanotify.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +26,14 @@ T ReadAs(std::span<const char> bytes) {
   return value;
 }
 
+template <class Id>
+uint64_t NumberOf(const Id& id) {
+  uint64_t number = 0;
+  static_assert(sizeof number == sizeof id);
+  std::memcpy(&number, &id, sizeof number);
+  return number;
+}
+
 // The records behind an event: of interest is the one with a directory and a name.
 void ReadPlace(std::span<const char> records, DirectoryChange* change) {
   while (records.size() >= sizeof(fanotify_event_info_header)) {
@@ -41,6 +50,7 @@ void ReadPlace(std::span<const char> records, DirectoryChange* change) {
     const size_t name = kHandle + sizeof(file_handle) + handle->handle_bytes;
     if (name > record.size()) return;
     change->directory.emplace(*handle);
+    change->file_system = NumberOf(ReadAs<fanotify_event_info_fid>(record).fsid);
     change->name.assign(record.data() + name,
                         ::strnlen(record.data() + name, record.size() - name));
   }
@@ -70,6 +80,17 @@ Result<void> DirectoryChanges::Watch(int directory) {
     return Fail(Code::kUnimplemented, "the file system does not tell of changes (fanotify)");
   }
   return FailErrno("fanotify_mark");
+}
+
+void DirectoryChanges::Unwatch(int directory) {
+  (void)::fanotify_mark(fd_.get(), FAN_MARK_REMOVE | FAN_MARK_ONLYDIR, kChanges, directory,
+                        nullptr);
+}
+
+Result<uint64_t> DirectoryChanges::FileSystemOf(int directory) {
+  struct statfs status{};
+  if (::fstatfs(directory, &status) != 0) return FailErrno("statfs");
+  return NumberOf(status.f_fsid);
 }
 
 Result<std::vector<DirectoryChange>> DirectoryChanges::Read() {

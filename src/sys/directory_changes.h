@@ -25,6 +25,7 @@ struct DirectoryChange {
   pid_t pid = 0;                        // of the process as this one sees it; 0: it does not
   std::optional<FileHandle> directory;  // none where changes were lost (FAN_Q_OVERFLOW)
   std::string name;                     // in it; "." for itself
+  uint64_t file_system = 0;             // of the directory, as FileSystemOf
 };
 
 class DirectoryChanges {
@@ -38,6 +39,10 @@ class DirectoryChanges {
   // own end, attributes of both. Again is fine.
   // Errors  kUnimplemented  its file system does not tell
   Result<void> Watch(int directory);
+  // No longer. What was told of it before is still to be read.
+  void Unwatch(int directory);
+  // The number by which an open directory's file system goes: handles are its own.
+  static Result<uint64_t> FileSystemOf(int directory);
   // What there is; does not block. Those of one process in one place may have become one.
   Result<std::vector<DirectoryChange>> Read();
 

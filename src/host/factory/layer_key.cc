@@ -63,8 +63,8 @@ Result<void> CheckFileSystem(const std::string& directory, int fd) {
 
 class Walk {
  public:
-  Walk(std::string root, Deadline deadline, uint64_t most)
-      : root_(std::move(root)), deadline_(deadline), most_(most) {}
+  Walk(std::string root, Deadline deadline, uint64_t most, std::stop_token stop)
+      : root_(std::move(root)), deadline_(deadline), most_(most), stop_(std::move(stop)) {}
 
   Result<LayerKey> Run() {
     sys::UniqueFd top = KATA_TRY(sys::Open(root_, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME));
@@ -145,6 +145,10 @@ class Walk {
   }
 
   Result<void> Look(int parent, const std::string& name, int depth) {
+    if (stop_.stop_requested()) {
+      return Fail(Code::kCancelled,
+                  fmt::format("layer \"{}\": nobody wants its key any more", root_));
+    }
     if (deadline_.Passed()) {
       return Fail(Code::kDeadlineExceeded,
                   fmt::format("layer \"{}\": its {} entries or more were not looked at in time",
@@ -187,6 +191,7 @@ class Walk {
   const std::string root_;
   const Deadline deadline_;
   const uint64_t most_;
+  const std::stop_token stop_;
   std::string path_ = root_;
   uint64_t mount_ = 0;
   Sha256 hash_;
@@ -195,10 +200,11 @@ class Walk {
 
 }  // namespace
 
-Result<LayerKey> Fingerprint(const std::string& directory, Deadline deadline, uint64_t most) {
+Result<LayerKey> Fingerprint(const std::string& directory, Deadline deadline, uint64_t most,
+                             const std::stop_token& stop) {
   const std::unique_ptr<char, void (*)(void*)> real(::realpath(directory.c_str(), nullptr), ::free);
   if (!real) return FailErrno("resolve", directory);
-  return Walk(real.get(), deadline, most).Run();
+  return Walk(real.get(), deadline, most, stop).Run();
 }
 
 }  // namespace kata::factory

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 
 #include "base/deadline.h"
@@ -36,10 +37,11 @@ inline constexpr uint64_t kMostLayerEntries = 500'000;
 //                            system of the network, something mounted in it, files whose contents
 //                            or directories whose names lie in other layers
 //         kOutOfRange        more than `most` entries
-//         kDeadlineExceeded  noticed between two entries
+//         kDeadlineExceeded  noticed between two entries, as
+//         kCancelled         `stop` was asked for
 //         kAborted           it changed meanwhile
 //         kNotFound, kPermissionDenied and others of the system calls
 Result<LayerKey> Fingerprint(const std::string& directory, Deadline deadline,
-                             uint64_t most = kMostLayerEntries);
+                             uint64_t most = kMostLayerEntries, const std::stop_token& stop = {});
 
 }  // namespace kata::factory

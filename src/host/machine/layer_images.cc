@@ -52,7 +52,7 @@ Result<sys::UniqueFd> Make(const factory::LayerKey& key, const std::string& scra
 
 Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
                                     const config::FactoryConfig& config, const std::string& scratch,
-                                    Deadline deadline) {
+                                    Deadline deadline, const std::stop_token& stop) {
   const factory::LayerStore store(config.layers_path, config.layer_cache_size_mb);
   LayerImages found;
   std::vector<std::pair<size_t, factory::LayerKey>> small;
@@ -62,7 +62,8 @@ Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
       found.images.push_back({std::move(mounted->key), std::move(mounted->file)});
       continue;
     }
-    factory::LayerKey key = KATA_TRY(factory::Fingerprint(layer, deadline));
+    factory::LayerKey key =
+        KATA_TRY(factory::Fingerprint(layer, deadline, factory::kMostLayerEntries, stop));
     LayerImages::Image& image = found.images.emplace_back();
     image.key = key.name;
     if (factory::IsSmall(key)) {
@@ -78,6 +79,7 @@ Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
   }
   if (!found.missing.empty()) return found;
   for (const auto& [index, key] : small) {
+    if (stop.stop_requested()) return Fail(Code::kCancelled, "nobody wants the images any more");
     found.images[index].fd = KATA_TRY(Make(key, scratch, deadline));
   }
   found.made_here = small.size();

@@ -3,6 +3,7 @@
 // host/machine/layer_images.h - the images of a root file system's layers that there are.
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -30,9 +31,10 @@ struct LayerImages {
 //
 // Errors  kUnimplemented      a layer that no image can stand for
 //         kFailedPrecondition there is nothing to make images with
+//         kCancelled          `stop` was asked for: noticed between two files
 //         others              as factory::Fingerprint and factory::MakeLayerImage; all say why
 Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
                                     const config::FactoryConfig& config, const std::string& scratch,
-                                    Deadline deadline);
+                                    Deadline deadline, const std::stop_token& stop = {});
 
 }  // namespace kata::sandbox

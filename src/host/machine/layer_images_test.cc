@@ -69,6 +69,16 @@ TEST_F(LayerImagesTest, AreAllThereOnceTheStoreHasTheLargeOnes) {
   EXPECT_TRUE(sys::Exists(Path("scratch/" + found->images[0].key)));
 }
 
+TEST_F(LayerImagesTest, AreNotLookedForOnceNobodyWantsThem) {
+  std::stop_source stop;
+  stop.request_stop();
+  const auto found = FindLayerImages({Path("small"), Path("large")}, config_, Path("scratch"),
+                                     Deadline::Never(), stop.get_token());
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code(), Code::kCancelled);
+  EXPECT_FALSE(sys::Exists(Path("scratch")));
+}
+
 TEST_F(LayerImagesTest, OfAChangedLayerIsToBeMadeAgain) {
   const factory::LayerStore store(config_.layers_path, config_.layer_cache_size_mb);
   ASSERT_TRUE(factory::BuildLayer(store, Path("large"), [](std::string_view) {}));

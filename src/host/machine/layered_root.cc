@@ -34,10 +34,11 @@ LayeredRoot LayeredRoot::Begin(Machine& machine, const std::string& container_id
   root.in_use_ = std::move(in_use);
   root.container_id_ = container_id;
   root.scratch_ = fmt::format("{}/layers-{}", machine.directory(), container_id);
-  root.images_ = std::async(std::launch::async, [layers = overlay.lowers, config = machine.config(),
-                                                 scratch = root.scratch_] {
-    return FindLayerImages(layers, config->factory, scratch, Deadline::After(kLookTime));
-  });
+  root.images_ =
+      std::async(std::launch::async, [layers = overlay.lowers, config = machine.config(),
+                                      scratch = root.scratch_, stop = root.stop_.get_token()] {
+        return FindLayerImages(layers, config->factory, scratch, Deadline::After(kLookTime), stop);
+      });
   root.overlay_ = std::move(overlay);
   return root;
 }
@@ -101,6 +102,7 @@ Result<void> LayeredRoot::AddUpper(Machine& machine, GuestOverlay& overlay) {
     }
     const auto upper = KATA_TRY(
         share.AddUpper(container_id_, {overlay_.upper, overlay_.work}, overlay_.read_only));
+    KATA_TRY(machine.record().SetUppers(share.UpperTraces()));
     overlay.upper = upper.upper;
     overlay.work = upper.work;
     return {};
@@ -120,7 +122,7 @@ Result<void> LayeredRoot::Watch(Machine& machine, const std::string& mount_point
       .guest_wrote = [root] { LogIfFailed(LookAnew(*root)); },
       .host_wrote = [agent = machine.agent(),
                      mount_point] { agent->ReconfigureMountAsync(mount_point); }};
-  watch_ = KATA_TRY(storage::UpperWatch::Start(
+  watch_ = KATA_TRY(machine.upper_watches().Add(
       std::move(upper), machine.guest()->processes().virtiofsd_pid(), std::move(readers)));
   return {};
 }

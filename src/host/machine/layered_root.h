@@ -9,6 +9,7 @@
 
 #include <future>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -22,9 +23,13 @@ namespace kata::sandbox {
 
 class Machine;
 
-// One thread at a time. The destructor waits for what Begin() has begun.
+// One thread at a time. The destructor ends what Begin() has begun.
 class LayeredRoot {
  public:
+  LayeredRoot(LayeredRoot&&) = default;
+  LayeredRoot& operator=(LayeredRoot&&) = default;
+  ~LayeredRoot() { stop_.request_stop(); }
+
   // Looks for the images while the machine boots. `in_use`: as DirectoriesInUse.
   static LayeredRoot Begin(Machine& machine, const std::string& container_id,
                            storage::OverlayTable overlay, std::vector<std::string> in_use);
@@ -53,6 +58,7 @@ class LayeredRoot {
   storage::OverlayTable overlay_;
   std::vector<std::string> in_use_;
   std::string scratch_;
+  std::stop_source stop_;
   std::future<Result<LayerImages>> images_;
   std::string description_;
   std::vector<std::string> missing_;

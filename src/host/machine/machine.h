@@ -31,6 +31,7 @@
 #include "host/machine/volume_follower.h"
 #include "host/plan/vm_plan.h"
 #include "host/storage/share.h"
+#include "host/storage/upper_watch.h"
 #include "sys/event_loop.h"
 
 namespace kata::sandbox {
@@ -137,6 +138,7 @@ class Machine {
   std::string sandbox_id() const KATA_EXCLUDES(mutex_);
   // Volumes that the guest has copies of.
   VolumeFollower& follower() { return follower_; }
+  storage::UpperWatches& upper_watches() { return upper_watches_; }
   // Null before it was opened.
   std::shared_ptr<const config::Config> config() const KATA_EXCLUDES(mutex_);
   // Whether directories of the host can be shown to the guest. Else root file systems are disks,
@@ -231,6 +233,7 @@ class Machine {
   RecordKeeper record_;
   DirectDisks direct_disks_;
   VolumeFollower follower_;
+  storage::UpperWatches upper_watches_;
   MountWatch mounts_{[this] { OnMounts(); }};
 
   Mutex share_mutex_;

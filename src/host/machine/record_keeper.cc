@@ -115,6 +115,13 @@ Result<void> RecordKeeper::SetNetworks(std::vector<NetworkEntry> networks) {
   return Save();
 }
 
+Result<void> RecordKeeper::SetUppers(std::vector<storage::UpperTrace> uppers) {
+  std::erase_if(uppers, [](const auto& trace) { return !IsRecordable(trace); });
+  const MutexLock lock(mutex_);
+  record_.uppers = std::move(uppers);
+  return Save();
+}
+
 Result<void> RecordKeeper::SetCgroups(std::vector<std::string> directories) {
   const MutexLock lock(mutex_);
   record_.cgroups = std::move(directories);
@@ -132,6 +139,8 @@ void RecordKeeper::Remove(Deadline deadline) {
   {
     const MutexLock lock(mutex_);
     record = std::exchange(record_, SandboxRecord{});
+    // The shared directory has taken it back; the front end may use them again by now.
+    record.uppers.clear();
   }
   if (!record.paths.empty()) LogIfFailed(Cleanup(record, deadline, roots_));
 }

@@ -44,6 +44,8 @@ class RecordKeeper {
   void RemoveContainer(const std::string& container_id) KATA_EXCLUDES(mutex_);
 
   Result<void> SetNetworks(std::vector<NetworkEntry> networks) KATA_EXCLUDES(mutex_);
+  // Leaves out those that are not recordable.
+  Result<void> SetUppers(std::vector<storage::UpperTrace> uppers) KATA_EXCLUDES(mutex_);
   Result<void> SetCgroups(std::vector<std::string> directories) KATA_EXCLUDES(mutex_);
 
   // Removes what is recorded, all of which has ended, and the record last. Nothing is written from

@@ -278,6 +278,9 @@ Result<void> KillProcess(const ProcessEntry& process, Deadline deadline) {
 Result<void> Cleanup(const SandboxRecord& record, Deadline deadline, const CleanupRoots& roots) {
   Result<void> result = KillAll(record, deadline, roots);
   for (const NetworkEntry& entry : record.networks) KeepFirst(result, DisconnectNetwork(entry));
+  for (const storage::UpperTrace& trace : record.uppers) {
+    KeepFirst(result, storage::TakeBackUpper(trace));
+  }
   for (const std::string& path : record.sockets) {
     if (IsBelowAny(path, roots.sockets)) KeepFirst(result, RemoveSocket(path));
   }

@@ -4,7 +4,8 @@
 //
 // Works from the record alone, after any number of its owners died at any moment, and any number of
 // times: what is gone already is success. It removes nothing outside of the places below, whatever
-// the record says, and nothing that is still a mount of something else.
+// the record says, but what a guest has made beside an upper layer, and nothing that is still a
+// mount of something else.
 #pragma once
 
 #include <functional>
@@ -29,8 +30,8 @@ struct CleanupRoots {
 // Kills the recorded processes that still run (the shim first, so that it starts nothing anew),
 // whatever runs in the recorded cgroups, and hypervisors and virtiofsds that name one of the
 // recorded paths on their command line but had not been recorded yet. Loggers get up to a second
-// to finish by themselves. Then takes back what was done to interfaces of network namespaces,
-// removes sockets, paths and cgroups, and at last the record.
+// to finish by themselves. Then takes back what was done to interfaces of network namespaces and
+// beside upper layers, removes sockets, paths and cgroups, and at last the record.
 //
 // The calling process is never killed, even if it is recorded. A pid is touched only while its
 // start time is the recorded one.

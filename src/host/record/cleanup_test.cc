@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/record/cleanup.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -21,6 +22,7 @@ namespace kata::sandbox {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::UnorderedElementsAre;
 
 class CleanupTest : public testing::Test {
  protected:
@@ -55,6 +57,46 @@ TEST_F(CleanupTest, NetworksThatAreGoneOrOthersByNowAreLeftAlone) {
        .namespace_id = {.device = 1, .inode = 1},
        .connection = connection}};
   EXPECT_TRUE(Run());
+}
+
+class UpperCleanupTest : public CleanupTest {
+ protected:
+  void SetUp() override {
+    CleanupTest::SetUp();
+    layer_ = root_ + "/outside/layer";
+    for (const char* each : {"diff", "work/work"}) ASSERT_TRUE(sys::MakeDirs(layer_ + "/" + each));
+    ASSERT_TRUE(sys::WriteFile(root_ + "/outside/kept", "x"));
+    const auto directory = sys::Open(layer_, O_RDONLY | O_DIRECTORY);
+    ASSERT_TRUE(directory);
+    record_.uppers = {storage::TraceUpper(directory->get(), layer_, "diff", "work").value()};
+    for (const char* each : {"work/kata/work", "more/deep", "merged", "diff/written"}) {
+      ASSERT_TRUE(sys::MakeDirs(layer_ + "/" + each));
+    }
+    ASSERT_EQ(::symlink("..", (layer_ + "/link").c_str()), 0);
+    ASSERT_EQ(::chmod(layer_.c_str(), 0777), 0);
+  }
+  std::string layer_;
+};
+
+TEST_F(UpperCleanupTest, WhatTheGuestMadeBesideAnUpperLayerGoes) {
+  ASSERT_TRUE(Run());
+  EXPECT_THAT(sys::ListDirectory(layer_), UnorderedElementsAre("diff", "work", "merged"));
+  EXPECT_THAT(sys::ListDirectory(layer_ + "/work"), UnorderedElementsAre("work"));
+  EXPECT_TRUE(sys::Exists(layer_ + "/diff/written"));
+  EXPECT_TRUE(sys::Exists(root_ + "/outside/kept"));
+  struct stat status{};
+  ASSERT_EQ(::stat(layer_.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode, record_.uppers[0].mode);
+  EXPECT_TRUE(Run());
+}
+
+TEST_F(UpperCleanupTest, ADirectoryThatIsAnotherByNowIsLeftAlone) {
+  ASSERT_EQ(::rename(layer_.c_str(), (layer_ + "-moved").c_str()), 0);
+  EXPECT_TRUE(Run());
+  ASSERT_TRUE(sys::MakeDirs(layer_ + "/others"));
+  EXPECT_TRUE(Run());
+  EXPECT_TRUE(sys::Exists(layer_ + "/others"));
+  EXPECT_TRUE(sys::Exists(layer_ + "-moved/more"));
 }
 
 pid_t StartSleeper() {

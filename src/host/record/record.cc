@@ -26,6 +26,7 @@ using nlohmann::json;
 constexpr int kVersion = 1;
 constexpr size_t kMaxRecordSize = 1 << 20;
 constexpr size_t kMaxEntries = 4096;
+constexpr size_t kMaxUpperEntries = 64;
 
 constexpr std::array<std::pair<ProcessRole, std::string_view>, 4> kRoles{{
     {ProcessRole::kShim, "shim"},
@@ -93,30 +94,70 @@ json FormatNetwork(const NetworkEntry& entry) {
           {"model", network::ModelName(entry.connection.model)}};
 }
 
+Result<std::string> TextAt(const json& item, const char* key, std::string_view list) {
+  const auto found = item.find(key);
+  if (found == item.end() || !found->is_string()) return Broken(list);
+  return found->get<std::string>();
+}
+
+template <class Number = uint64_t>
+Result<Number> NumberAt(const json& item, const char* key, std::string_view list) {
+  const auto found = item.find(key);
+  if (found == item.end() || !found->is_number_unsigned()) return Broken(list);
+  const auto number = found->get<uint64_t>();
+  if (number > std::numeric_limits<Number>::max()) return Broken(list);
+  return static_cast<Number>(number);
+}
+
 Result<NetworkEntry> ParseNetwork(const json& item) {
-  if (!item.is_object()) return Broken("networks");
+  constexpr std::string_view kList = "networks";
+  if (!item.is_object()) return Broken(kList);
   NetworkEntry entry;
-  const auto text = [&item](const char* key) -> Result<std::string> {
-    const auto found = item.find(key);
-    if (found == item.end() || !found->is_string()) return Broken("networks");
-    return found->get<std::string>();
-  };
-  const auto number = [&item](const char* key) -> Result<uint64_t> {
-    const auto found = item.find(key);
-    if (found == item.end() || !found->is_number_unsigned()) return Broken("networks");
-    return found->get<uint64_t>();
-  };
+  const auto text = [&](const char* key) { return TextAt(item, key, kList); };
+  const auto number = [&](const char* key) { return NumberAt(item, key, kList); };
   entry.namespace_path = KATA_TRY(text("namespace"));
   entry.namespace_id = {.device = KATA_TRY(number("device")), .inode = KATA_TRY(number("inode"))};
   entry.connection.interface = KATA_TRY(text("interface"));
-  const uint64_t link = KATA_TRY(number("link"));
-  if (link > std::numeric_limits<int>::max()) return Broken("networks");
-  entry.connection.link = static_cast<int>(link);
+  entry.connection.link = KATA_TRY(NumberAt<int>(item, "link", kList));
   entry.connection.tap = KATA_TRY(text("tap"));
   const auto model = network::ModelByName(KATA_TRY(text("model")));
-  if (!model) return Broken("networks");
+  if (!model) return Broken(kList);
   entry.connection.model = *model;
   return entry;
+}
+
+json FormatUpper(const storage::UpperTrace& trace) {
+  return {{"directory", trace.directory},
+          {"device", trace.device},
+          {"inode", trace.inode},
+          {"uid", trace.uid},
+          {"gid", trace.gid},
+          {"mode", trace.mode},
+          {"upper", trace.upper},
+          {"work", trace.work},
+          {"entries", trace.entries}};
+}
+
+Result<storage::UpperTrace> ParseUpper(const json& item) {
+  constexpr std::string_view kList = "uppers";
+  if (!item.is_object()) return Broken(kList);
+  storage::UpperTrace trace;
+  trace.directory = KATA_TRY(TextAt(item, "directory", kList));
+  trace.device = KATA_TRY(NumberAt(item, "device", kList));
+  trace.inode = KATA_TRY(NumberAt(item, "inode", kList));
+  trace.uid = KATA_TRY(NumberAt<uid_t>(item, "uid", kList));
+  trace.gid = KATA_TRY(NumberAt<gid_t>(item, "gid", kList));
+  trace.mode = KATA_TRY(NumberAt<mode_t>(item, "mode", kList));
+  trace.upper = KATA_TRY(TextAt(item, "upper", kList));
+  trace.work = KATA_TRY(TextAt(item, "work", kList));
+  for (std::string& name : KATA_TRY(StringsAt(item, "entries"))) {
+    trace.entries.insert(std::move(name));
+  }
+  // Without them, what it must keep is not known.
+  if (!trace.entries.contains(trace.upper) || !trace.entries.contains(trace.work)) {
+    return Broken(kList);
+  }
+  return trace;
 }
 
 }  // namespace
@@ -134,6 +175,8 @@ std::string FormatRecord(const SandboxRecord& record) {
   }
   json networks = json::array();
   for (const NetworkEntry& entry : record.networks) networks.push_back(FormatNetwork(entry));
+  json uppers = json::array();
+  for (const storage::UpperTrace& trace : record.uppers) uppers.push_back(FormatUpper(trace));
   const json object = {{"version", kVersion},
                        {"id", record.id},
                        {"owner", record.owner},
@@ -142,7 +185,8 @@ std::string FormatRecord(const SandboxRecord& record) {
                        {"paths", record.paths},
                        {"cgroups", record.cgroups},
                        {"sockets", record.sockets},
-                       {"networks", std::move(networks)}};
+                       {"networks", std::move(networks)},
+                       {"uppers", std::move(uppers)}};
   return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
@@ -172,7 +216,19 @@ Result<SandboxRecord> ParseRecord(const std::string& text) {
     if (!networks->is_array() || networks->size() > kMaxEntries) return Broken("networks");
     for (const json& item : *networks) record.networks.push_back(KATA_TRY(ParseNetwork(item)));
   }
+  if (const auto uppers = object.find("uppers"); uppers != object.end()) {
+    if (!uppers->is_array() || uppers->size() > kMaxEntries) return Broken("uppers");
+    for (const json& item : *uppers) record.uppers.push_back(KATA_TRY(ParseUpper(item)));
+  }
   return record;
+}
+
+bool IsRecordable(const storage::UpperTrace& trace) {
+  const auto printable = [](const std::string& text) {
+    return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+  };
+  return trace.entries.size() <= kMaxUpperEntries && printable(trace.directory) &&
+         std::ranges::all_of(trace.entries, printable);
 }
 
 Result<sys::UniqueFd> LockRecords(const std::string& root) {

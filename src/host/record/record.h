@@ -9,7 +9,9 @@
 //    "processes":[{"pid":77,"start_time":123456,"role":"vmm"}],
 //    "paths":["/run/vc/vm/ab12"],"cgroups":[],"sockets":[],
 //    "networks":[{"namespace":"/run/netns/x","device":4,"inode":4026532,"interface":"eth0",
-//                 "link":2,"tap":"tap0_kata","model":"tcfilter"}]}
+//                 "link":2,"tap":"tap0_kata","model":"tcfilter"}],
+//    "uppers":[{"directory":"/var/lib/docker/overlay2/00ff","device":65,"inode":77,"uid":0,"gid":0,
+//               "mode":16832,"upper":"diff","work":"work","entries":["diff","link","work"]}]}
 #pragma once
 
 #include <sys/types.h>
@@ -20,6 +22,7 @@
 
 #include "base/result.h"
 #include "host/network/connection.h"
+#include "host/storage/upper_trace.h"
 #include "sys/fd.h"
 #include "sys/netns.h"
 
@@ -57,9 +60,14 @@ struct SandboxRecord {
   std::vector<std::string> cgroups;  // directories of cgroups that the sandbox alone uses
   std::vector<std::string> sockets;  // unix sockets, paths without "unix://"
   std::vector<NetworkEntry> networks;
+  std::vector<storage::UpperTrace> uppers;  // those that IsRecordable
 
   friend bool operator==(const SandboxRecord&, const SandboxRecord&) = default;
 };
+
+// Whether it can come back from a record as it is: few entries, whose names are printable ASCII. It
+// is so unless somebody has filled the directory with names of his own.
+bool IsRecordable(const storage::UpperTrace& trace);
 
 inline constexpr char kRecordsRoot[] = "/run/vc/sbs";
 

@@ -38,7 +38,16 @@ SandboxRecord Example() {
                         .connection = {.interface = "eth0",
                                        .link = 2,
                                        .tap = "tap0_kata",
-                                       .model = network::Model::kMacvtap}}}};
+                                       .model = network::Model::kMacvtap}}},
+          .uppers = {{.directory = "/var/lib/docker/overlay2/00ff",
+                      .device = 65,
+                      .inode = 77,
+                      .uid = 1,
+                      .gid = 2,
+                      .mode = 040710,
+                      .upper = "diff",
+                      .work = "work",
+                      .entries = {"diff", "link", "work"}}}};
 }
 
 TEST_F(RecordTest, ComesBackAsItWasSaved) {
@@ -46,6 +55,17 @@ TEST_F(RecordTest, ComesBackAsItWasSaved) {
   const auto loaded = LoadRecord("ab12", root_);
   ASSERT_TRUE(loaded) << loaded.error().message();
   EXPECT_EQ(*loaded, Example());
+}
+
+// A name that came back as another would be taken for a guest's.
+TEST_F(RecordTest, UppersWithNamesThatCannotComeBackAreNotRecordable) {
+  storage::UpperTrace trace = Example().uppers[0];
+  EXPECT_TRUE(IsRecordable(trace));
+  trace.entries.insert("caf\xe9");
+  EXPECT_FALSE(IsRecordable(trace));
+  trace = Example().uppers[0];
+  for (int i = 0; i < 1000; ++i) trace.entries.insert(std::to_string(i));
+  EXPECT_FALSE(IsRecordable(trace));
 }
 
 TEST_F(RecordTest, IsReplacedAsAWhole) {
@@ -78,6 +98,9 @@ TEST_F(RecordTest, RefusesForeignAndHostileContents) {
            std::string(R"({"version":2,"id":"a"})"),
            head + R"(,"paths":{}})",
            head + R"(,"paths":[1]})",
+           head + R"(,"uppers":[{}]})",
+           head + R"(,"uppers":[{"directory":"/d","device":1,"inode":1,"uid":0,"gid":0,"mode":0,)"
+                  R"("upper":"u","work":"w","entries":["u"]}]})",
            head + R"(,"processes":[{"pid":0,"start_time":1,"role":"vmm"}]})",
            head + R"(,"processes":[{"pid":-5,"start_time":1,"role":"vmm"}]})",
            head + R"(,"processes":[{"pid":1,"start_time":1,"role":"vmm"}]})",

@@ -119,6 +119,9 @@ class SharedDirectory {
                                     const UpperDirectories& directories, bool read_only,
                                     int mount_namespace = -1);
 
+  // As UpperGuards::Traces.
+  std::vector<UpperTrace> UpperTraces() const { return uppers_.Traces(); }
+
   // Unmounts everything that only this container has, newest first; returns the paths in the guest
   // that are no longer. What does not exist is fine. A writable upper layer stays as long as its
   // directory, at most until Remove().

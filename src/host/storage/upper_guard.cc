@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/storage/upper_guard.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <memory>
-#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "base/rollback.h"
+#include "host/storage/open_directory.h"
 #include "host/storage/source_tree.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
@@ -27,39 +24,6 @@ constexpr const char* kHidden = "hidden";
 constexpr const char* kEmptyDirectory = "empty";
 constexpr const char* kEmptyFile = "empty-file";
 constexpr const char* kLayer = "layer";
-// Directories that front ends make and remove while a container runs.
-constexpr std::array<std::string_view, 3> kOfFrontEnds = {"merged", "mapped", "empty"};
-constexpr mode_t kPermissionBits = 07777;
-
-struct DirCloser {
-  void operator()(DIR* dir) const { ::closedir(dir); }
-};
-
-Result<std::set<std::string>> EntriesOf(int directory) {
-  // A descriptor of its own: readdir moves it.
-  sys::UniqueFd fd = KATA_TRY(sys::Open(sys::DescriptorPath(directory), O_RDONLY | O_DIRECTORY));
-  const std::unique_ptr<DIR, DirCloser> dir(::fdopendir(fd.get()));
-  if (!dir) return FailErrno("fdopendir");
-  (void)fd.Release();
-  std::set<std::string> names;
-  while (const dirent* entry = ::readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace(name);
-  }
-  return names;
-}
-
-Result<sys::UniqueFd> OpenEntry(int directory, const std::string& name, int flags = 0) {
-  const int fd = ::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC | flags);
-  if (fd < 0) return FailErrno("open", name);
-  return sys::UniqueFd(fd);
-}
-
-Result<struct stat> StatusOf(int fd) {
-  struct stat status{};
-  if (::fstat(fd, &status) != 0) return FailErrno("stat");
-  return status;
-}
 
 std::string LayerOf(const std::string& path) {
   return path.substr(0, std::max<size_t>(path.rfind('/'), 1));
@@ -84,28 +48,6 @@ Result<void> MakeDirectory(int parent, const std::string& name) {
   return {};
 }
 
-std::string Below(int directory, const std::string& name) {
-  return fmt::format("{}/{}", sys::DescriptorPath(directory), name);
-}
-
-bool MayStay(const std::set<std::string>& entries, int parent, const std::string& name) {
-  if (entries.contains(name)) return true;
-  if (std::ranges::find(kOfFrontEnds, name) == kOfFrontEnds.end()) return false;
-  return OpenEntry(parent, name, O_DIRECTORY).has_value();
-}
-
-Result<void> RestoreOwner(int directory, const struct stat& before) {
-  const struct stat now = KATA_TRY(StatusOf(directory));
-  const std::string path = sys::DescriptorPath(directory);
-  if ((now.st_uid != before.st_uid || now.st_gid != before.st_gid) &&
-      ::chown(path.c_str(), before.st_uid, before.st_gid) != 0) {
-    return FailErrno("chown", path);
-  }
-  if (now.st_mode != before.st_mode)
-    return sys::ChangeMode(directory, before.st_mode & kPermissionBits);
-  return {};
-}
-
 bool IsGone(int directory) {
   const auto status = StatusOf(directory);
   return !status || status->st_nlink == 0;
@@ -118,9 +60,9 @@ Result<UpperDirectories> UpperGuards::Add(const UpperDirectories& directories,
   const auto [upper, work] = directories;
   const std::string parent = LayerOf(upper);
   Guard guard;
-  guard.upper = upper.substr(upper.rfind('/') + 1);
-  guard.work = work.substr(work.rfind('/') + 1);
-  if (!upper.starts_with('/') || parent != LayerOf(work) || guard.upper == guard.work) {
+  const std::string upper_name = upper.substr(upper.rfind('/') + 1);
+  const std::string work_name = work.substr(work.rfind('/') + 1);
+  if (!upper.starts_with('/') || parent != LayerOf(work) || upper_name == work_name) {
     return Fail(
         Code::kFailedPrecondition,
         fmt::format("upper layer \"{}\", work directory \"{}\": not neighbours", upper, work));
@@ -129,7 +71,7 @@ Result<UpperDirectories> UpperGuards::Add(const UpperDirectories& directories,
   KATA_TRY(Begin());
   guard.directory = KATA_TRY_WITHIN("upper layer", ClonePrivately(parent, mount_namespace));
   guard.hidden = KATA_TRY_WITHIN("upper layer", ClonePrivately(parent, mount_namespace));
-  guard.before = KATA_TRY(StatusOf(guard.directory.get()));
+  guard.trace = KATA_TRY(TraceUpper(guard.directory.get(), parent, upper_name, work_name));
   if (const Guard* const same = Find(guard); same != nullptr) return Shown(*same);
   const std::string where = fmt::format("upper layer \"{}\"", upper);
   Rollback undo;
@@ -173,15 +115,14 @@ Result<void> UpperGuards::Cover(int directory, const std::string& name) const {
 // The second mount, with every name in it held.
 Result<void> UpperGuards::Hide(Guard& guard) {
   const int directory = guard.directory.get();
-  KATA_TRY(OpenEntry(directory, guard.upper, O_DIRECTORY));
-  KATA_TRY(OpenEntry(directory, guard.work, O_DIRECTORY));
-  guard.entries = KATA_TRY(EntriesOf(directory));
+  KATA_TRY(OpenEntry(directory, guard.trace.upper, O_DIRECTORY));
+  KATA_TRY(OpenEntry(directory, guard.trace.work, O_DIRECTORY));
   const std::string number = fmt::format("{}", count_++);
   KATA_TRY(MakeDirectory(hidden_.get(), number));
   guard.place = fmt::format("{}/{}", kFolder, number);
   const sys::UniqueFd place = KATA_TRY(OpenEntry(hidden_.get(), number));
   KATA_TRY(sys::AttachMount(guard.hidden.get(), place.get()));
-  for (const std::string& name : guard.entries) KATA_TRY(Cover(guard.hidden.get(), name));
+  for (const std::string& name : guard.trace.entries) KATA_TRY(Cover(guard.hidden.get(), name));
   return {};
 }
 
@@ -193,20 +134,21 @@ Result<void> UpperGuards::Show(Guard& guard) {
   KATA_TRY(Cover(folder_.get(), BaseName(place)));
   KATA_TRY(sys::AttachMount(guard.directory.get(), layer.get()));
   const int directory = guard.directory.get();
-  for (const std::string& name : guard.entries) {
-    if (name != guard.upper && name != guard.work) KATA_TRY(Cover(directory, name));
+  for (const std::string& name : guard.trace.entries) {
+    if (name != guard.trace.upper && name != guard.trace.work) KATA_TRY(Cover(directory, name));
   }
-  const sys::UniqueFd work = KATA_TRY(OpenEntry(directory, guard.work, O_DIRECTORY));
+  const sys::UniqueFd work = KATA_TRY(OpenEntry(directory, guard.trace.work, O_DIRECTORY));
   KATA_TRY(sys::RemoveTree(Below(work.get(), kGuestWork)));
-  for (const std::string& name : KATA_TRY(EntriesOf(work.get()))) KATA_TRY(Cover(work.get(), name));
+  for (const std::string& name : KATA_TRY(NamesIn(work.get()))) KATA_TRY(Cover(work.get(), name));
   KATA_TRY(MakeDirectory(work.get(), kGuestWork));
   return sys::Unmount(place, MNT_DETACH);
 }
 
 UpperGuards::Guard* UpperGuards::Find(const Guard& like) {
   for (Guard& each : guards_) {
-    if (each.before.st_dev == like.before.st_dev && each.before.st_ino == like.before.st_ino &&
-        each.upper == like.upper && each.work == like.work) {
+    const UpperTrace& trace = each.trace;
+    if (trace.device == like.trace.device && trace.inode == like.trace.inode &&
+        trace.upper == like.trace.upper && trace.work == like.trace.work) {
       return &each;
     }
   }
@@ -215,8 +157,14 @@ UpperGuards::Guard* UpperGuards::Find(const Guard& like) {
 
 UpperDirectories UpperGuards::Shown(const Guard& guard) {
   const std::string layer = fmt::format("{}/{}", guard.place, kLayer);
-  return {.upper = fmt::format("{}/{}", layer, guard.upper),
-          .work = fmt::format("{}/{}/{}", layer, guard.work, kGuestWork)};
+  return {.upper = fmt::format("{}/{}", layer, guard.trace.upper),
+          .work = fmt::format("{}/{}/{}", layer, guard.trace.work, kGuestWork)};
+}
+
+std::vector<UpperTrace> UpperGuards::Traces() const {
+  std::vector<UpperTrace> traces;
+  for (const Guard& guard : guards_) traces.push_back(guard.trace);
+  return traces;
 }
 
 void UpperGuards::Sweep() {
@@ -242,23 +190,12 @@ void UpperGuards::LetGo(const Guard& guard) const {
 void UpperGuards::End() {
   for (const Guard& guard : guards_) {
     LetGo(guard);
-    if (!IsGone(guard.directory.get())) LogIfFailed(TakeBack(guard));
+    if (!IsGone(guard.directory.get()))
+      LogIfFailed(TakeBackUpper(guard.directory.get(), guard.trace));
   }
   guards_.clear();
   hidden_.Reset();
   folder_.Reset();
-}
-
-Result<void> UpperGuards::TakeBack(const Guard& guard) {
-  const int directory = guard.directory.get();
-  for (const std::string& name : KATA_TRY(EntriesOf(directory))) {
-    if (MayStay(guard.entries, directory, name)) continue;
-    log::Warn("removed what a guest has made", {{"name", name}, {"beside", guard.upper}});
-    LogIfFailed(sys::RemoveTree(Below(directory, name)));
-  }
-  LogIfFailed(RestoreOwner(directory, guard.before));
-  const sys::UniqueFd work = KATA_TRY(OpenEntry(directory, guard.work, O_DIRECTORY));
-  return sys::RemoveTree(Below(work.get(), kGuestWork));
 }
 
 }  // namespace kata::storage

@@ -19,15 +19,13 @@
 // Basis: path_resolution and is_local_mountpoint in Linux' fs/namei.c; mount_namespaces(7).
 #pragma once
 
-#include <sys/stat.h>
-#include <sys/types.h>
-
 #include <cstdint>
 #include <list>
-#include <set>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
+#include "host/storage/upper_trace.h"
 #include "sys/fd.h"
 
 namespace kata::storage {
@@ -43,8 +41,6 @@ class UpperGuards {
  public:
   // No container is called so.
   static constexpr const char* kFolder = ".uppers";
-  // The guest's work directory, in the front end's: "work" and "index" there are the host's own.
-  static constexpr const char* kGuestWork = "kata";
 
   // They are mounted in `mounts`/kFolder, a shared mount of a tmpfs.
   explicit UpperGuards(std::string mounts) : mounts_(std::move(mounts)) {}
@@ -58,6 +54,9 @@ class UpperGuards {
   //                              held, such as a symbolic link
   Result<UpperDirectories> Add(const UpperDirectories& directories, int mount_namespace = -1);
 
+  // What End() goes by, for whoever is to do it after this process was killed.
+  std::vector<UpperTrace> Traces() const;
+
   // Lets go of those whose directory the host has removed.
   void Sweep();
 
@@ -67,12 +66,10 @@ class UpperGuards {
 
  private:
   struct Guard {
-    std::string upper, work;  // their names
+    UpperTrace trace;
     sys::UniqueFd directory;  // the root of the mount that the guest sees
     sys::UniqueFd hidden;     // that of the second one
-    struct stat before{};
-    std::set<std::string> entries;  // those that there were
-    std::string place;              // where it is shown, below `mounts`; empty before that
+    std::string place;        // where it is shown, below `mounts`; empty before that
   };
 
   Result<void> Begin();
@@ -83,7 +80,6 @@ class UpperGuards {
   Guard* Find(const Guard& like);
   static UpperDirectories Shown(const Guard& guard);
   void LetGo(const Guard& guard) const;
-  static Result<void> TakeBack(const Guard& guard);
 
   std::string mounts_;
   sys::UniqueFd folder_;  // kFolder

@@ -1,228 +1,171 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/storage/upper_watch.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/fanotify.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <deque>
-#include <set>
+#include <list>
 #include <thread>
 #include <utility>
 
 #include "base/log.h"
+#include "host/storage/watched_upper.h"
 #include "sys/directory_changes.h"
-#include "sys/file_handle.h"
-#include "sys/files.h"
-#include "sys/process.h"
 
 namespace kata::storage {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-using std::chrono::milliseconds;
-
-// Not of every directory is known when it changes.
-constexpr auto kRestless = std::chrono::minutes(1);
-constexpr auto kRestlessPause = milliseconds(1000);
-constexpr milliseconds kForever = milliseconds::max();
-// A guest may make more than anybody wants to read.
-constexpr size_t kMaxEntries = 200'000;
-constexpr uint64_t kWrites =
-    FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO | FAN_ATTRIB | FAN_Q_OVERFLOW;
-
-struct DirectoryCloser {
-  void operator()(DIR* dir) const { ::closedir(dir); }
-};
+using Clock = WatchedUpper::Clock;
 
 }  // namespace
 
-class UpperWatch::Watcher {
+// The listener and the thread. What is called is called under the lock, so that whoever takes an
+// upper layer out waits for it.
+class UpperWatches::Watcher {
  public:
-  Watcher(sys::UniqueFd upper, sys::UniqueFd end, sys::DirectoryChanges changes, pid_t server,
-          UpperReaders readers, size_t max_directories)
-      : upper_(std::move(upper)),
-        end_(std::move(end)),
+  using Place = std::list<WatchedUpper>::iterator;
+
+  Watcher(sys::UniqueFd wake, sys::DirectoryChanges changes)
+      : wake_(std::move(wake)),
+        changes_fd_(changes.fd()),
         changes_(std::move(changes)),
-        readers_(std::move(readers)),
-        max_directories_(max_directories) {
-    for (const pid_t pid : sys::WithDescendants(server)) servers_.insert(pid);
-  }
+        thread_([this] { Run(); }) {}
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
   ~Watcher() {
-    const uint64_t one = 1;
-    (void)!::write(end_.get(), &one, sizeof one);
-    if (thread_.joinable()) thread_.join();
+    {
+      const MutexLock lock(mutex_);
+      ending_ = true;
+    }
+    Wake();
+    thread_.join();
   }
 
-  Result<void> Begin() {
-    KATA_TRY(changes_.Watch(upper_.get()));
-    WatchTree(KATA_TRY(sys::FileHandle::Of(upper_.get())));
-    thread_ = std::thread([this] { Run(); });
-    return {};
+  Result<Place> Add(sys::UniqueFd upper, pid_t server, UpperReaders readers, size_t max_directories)
+      KATA_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    const Place place = uppers_.emplace(uppers_.end(), std::move(upper), changes_, server,
+                                        std::move(readers), max_directories);
+    if (auto begun = place->Begin(); !begun) {
+      uppers_.erase(place);
+      return std::unexpected(std::move(begun).error());
+    }
+    // It may be one that is to be looked at without a change.
+    Wake();
+    return place;
+  }
+
+  void Remove(Place place) KATA_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    uppers_.erase(place);
   }
 
  private:
-  void Run();
-  // Until the time is over or, if that is wanted, there are changes. False: it is to end.
-  bool Wait(bool for_changes, milliseconds timeout);
-  milliseconds Patience() const;
-  void Take();
-  void Take(const sys::DirectoryChange& change);
-  void Tell(Clock::time_point now);
-  // Watches a directory and all below that is not watched yet.
-  void WatchTree(sys::FileHandle top);
-  void WatchOne(const sys::FileHandle& directory, std::deque<sys::FileHandle>* below,
-                size_t* entries);
-  void GiveUpOnSome();
+  void Wake() const {
+    const uint64_t one = 1;
+    (void)!::write(wake_.get(), &one, sizeof one);
+  }
+  void Run() KATA_EXCLUDES(mutex_);
+  // Until the time has come, somebody wakes it or, if that is wanted, there are changes.
+  void Wait(bool for_changes, Clock::time_point until) const;
+  void Take() KATA_REQUIRES(mutex_);
+  // Returns when it is to be called again though nothing changes.
+  Clock::time_point Tell() KATA_REQUIRES(mutex_);
 
-  const sys::UniqueFd upper_;
-  const sys::UniqueFd end_;
-  sys::DirectoryChanges changes_;
-  const UpperReaders readers_;
-  const size_t max_directories_;
-  std::set<pid_t> servers_;
-  std::thread thread_;
-
-  // Of the thread.
-  std::set<sys::FileHandle> watched_;
-  bool guest_wrote_ = false;
-  bool host_wrote_ = false;
-  bool some_unwatched_ = false;
-  Clock::time_point restless_until_;
-  std::set<Clock::time_point> echoes_;  // when the guest is told again
+  const sys::UniqueFd wake_;
+  const int changes_fd_;
+  Mutex mutex_;
+  sys::DirectoryChanges changes_ KATA_GUARDED_BY(mutex_);
+  std::list<WatchedUpper> uppers_ KATA_GUARDED_BY(mutex_);
+  bool ending_ KATA_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // the last one: it uses the others
 };
 
-void UpperWatch::Watcher::Run() {
-  while (Wait(true, Patience())) {
-    Take();
-    const Clock::time_point now = Clock::now();
-    if (some_unwatched_ && now < restless_until_) guest_wrote_ = host_wrote_ = true;
-    Tell(now);
-    if (!Wait(false, kPause)) return;
+void UpperWatches::Watcher::Run() {
+  Clock::time_point next = Clock::time_point::max();
+  for (;;) {
+    Wait(true, next);
+    {
+      const MutexLock lock(mutex_);
+      if (ending_) return;
+      Take();
+      next = Tell();
+    }
+    Wait(false, Clock::now() + UpperWatch::kPause);
   }
 }
 
-milliseconds UpperWatch::Watcher::Patience() const {
-  const Clock::time_point now = Clock::now();
-  milliseconds patience = kForever;
-  if (some_unwatched_ && now < restless_until_) patience = kRestlessPause;
-  if (!echoes_.empty()) {
-    // Rounded up: what wakes too early waits again.
-    const auto left = std::chrono::ceil<milliseconds>(*echoes_.begin() - now);
-    patience = std::min(patience, std::max(left, milliseconds(0)));
-  }
-  return patience;
+void UpperWatches::Watcher::Wait(bool for_changes, Clock::time_point until) const {
+  std::array<pollfd, 2> fds = {pollfd{.fd = wake_.get(), .events = POLLIN},
+                               pollfd{.fd = changes_fd_, .events = POLLIN}};
+  const Deadline deadline =
+      until == Clock::time_point::max() ? Deadline::Never() : Deadline::At(until);
+  (void)::poll(fds.data(), for_changes ? 2 : 1, deadline.PollMillis());
+  uint64_t count = 0;
+  // Who wakes it in a pause is heard after it.
+  if (for_changes && fds[0].revents != 0) (void)!::read(wake_.get(), &count, sizeof count);
 }
 
-bool UpperWatch::Watcher::Wait(bool for_changes, milliseconds timeout) {
-  std::array<pollfd, 2> fds = {pollfd{.fd = end_.get(), .events = POLLIN},
-                               pollfd{.fd = changes_.fd(), .events = POLLIN}};
-  (void)::poll(fds.data(), for_changes ? 2 : 1,
-               timeout == kForever ? -1 : static_cast<int>(timeout.count()));
-  return fds[0].revents == 0;
-}
-
-void UpperWatch::Watcher::Take() {
+void UpperWatches::Watcher::Take() {
   for (;;) {
     const auto changes = changes_.Read();
-    if (!changes) return log::Warn("an upper layer", {{"error", changes.error().message()}});
+    if (!changes) return log::Warn("upper layers", {{"error", changes.error().message()}});
     if (changes->empty()) return;
-    for (const sys::DirectoryChange& change : *changes) Take(change);
-  }
-}
-
-void UpperWatch::Watcher::Take(const sys::DirectoryChange& change) {
-  if ((change.what & FAN_DELETE_SELF) != 0 && change.directory) watched_.erase(*change.directory);
-  if ((change.what & kWrites) == 0) return;
-  if (some_unwatched_) restless_until_ = Clock::now() + kRestless;
-  if (!change.directory) {
-    guest_wrote_ = host_wrote_ = true;
-    if (auto top = sys::FileHandle::Of(upper_.get())) {
-      watched_.clear();
-      WatchTree(*std::move(top));
+    for (const sys::DirectoryChange& change : *changes) {
+      for (WatchedUpper& upper : uppers_) upper.Take(change);
     }
-    return;
-  }
-  (servers_.contains(change.pid) ? guest_wrote_ : host_wrote_) = true;
-  const bool appeared = (change.what & (FAN_CREATE | FAN_MOVED_TO)) != 0;
-  if (!appeared || (change.what & FAN_ONDIR) == 0) return;
-  // It may have gone again, or be something else by now.
-  const auto parent = change.directory->Open(upper_.get(), O_PATH | O_DIRECTORY);
-  if (!parent) return;
-  if (auto made = sys::FileHandle::Of(parent->get(), change.name)) WatchTree(*std::move(made));
-}
-
-void UpperWatch::Watcher::Tell(Clock::time_point now) {
-  if (std::exchange(guest_wrote_, false)) readers_.guest_wrote();
-  const bool changed = std::exchange(host_wrote_, false);
-  const bool echo = !echoes_.empty() && *echoes_.begin() <= now;
-  if (!changed && !echo) return;
-  echoes_.erase(echoes_.begin(), echoes_.upper_bound(now));
-  readers_.host_wrote();
-  if (!changed) return;
-  echoes_.clear();
-  for (const milliseconds after : kEchoes) echoes_.insert(now + after);
-}
-
-// In the order of depth: of a tree that is too large, the top is watched. By handles, since what is
-// below may move meanwhile.
-void UpperWatch::Watcher::WatchTree(sys::FileHandle top) {
-  std::deque<sys::FileHandle> left;
-  left.push_back(std::move(top));
-  size_t entries = 0;
-  while (!left.empty()) {
-    if (watched_.size() >= max_directories_ || entries > kMaxEntries) return GiveUpOnSome();
-    WatchOne(left.front(), &left, &entries);
-    left.pop_front();
   }
 }
 
-void UpperWatch::Watcher::WatchOne(const sys::FileHandle& directory,
-                                   std::deque<sys::FileHandle>* below, size_t* entries) {
-  auto fd = directory.Open(upper_.get(), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
-  if (!fd || !changes_.Watch(fd->get())) return;
-  watched_.insert(directory);
-  const std::unique_ptr<DIR, DirectoryCloser> dir(::fdopendir(fd->get()));
-  if (!dir) return;
-  const int number = fd->Release();
-  while (const dirent* entry = ::readdir(dir.get())) {
-    if (++*entries > kMaxEntries) return;
-    const std::string name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    if (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) continue;
-    auto handle = sys::FileHandle::Of(number, name);
-    if (handle && !watched_.contains(*handle)) below->push_back(*std::move(handle));
+Clock::time_point UpperWatches::Watcher::Tell() {
+  const Clock::time_point now = Clock::now();
+  Clock::time_point next = Clock::time_point::max();
+  for (WatchedUpper& upper : uppers_) {
+    upper.Tell(now);
+    next = std::min(next, upper.Next(now));
   }
+  return next;
 }
 
-void UpperWatch::Watcher::GiveUpOnSome() {
-  restless_until_ = Clock::now() + kRestless;
-  if (std::exchange(some_unwatched_, true)) return;
-  log::Warn(
-      "an upper layer has more directories than are watched: while it changes, host and guest "
-      "look at it anew once a second",
-      {{"watched", std::to_string(watched_.size())}});
-}
+// One that is watched.
+class UpperWatch::Entry {
+ public:
+  Entry(std::shared_ptr<UpperWatches::Watcher> watcher, UpperWatches::Watcher::Place place)
+      : watcher_(std::move(watcher)), place_(place) {}
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+  ~Entry() { watcher_->Remove(place_); }
 
-UpperWatch::UpperWatch(std::unique_ptr<Watcher> watcher) : watcher_(std::move(watcher)) {}
+ private:
+  const std::shared_ptr<UpperWatches::Watcher> watcher_;
+  const UpperWatches::Watcher::Place place_;
+};
+
+UpperWatch::UpperWatch(std::unique_ptr<Entry> entry) : entry_(std::move(entry)) {}
 UpperWatch::~UpperWatch() = default;
 
-Result<std::unique_ptr<UpperWatch>> UpperWatch::Start(sys::UniqueFd upper, pid_t server,
+Result<std::shared_ptr<UpperWatches::Watcher>> UpperWatches::Open() {
+  const MutexLock lock(mutex_);
+  if (auto open = watcher_.lock()) return open;
+  sys::UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake) return FailErrno("eventfd");
+  auto opened = std::make_shared<Watcher>(std::move(wake), KATA_TRY(sys::DirectoryChanges::Open()));
+  watcher_ = opened;
+  return opened;
+}
+
+Result<std::unique_ptr<UpperWatch>> UpperWatches::Add(sys::UniqueFd upper, pid_t server,
                                                       UpperReaders readers,
                                                       size_t max_directories) {
-  sys::UniqueFd end(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!end) return FailErrno("eventfd");
-  auto changes = KATA_TRY_WITHIN("watch upper layer", sys::DirectoryChanges::Open());
-  auto watcher = std::make_unique<Watcher>(std::move(upper), std::move(end), std::move(changes),
-                                           server, std::move(readers), max_directories);
-  KATA_TRY_WITHIN("watch upper layer", watcher->Begin());
-  return std::unique_ptr<UpperWatch>(new UpperWatch(std::move(watcher)));
+  auto watcher = KATA_TRY_WITHIN("watch upper layer", Open());
+  const auto place =
+      KATA_TRY_WITHIN("watch upper layer",
+                      watcher->Add(std::move(upper), server, std::move(readers), max_directories));
+  return std::unique_ptr<UpperWatch>(
+      new UpperWatch(std::make_unique<UpperWatch::Entry>(std::move(watcher), place)));
 }
 
 }  // namespace kata::storage

@@ -8,11 +8,12 @@
 // So the directories of the upper layer are watched, and the process that wrote tells which side
 // it was.
 //
-// A thread of its own waits, since looking anew can take a while and event loops must not block.
-// Idle, it uses no time. A side is told of the first change at once and of those after it at most
-// every kPause. The guest sees the upper layer through virtiofs, which knows names for some time
-// without asking: an overlay that looked anew within that time would keep what is no longer. So it
-// is told again kEchoes after it was told. Watched are kMaxDirectories and no more; when there are
+// All upper layers of a sandbox have one listener, of which a host has few, and one thread, which
+// waits, since looking anew can take a while and event loops must not block. Idle, it uses no time.
+// A side is told of the first change at once and of those after it at most every kPause. The guest
+// sees the upper layer through virtiofs, which knows names for some time without asking: an overlay
+// that looked anew within that time would keep what is no longer. So it is told again kEchoes after
+// it was told. Of each upper layer kMaxDirectories are watched and no more; when there are
 // more, both sides are told once a second for a minute after each change that is still seen.
 #pragma once
 
@@ -23,12 +24,13 @@
 #include <functional>
 #include <memory>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "sys/fd.h"
 
 namespace kata::storage {
 
-// Called on the watch's thread, one at a time, from Start() on.
+// Called on the thread of the watches, one at a time, from Add() on.
 struct UpperReaders {
   // Processes of the server have written: the host's overlay is to look anew.
   std::function<void()> guest_wrote;
@@ -36,6 +38,7 @@ struct UpperReaders {
   std::function<void()> host_wrote;
 };
 
+// An upper layer that is watched.
 class UpperWatch {
  public:
   static constexpr auto kPause = std::chrono::milliseconds(20);
@@ -46,22 +49,36 @@ class UpperWatch {
       std::chrono::minutes(1)};
   static constexpr size_t kMaxDirectories = 8192;
 
-  // `upper` is open for reading. `server` is what writes for the guest, with its descendants.
-  // Changes of before Start() are not told.
-  // Errors  kUnimplemented      the file system does not tell of changes
-  //         kResourceExhausted  the host has too many such watches
-  static Result<std::unique_ptr<UpperWatch>> Start(sys::UniqueFd upper, pid_t server,
-                                                   UpperReaders readers,
-                                                   size_t max_directories = kMaxDirectories);
   UpperWatch(const UpperWatch&) = delete;
   UpperWatch& operator=(const UpperWatch&) = delete;
   // After it nobody is called. Waits for a call that is under way; not from within one.
   ~UpperWatch();
 
  private:
+  friend class UpperWatches;
+  class Entry;
+  explicit UpperWatch(std::unique_ptr<Entry> entry);
+  std::unique_ptr<Entry> entry_;
+};
+
+// Safe from every thread.
+class UpperWatches {
+ public:
   class Watcher;
-  explicit UpperWatch(std::unique_ptr<Watcher> watcher);
-  std::unique_ptr<Watcher> watcher_;
+
+  // `upper` is open for reading. `server` is what writes for the guest, with its descendants.
+  // Changes of before are not told. What it returns may outlive this.
+  // Errors  kUnimplemented      the file system does not tell of changes
+  //         kResourceExhausted  the host has too many listeners
+  Result<std::unique_ptr<UpperWatch>> Add(sys::UniqueFd upper, pid_t server, UpperReaders readers,
+                                          size_t max_directories = UpperWatch::kMaxDirectories)
+      KATA_EXCLUDES(mutex_);
+
+ private:
+  Result<std::shared_ptr<Watcher>> Open() KATA_EXCLUDES(mutex_);
+
+  Mutex mutex_;
+  std::weak_ptr<Watcher> watcher_ KATA_GUARDED_BY(mutex_);  // while anything is watched
 };
 
 }  // namespace kata::storage

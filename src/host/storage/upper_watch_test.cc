@@ -9,10 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/deadline.h"
@@ -79,10 +82,10 @@ class UpperWatchTest : public testing::Test {
     ASSERT_TRUE(sys::MakeDirs(upper_));
   }
   void Start(size_t max_directories = UpperWatch::kMaxDirectories) {
-    auto watch = UpperWatch::Start(sys::Open(upper_, O_RDONLY | O_DIRECTORY).value(), guest_.pid(),
-                                   {.guest_wrote = [this] { Tell(&guest_wrote_); },
-                                    .host_wrote = [this] { Tell(&host_wrote_); }},
-                                   max_directories);
+    auto watch = watches_.Add(sys::Open(upper_, O_RDONLY | O_DIRECTORY).value(), guest_.pid(),
+                              {.guest_wrote = [this] { Tell(&guest_wrote_); },
+                               .host_wrote = [this] { Tell(&host_wrote_); }},
+                              max_directories);
     if (!watch && watch.error().code() == Code::kUnimplemented) {
       GTEST_SKIP() << watch.error().message();
     }
@@ -115,6 +118,7 @@ class UpperWatchTest : public testing::Test {
   CondVar told_;
   int guest_wrote_ = 0;
   int host_wrote_ = 0;
+  UpperWatches watches_;
   std::unique_ptr<UpperWatch> watch_;
 };
 
@@ -162,6 +166,47 @@ TEST_F(UpperWatchTest, ATreeThatIsTooLargeIsLookedAtAgainAndAgain) {
   guest_.Do('f', upper_ + "/guest");
   EXPECT_TRUE(Await(&guest_wrote_, 2));
   EXPECT_TRUE(Await(&host_wrote_, 2));
+}
+
+// A host has 128 listeners, where nobody has raised it.
+TEST_F(UpperWatchTest, OneListenerServesMoreLayersThanTheHostHasListeners) {
+  Start();
+  std::vector<std::unique_ptr<UpperWatch>> more;
+  int wrote = 0;
+  const auto limit = sys::ReadFile("/proc/sys/fs/fanotify/max_user_groups");
+  if (!limit) GTEST_SKIP() << limit.error().message();
+  constexpr int kMost = 2000;
+  const int layers = std::min(std::stoi(*limit), kMost) + 2;
+  for (int i = 0; i < layers; ++i) {
+    const std::string upper = fmt::format("{}/{}", dir_.path(), i);
+    ASSERT_TRUE(sys::MakeDirs(upper));
+    auto watch = watches_.Add(sys::Open(upper, O_RDONLY | O_DIRECTORY).value(), guest_.pid(),
+                              {.guest_wrote = [&] { Tell(&wrote); }, .host_wrote = [] {}});
+    ASSERT_TRUE(watch) << i << ": " << watch.error().message();
+    more.push_back(*std::move(watch));
+  }
+  // Each is told of its own changes.
+  guest_.Do('f', fmt::format("{}/{}/guest", dir_.path(), layers - 1));
+  ASSERT_TRUE(Await(&wrote, 1));
+  EXPECT_EQ(Count(&guest_wrote_), 0);
+  guest_.Do('f', upper_ + "/guest");
+  EXPECT_TRUE(Await(&guest_wrote_, 1));
+  EXPECT_EQ(Count(&wrote), 1);
+}
+
+TEST_F(UpperWatchTest, OneThatIsTakenOutIsNotCalledAnyMoreAndLeavesTheOthers) {
+  Start();
+  const std::string upper = dir_.path() + "/other";
+  ASSERT_TRUE(sys::MakeDirs(upper));
+  int wrote = 0;
+  auto other = watches_.Add(sys::Open(upper, O_RDONLY | O_DIRECTORY).value(), guest_.pid(),
+                            {.guest_wrote = [&] { Tell(&wrote); }, .host_wrote = [] {}});
+  ASSERT_TRUE(other) << other.error().message();
+  other->reset();
+  guest_.Do('f', upper + "/guest");
+  guest_.Do('f', upper_ + "/guest");
+  EXPECT_TRUE(Await(&guest_wrote_, 1));
+  EXPECT_EQ(Count(&wrote), 0);
 }
 
 // What all of it is for.
