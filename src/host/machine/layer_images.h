@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "base/deadline.h"
 #include "base/result.h"
 #include "host/config/config.h"
 #include "sys/fd.h"
@@ -35,6 +34,6 @@ struct LayerImages {
 //         others              as factory::Fingerprint and factory::MakeLayerImage; all say why
 Result<LayerImages> FindLayerImages(const std::vector<std::string>& layers,
                                     const config::FactoryConfig& config, const std::string& scratch,
-                                    Deadline deadline, const std::stop_token& stop = {});
+                                    const std::stop_token& stop = {});
 
 }  // namespace kata::sandbox

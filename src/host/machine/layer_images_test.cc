@@ -38,7 +38,7 @@ class LayerImagesTest : public testing::Test {
   Result<LayerImages> Find(const std::vector<std::string>& names) const {
     std::vector<std::string> layers;
     for (const std::string& name : names) layers.push_back(Path(name));
-    return FindLayerImages(layers, config_, Path("scratch"), Deadline::After(seconds(30)));
+    return FindLayerImages(layers, config_, Path("scratch"));
   }
   const sys::TemporaryDir dir_{"layer-images"};
   config::FactoryConfig config_;
@@ -72,8 +72,8 @@ TEST_F(LayerImagesTest, AreAllThereOnceTheStoreHasTheLargeOnes) {
 TEST_F(LayerImagesTest, AreNotLookedForOnceNobodyWantsThem) {
   std::stop_source stop;
   stop.request_stop();
-  const auto found = FindLayerImages({Path("small"), Path("large")}, config_, Path("scratch"),
-                                     Deadline::Never(), stop.get_token());
+  const auto found =
+      FindLayerImages({Path("small"), Path("large")}, config_, Path("scratch"), stop.get_token());
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().code(), Code::kCancelled);
   EXPECT_FALSE(sys::Exists(Path("scratch")));

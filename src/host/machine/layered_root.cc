@@ -18,7 +18,8 @@
 namespace kata::sandbox {
 namespace {
 
-// Of a start that has nothing else to do any more: the larger images are looked at sooner.
+// For a start that has nothing else to do any more. Before that there is no limit: where many begin
+// at once, all of it takes longer.
 constexpr auto kLookTime = std::chrono::seconds(3);
 
 Result<void> LookAnew(const sys::UniqueFd& root) {
@@ -37,15 +38,19 @@ LayeredRoot LayeredRoot::Begin(Machine& machine, const std::string& container_id
   root.images_ =
       std::async(std::launch::async, [layers = overlay.lowers, config = machine.config(),
                                       scratch = root.scratch_, stop = root.stop_.get_token()] {
-        return FindLayerImages(layers, config->factory, scratch, Deadline::After(kLookTime), stop);
+        return FindLayerImages(layers, config->factory, scratch, stop);
       });
   root.overlay_ = std::move(overlay);
   return root;
 }
 
 Result<GuestOverlay> LayeredRoot::Share(Machine& machine, const std::string& mount_point) {
+  if (images_.wait_for(kLookTime) != std::future_status::ready) stop_.request_stop();
   auto found = images_.get();
   auto shared = [&]() -> Result<GuestOverlay> {
+    if (!found && found.error().code() == Code::kCancelled) {
+      return Fail(Code::kDeadlineExceeded, "its layers were not looked at in time");
+    }
     if (!found) return std::unexpected(std::move(found).error());
     missing_ = std::move(found->missing);
     if (!missing_.empty()) {
