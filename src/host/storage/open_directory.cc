@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "sys/files.h"
+#include "sys/mounts.h"
 
 namespace kata::storage {
 

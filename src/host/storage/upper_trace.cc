@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "host/storage/open_directory.h"
 #include "sys/files.h"
+#include "sys/mounts.h"
 
 namespace kata::storage {
 namespace {
