@@ -109,12 +109,13 @@ def _figures_parser(commands, root):
                     "run, exec and state of the command lines, memory that execs leave. network: a "
                     "container beside a guest on a bare tap and runc. many: containers that idle beside "
                     "each other, start at once, or come and go for long. disks: root file systems that "
-                    "are directories beside such that are disks. Needs scripts/build.",
+                    "are directories beside such that are disks. layers: the host's memory for containers "
+                    "of one large image. Needs scripts/build.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n  kata-bench figures --only start\n"
                "  kata-bench figures --only oci --runs 3 --execs 200 --json\n"
                "  kata-bench figures --only many --containers 20 --cycles 100\n")
-    figures.add_argument("--only", choices=["start", "oci", "network", "many", "disks"],
+    figures.add_argument("--only", choices=["start", "oci", "network", "many", "disks", "layers"],
                          help="one group of figures")
     figures.add_argument("--json", action="store_true")
     figures.add_argument("--runs", type=int, default=5, help="containers for each median (5)")
@@ -122,6 +123,7 @@ def _figures_parser(commands, root):
     figures.add_argument("--containers", type=int, default=100, help="many: that idle (100)")
     figures.add_argument("--at-once", type=int, default=50, help="many: starts at once (50)")
     figures.add_argument("--cycles", type=int, default=1000, help="many: that come and go (1000)")
+    figures.add_argument("--readers", type=int, default=20, help="layers: containers of one image (20)")
     figures.add_argument("--memory", type=int, default=256, help="MiB of the VM (256)")
     figures.add_argument("--containerd", default="1.6", choices=["1.6", "1.7", "2.1"])
     figures.add_argument("--bin", type=os.path.abspath, default=f"{root}/build/release/bin")

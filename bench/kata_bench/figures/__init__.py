@@ -7,6 +7,7 @@ containers by turns with kata-runtime, runc and crun, and looks for memory that 
 network: throughput, request rate and latency of a container, beside a guest on a bare tap and runc.
 many: containers that idle beside each other, that start at once, and that come and go for long.
 disks: root file systems that are directories beside such that are disks.
+layers: the host's memory for containers of one large image.
 """
 
 import functools
@@ -25,7 +26,7 @@ from testbed.runtime import Kata, Runc, processes
 
 from .. import tools
 from ..processes import pss_kib
-from . import disks, many, network, oci
+from . import disks, layers, many, network, oci
 
 PHASES = re.compile(r'msg="(machine booted|network changed|container created|container started)"'
                     r'.*?phases="?([^"]*)"? ')
@@ -120,6 +121,10 @@ def measure_many(options):
     warm = make_kata(options)
     warm.start_from = "warm"
     return many.measure(functools.partial(make_bed, options), make_kata(options), warm, Runc(), options)
+
+
+def measure_layers(options):
+    return layers.measure(functools.partial(make_bed, options), make_kata(options), Runc(), options.readers)
 
 
 def measure_disks(options):
@@ -234,7 +239,8 @@ def main(options, program):
               "oci": (measure_oci, lambda result: print_table(oci.rows(result))),
               "network": (measure_network, lambda result: print_table(list(result.items()))),
               "many": (measure_many, lambda result: print_table(many.rows(result))),
-              "disks": (measure_disks, lambda result: print_table(disks.rows(result)))}
+              "disks": (measure_disks, lambda result: print_table(disks.rows(result))),
+              "layers": (measure_layers, lambda result: print_table(layers.rows(result)))}
     results = {}
     with tempfile.TemporaryDirectory(prefix="kb-templates-", dir="/var/tmp") as options.templates:
         for name, (measure, show) in groups.items():
