@@ -138,8 +138,7 @@ Result<GuestContainer> MakeLayered(Machine& machine, GuestPlan plan, const std::
   }
   KATA_TRY(sys::WriteFile(layer + "/true", Program(), 0755));
   const LayerImages images =
-      KATA_TRY(FindLayerImages({layer}, machine.config()->factory, directory + "/images",
-                               Deadline::After(kRehearsalPatience)));
+      KATA_TRY(FindLayerImages({layer}, machine.config()->factory, directory + "/images"));
   const GuestOverlay overlay = KATA_TRY(machine.WithShare(
       [&](storage::SharedDirectory& share) { return ShareLayers(share, images, host); }));
   const std::string root = GuestRootOf(kName);
