@@ -80,7 +80,8 @@ class VolumeFollowerTest : public testing::Test {
     ASSERT_TRUE(sys::MakeDirs(directory_ + "/" + data));
     for (const auto& [key, text] : keys) {
       ASSERT_TRUE(sys::WriteFile(directory_ + "/" + data + "/" + key, text));
-      (void)::symlink(("..data/" + key).c_str(), (directory_ + "/" + key).c_str());
+      std::error_code there_already;
+      std::filesystem::create_symlink("..data/" + key, directory_ + "/" + key, there_already);
     }
     const std::string link = directory_ + "/..data";
     ASSERT_EQ(::symlink(data.c_str(), (link + "_tmp").c_str()), 0);
