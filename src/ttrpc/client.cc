@@ -141,6 +141,11 @@ size_t Client::calls_in_flight() const {
   return state_->session.open_calls();
 }
 
+uint64_t Client::next_stream_id() const {
+  const MutexLock lock(state_->mutex);
+  return state_->session.next_id();
+}
+
 Result<void> Client::State::Start(sys::UniqueFd stream) {
   const auto on_bytes = [weak = weak_from_this()](std::string_view bytes) {
     const auto self = weak.lock();

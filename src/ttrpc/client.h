@@ -94,6 +94,8 @@ class Client {
 
   // From any thread.
   size_t calls_in_flight() const;
+  // No call so far has had this stream or one above it. From any thread.
+  uint64_t next_stream_id() const;
 
  private:
   template <class Response>

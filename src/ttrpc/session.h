@@ -156,6 +156,8 @@ class ClientSession {
   std::optional<Clock::time_point> next_deadline() const;
 
   size_t open_calls() const { return calls_.size(); }
+  // The stream of the next call.
+  uint64_t next_id() const { return next_id_; }
   // Bytes of an incomplete frame.
   size_t held_bytes() const { return decoder_.buffered(); }
 

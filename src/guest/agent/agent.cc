@@ -49,7 +49,8 @@ Agent::Agent(sys::EventLoop& loop, Config config, std::function<void()> stop)
       thrash_(loop),
       oom_(loop, [this](const std::string& id) { thrash_.Notice(id); }),
       plugged_(loop, "/sys"),
-      names_(loop) {}
+      names_(loop),
+      freezer_(loop, containers_, waiting_calls_) {}
 
 bool Agent::IsInit() { return ::getpid() == 1; }
 
@@ -174,6 +175,7 @@ void Agent::CreateContainer(agent::CreateContainerRequest request, Done done) {
   const std::string& id = request.container_id();
   if (auto valid = CheckId("container id", id); !valid) return done(std::move(valid));
   if (!sandbox_) return done(Fail(Code::kFailedPrecondition, "there is no sandbox yet"));
+  if (auto thawed = freezer_.CheckThawed(); !thawed) return done(std::move(thawed));
   if (!request.has_oci() || !request.oci().has_process()) {
     return done(Fail(Code::kInvalidArgument, "the container's specification has no process"));
   }
@@ -349,6 +351,7 @@ void Agent::ExecProcess(agent::ExecProcessRequest request, Done done) {
   const auto start = [&]() -> Result<std::shared_ptr<Process>> {
     const ContainerTable::EntryPtr entry = KATA_TRY(containers_.Find(request.container_id()));
     KATA_TRY(CheckId("exec id", exec_id));
+    KATA_TRY(freezer_.CheckThawed());
     ContainerTable::Tidy(*entry);
     constexpr size_t kMaxExecs = 4096;
     const auto existing = entry->execs.find(exec_id);
@@ -388,7 +391,28 @@ void Agent::ExecProcess(agent::ExecProcessRequest request, Done done) {
       });
 }
 
+Result<void> Agent::RenameContainer(const std::string& id, const std::string& now) {
+  if (id == now) return {};
+  if (freezer_.CheckThawed()) {
+    return Fail(Code::kFailedPrecondition, "only what is frozen can be renamed");
+  }
+  const ContainerTable::EntryPtr entry = KATA_TRY(containers_.Rename(id, now));
+  // Their news go by the name.
+  oom_.Remove(id);
+  thrash_.Remove(id);
+  LogIfFailed(oom_.Add(now, *entry->container));
+  thrash_.Add(now, *entry->container);
+  log::Info("container renamed", {{"container", id}, {"now", now}});
+  return {};
+}
+
+Result<void> Agent::SetHostname(const std::string& hostname) {
+  if (!sandbox_) return Fail(Code::kFailedPrecondition, "there is no sandbox yet");
+  return sandbox_->SetHostname(hostname);
+}
+
 void Agent::Freeze(const ContainerTable::EntryPtr& entry, bool on, Done done) {
+  if (auto thawed = freezer_.CheckThawed(); !thawed) return done(std::move(thawed));
   if (entry->init->exited()) {
     return done(Fail(Code::kFailedPrecondition, "the container has stopped"));
   }

@@ -20,12 +20,14 @@
 #include "guest/agent/config.h"
 #include "guest/agent/container_table.h"
 #include "guest/agent/devices.h"
+#include "guest/agent/freezer.h"
 #include "guest/agent/network/dns_relay.h"
 #include "guest/agent/oom_watch.h"
 #include "guest/agent/plugged.h"
 #include "guest/agent/sandbox.h"
 #include "guest/agent/storage/storage.h"
 #include "guest/agent/thrash_watch.h"
+#include "guest/agent/waiting_calls.h"
 #include "proto/agent.pb.h"
 #include "sys/event_loop.h"
 #include "sys/process.h"
@@ -66,6 +68,13 @@ class Agent {
   // Errors  kNotFound  no storage is mounted there
   void ReconfigureMount(const std::string& mount_point, Done done);
 
+  // A container of a copy of a saved guest gets another name. Only while all is frozen.
+  // Errors  kNotFound, kAlreadyExists, kInvalidArgument, kFailedPrecondition
+  Result<void> RenameContainer(const std::string& id, const std::string& now);
+  // In the namespace that the sandbox's containers share.
+  // Errors  kFailedPrecondition  there is no sandbox
+  Result<void> SetHostname(const std::string& hostname);
+
   // The reaper's news: of our processes and of strangers.
   void OnChildExit(pid_t pid, sys::ExitStatus status);
   // Ends the agent a moment later, so that answers on their way arrive.
@@ -78,6 +87,8 @@ class Agent {
   DeviceWaiter& devices() { return devices_; }
   PluggedWatch& plugged() { return plugged_; }
   DnsRelay& names() { return names_; }
+  WaitingCalls& waiting_calls() { return waiting_calls_; }
+  Freezer& freezer() { return freezer_; }
   // Errors  kFailedPrecondition  there is no sandbox
   Result<GuestNetwork*> network();
   // True where this process is the guest's first.
@@ -114,6 +125,8 @@ class Agent {
   bool creating_sandbox_ = false;
   std::optional<Sandbox> sandbox_;
   ContainerTable containers_;
+  WaitingCalls waiting_calls_;
+  Freezer freezer_;
 };
 
 }  // namespace kata::guest

@@ -34,6 +34,18 @@ Result<ContainerTable::EntryPtr> ContainerTable::Add(const std::string& id) {
   return entries_[id] = std::make_shared<ContainerEntry>(id);
 }
 
+Result<ContainerTable::EntryPtr> ContainerTable::Rename(const std::string& id,
+                                                        const std::string& now) {
+  KATA_TRY(CheckId("container id", now));
+  EntryPtr entry = KATA_TRY(Find(id));
+  if (!entries_.emplace(now, entry).second) {
+    return Fail(Code::kAlreadyExists, fmt::format("container \"{}\" already exists", now));
+  }
+  entries_.erase(id);
+  entry->id = now;
+  return entry;
+}
+
 ContainerTable::EntryPtr ContainerTable::FindAny(const std::string& id) const {
   const auto it = entries_.find(id);
   return it == entries_.end() ? nullptr : it->second;

@@ -26,7 +26,7 @@ struct ContainerEntry {
 
   explicit ContainerEntry(std::string id_in) : id(std::move(id_in)) {}
 
-  const std::string id;
+  std::string id;
   std::unique_ptr<Container> container;
   std::vector<std::string> mount_points;  // held in the sandbox's StorageTable
   std::shared_ptr<Process> init;
@@ -50,6 +50,8 @@ class ContainerTable {
   // Errors  kAlreadyExists, kResourceExhausted (1024 containers)
   Result<EntryPtr> Add(const std::string& id);
   void Erase(const std::string& id) { entries_.erase(id); }
+  // Errors  kNotFound, kAlreadyExists, kInvalidArgument
+  Result<EntryPtr> Rename(const std::string& id, const std::string& now);
 
   // Errors  kInvalidArgument  not an id
   //         kNotFound         no container, or one that is not created yet

@@ -98,6 +98,20 @@ Result<void> Sandbox::KeepPidNamespace(pid_t pid) {
   return {};
 }
 
+Result<void> Sandbox::SetHostname(const std::string& hostname) {
+  if (hostname.size() > kMaxHostname) {
+    return Fail(Code::kInvalidArgument, fmt::format("host name of {} characters", hostname.size()));
+  }
+  const sys::UniqueFd own = KATA_TRY(OpenNamespace("uts"));
+  if (::setns(uts_.get(), CLONE_NEWUTS) != 0) return FailErrno("setns", "uts");
+  Result<void> named;
+  if (::sethostname(hostname.data(), hostname.size()) != 0) {
+    named = FailErrno("sethostname", hostname);
+  }
+  if (::setns(own.get(), CLONE_NEWUTS) != 0) return FailErrno("setns", "uts");
+  return named;
+}
+
 void Sandbox::ForgetPidNamespace(pid_t pid) {
   if (pid == pid_owner_) pid_.Reset();
 }

@@ -38,6 +38,8 @@ class Sandbox {
   Result<void> KeepPidNamespace(pid_t pid);
   // Forgets it when that process has gone: nobody can join what is left.
   void ForgetPidNamespace(pid_t pid);
+  // In the namespace that containers share.
+  Result<void> SetHostname(const std::string& hostname);
   bool shares_pid() const { return shares_pid_; }
   GuestNetwork& network() { return network_; }
 

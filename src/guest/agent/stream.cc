@@ -88,7 +88,7 @@ void InputStream::Flush() {
     if (first.written < first.data.size()) continue;
     Waiting finished = std::move(first);
     waiting_.pop_front();
-    finished.done(finished.written);
+    if (finished.done) finished.done(finished.written);
   }
   flushing_ = false;
   if (waiting_.empty() && closing_ && !terminal_) return Shut();
@@ -98,7 +98,31 @@ void InputStream::Flush() {
 void InputStream::FailAll(const Error& error) {
   std::deque<Waiting> failed = std::exchange(waiting_, {});
   waiting_bytes_ = 0;
-  for (Waiting& one : failed) one.done(std::unexpected(error));
+  for (Waiting& one : failed) {
+    if (one.done) one.done(std::unexpected(error));
+  }
+}
+
+size_t InputStream::waiting() const {
+  return static_cast<size_t>(
+      std::ranges::count_if(waiting_, [](const Waiting& one) { return one.done != nullptr; }));
+}
+
+void InputStream::AnswerWaiting(const Error& error) {
+  std::deque<Waiting> answered;
+  for (Waiting& one : std::exchange(waiting_, {})) {
+    // Who closes after a write does not write again.
+    const bool stays = one.written > 0 || one.done == nullptr || closing_;
+    if (!stays) waiting_bytes_ -= one.data.size();
+    answered.push_back({.data = {}, .written = stays ? one.data.size() : 0, .done = nullptr});
+    std::swap(answered.back().done, one.done);
+    if (stays) waiting_.push_back(std::move(one));
+  }
+  for (Waiting& one : answered) {
+    if (!one.done) continue;
+    one.done(one.written > 0 ? Result<size_t>(one.written) : std::unexpected(error));
+  }
+  Watch(!waiting_.empty());
 }
 
 void InputStream::Watch(bool on) {

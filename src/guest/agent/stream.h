@@ -43,12 +43,17 @@ class InputStream {
   void Close();
   // Nobody reads any more: what waits fails with EPIPE.
   void Abandon();
+  // Callers that wait for their data to be written.
+  size_t waiting() const;
+  // Lets no caller wait any longer: of whose data nothing has been written is told `error`, and it
+  // is forgotten; other data counts as written, and will be.
+  void AnswerWaiting(const Error& error);
 
  private:
   struct Waiting {
     std::string data;
     size_t written = 0;
-    Done done;
+    Done done;  // null once it has been called
   };
 
   void Flush();

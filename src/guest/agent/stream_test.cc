@@ -190,6 +190,32 @@ TEST_F(StreamTest, FailsWhatWaitsWhenTheProcessHasGone) {
   EXPECT_EQ(written_[0].error().error_number(), EPIPE);
 }
 
+TEST_F(StreamTest, LetsNobodyWaitToWriteAndStillWritesWhatIsSaidToBeWritten) {
+  InputStream in(test_.loop(), std::move(write_), false);
+  const std::string much(300'000, 'm');
+  in.Write(much, Count());
+  in.Write("untouched", Count());
+  EXPECT_EQ(in.waiting(), 2u);
+  in.AnswerWaiting(Error(Code::kAborted, "again"));
+  EXPECT_EQ(in.waiting(), 0u);
+  ASSERT_THAT(written_, SizeIs(2));
+  EXPECT_EQ(written_[0].value(), much.size());
+  EXPECT_EQ(written_[1].error().code(), Code::kAborted);
+  in.Write("later", Count());
+  EXPECT_EQ(in.waiting(), 1u);
+  std::string got;
+  const auto drain = [&] {
+    char buffer[65536];
+    for (ssize_t n; (n = ::read(read_.get(), buffer, sizeof buffer)) > 0;) {
+      got.append(buffer, static_cast<size_t>(n));
+    }
+    return got.size() == much.size() + 5;
+  };
+  EXPECT_EQ(test_.Run({{drain, [] {}}}), 1u);
+  EXPECT_EQ(got, much + "later");
+  EXPECT_THAT(written_, SizeIs(3));
+}
+
 TEST_F(StreamTest, KeepsATerminalOpenWhenInputCloses) {
   int master = -1;
   int slave = -1;

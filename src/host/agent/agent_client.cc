@@ -62,9 +62,34 @@ Result<std::unique_ptr<AgentClient>> AgentClient::Create(sys::EventLoop& loop,
                                                          std::function<void(Error)> on_closed,
                                                          uint32_t first_stream) {
   const ttrpc::Limits limits{.max_response = kMaxResponse};
+  auto waiting = std::make_shared<WaitingCalls>(loop);
+  auto closed = [waiting, on_closed = std::move(on_closed)](Error reason) {
+    waiting->Release();
+    if (on_closed) on_closed(std::move(reason));
+  };
   auto client = KATA_TRY(
-      ttrpc::Client::Create(loop, std::move(channel), limits, std::move(on_closed), first_stream));
-  return std::unique_ptr<AgentClient>(new AgentClient(std::move(client), request_timeout));
+      ttrpc::Client::Create(loop, std::move(channel), limits, std::move(closed), first_stream));
+  waiting->Use(*client);
+  return std::unique_ptr<AgentClient>(
+      new AgentClient(std::move(client), std::move(waiting), request_timeout));
+}
+
+AgentClient::~AgentClient() { waiting_->End(); }
+
+template <class Response>
+void AgentClient::CallWaiting(std::string_view service, std::string_view method,
+                              const google::protobuf::MessageLite& request,
+                              std::move_only_function<void(Result<Response>)> done) {
+  waiting_->Call(
+      std::string(service), std::string(method), request.SerializeAsString(),
+      [method = std::string(method), done = std::move(done)](Result<std::string> payload) mutable {
+        if (!payload) return done(std::unexpected(std::move(payload).error()));
+        Response response;
+        if (!response.ParseFromString(*payload)) {
+          return done(Fail(Code::kInternal, method + ": the response does not parse"));
+        }
+        done(std::move(response));
+      });
 }
 
 template <class Response>
@@ -263,8 +288,8 @@ Result<void> AgentClient::ListenForNames(const std::string& address) {
 }
 
 void AgentClient::NextName(std::move_only_function<void(Result<guest::DnsMessage>)> done) {
-  client_->CallAsync<guest::DnsMessage>(kGuestService, "NextName", guest::NextNameRequest(),
-                                        Deadline::Never(), std::move(done));
+  CallWaiting<guest::DnsMessage>(kGuestService, "NextName", guest::NextNameRequest(),
+                                 std::move(done));
 }
 
 void AgentClient::ForgetPathsAsync(const std::vector<std::string>& paths) {
@@ -351,7 +376,7 @@ Result<Online> AgentClient::OnlineCpusAndMemory(uint32_t cpus, uint32_t plugged_
   return Online{.vcpus = cpus, .plugged_mib = plugged_mib};
 }
 
-Result<void> AgentClient::Renew(bool look_for_devices, Deadline deadline) {
+Result<void> AgentClient::Renew(const Renewal& renewal, Deadline deadline) {
   std::string entropy(kSeedBytes, '\0');
   if (::getrandom(entropy.data(), entropy.size(), 0) != static_cast<ssize_t>(entropy.size())) {
     return FailErrno("getrandom");
@@ -362,16 +387,47 @@ Result<void> AgentClient::Renew(bool look_for_devices, Deadline deadline) {
   request.set_entropy(std::move(entropy));
   request.set_seconds(now.tv_sec);
   request.set_nanoseconds(now.tv_nsec);
-  request.set_look_for_devices(look_for_devices);
+  request.set_look_for_devices(renewal.look_for_devices);
+  request.set_hostname(renewal.hostname);
+  for (const auto& [old, wanted] : renewal.names) {
+    guest::ContainerName& name = *request.add_names();
+    name.set_old(old);
+    name.set_now(wanted);
+  }
   KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "Renew", request, deadline));
   return {};
 }
 
+Result<void> AgentClient::Freeze(Deadline deadline) {
+  const std::chrono::milliseconds left(std::max(deadline.PollMillis(), 0));
+  guest::FreezeRequest request;
+  request.set_timeout_ms(static_cast<uint32_t>(left.count()));
+  waiting_->Hold();
+  // The guest's own deadline comes first: after that nothing of it is frozen.
+  auto frozen = client_->Call<wellknown::Empty>(kGuestService, "Freeze", request,
+                                                Deadline::After(left + kKillTimeout));
+  if (frozen) return {};
+  waiting_->Release();
+  return std::unexpected(std::move(frozen).error());
+}
+
+Result<void> AgentClient::Thaw(Deadline deadline) {
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "Thaw", guest::ThawRequest(), deadline));
+  waiting_->Release();
+  return {};
+}
+
+uint32_t AgentClient::next_stream() const {
+  // An agent takes a lower number for another client's, too.
+  constexpr uint64_t kMany = 1U << 31;
+  const uint64_t next = client_->next_stream_id();
+  return next < kMany ? static_cast<uint32_t>(next) : 1;
+}
+
 void AgentClient::WaitProcess(const ProcessName& process,
                               std::move_only_function<void(Result<int>)> done) {
-  client_->CallAsync<agent::WaitProcessResponse>(
+  CallWaiting<agent::WaitProcessResponse>(
       kAgentService, "WaitProcess", ForProcess<agent::WaitProcessRequest>(process),
-      Deadline::Never(),
       [done = std::move(done)](Result<agent::WaitProcessResponse> response) mutable {
         if (!response) return done(std::unexpected(std::move(response).error()));
         done(response->status() & 0xff);
@@ -392,8 +448,8 @@ void AgentClient::ReadStream(std::string_view method, const ProcessName& process
                              std::move_only_function<void(Result<std::string>)> done) {
   auto request = ForProcess<agent::ReadStreamRequest>(process);
   request.set_len(kChunk);
-  client_->CallAsync<agent::ReadStreamResponse>(
-      kAgentService, method, request, Deadline::Never(),
+  CallWaiting<agent::ReadStreamResponse>(
+      kAgentService, method, request,
       [done = std::move(done)](Result<agent::ReadStreamResponse> response) mutable {
         done(Bounded(std::move(response)));
       });
@@ -412,8 +468,8 @@ void AgentClient::WriteStdin(const ProcessName& process, std::string data,
   auto request = ForProcess<agent::WriteStreamRequest>(process);
   const size_t size = data.size();
   request.set_data(std::move(data));
-  client_->CallAsync<agent::WriteStreamResponse>(
-      kAgentService, "WriteStdin", request, Deadline::Never(),
+  CallWaiting<agent::WriteStreamResponse>(
+      kAgentService, "WriteStdin", request,
       [done = std::move(done), size](Result<agent::WriteStreamResponse> response) mutable {
         if (!response) return done(std::unexpected(std::move(response).error()));
         if (response->len() != size) return done(Fail(Code::kInternal, "short write to the guest"));
@@ -428,12 +484,11 @@ void AgentClient::CloseStdinAsync(const ProcessName& process) {
 }
 
 void AgentClient::WaitOom(std::move_only_function<void(Result<std::string>)> done) {
-  client_->CallAsync<agent::OOMEvent>(
-      kAgentService, "GetOOMEvent", agent::GetOOMEventRequest(), Deadline::Never(),
-      [done = std::move(done)](Result<agent::OOMEvent> event) mutable {
-        if (!event) return done(std::unexpected(std::move(event).error()));
-        done(std::move(*event->mutable_container_id()));
-      });
+  CallWaiting<agent::OOMEvent>(kAgentService, "GetOOMEvent", agent::GetOOMEventRequest(),
+                               [done = std::move(done)](Result<agent::OOMEvent> event) mutable {
+                                 if (!event) return done(std::unexpected(std::move(event).error()));
+                                 done(std::move(*event->mutable_container_id()));
+                               });
 }
 
 }  // namespace kata::agent

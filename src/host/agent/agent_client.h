@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@
 
 #include "base/deadline.h"
 #include "base/result.h"
+#include "host/agent/waiting_calls.h"
 #include "proto/agent.pb.h"
 #include "proto/csi.pb.h"
 #include "proto/guest.pb.h"
@@ -50,6 +52,14 @@ struct Online {
   uint32_t plugged_mib = 0;  // memory that was added since it began
 };
 
+// What a copy of a saved guest is given, so that it is nobody's double.
+struct Renewal {
+  bool look_for_devices = false;  // that the saved one did not have
+  std::string hostname;           // of the sandbox; empty: as it is
+  // Of containers that are frozen, from what they were called to what they are.
+  std::map<std::string, std::string> names;
+};
+
 class AgentClient {
  public:
   // Bytes asked for by one read of a stream, and the most that one write carries.
@@ -62,6 +72,10 @@ class AgentClient {
                                                      std::chrono::milliseconds request_timeout,
                                                      std::function<void(Error)> on_closed,
                                                      uint32_t first_stream = 1);
+  AgentClient(const AgentClient&) = delete;
+  AgentClient& operator=(const AgentClient&) = delete;
+  ~AgentClient();
+
   static constexpr uint32_t kFirstStreamOfCopy = 1 << 16 | 1;
 
   // Waits until the agent answers: the guest may still be booting.
@@ -126,9 +140,22 @@ class AgentClient {
   // has after that; less where it does not get on any more. An agent that is not ours cannot count
   // memory: all of it is taken to be there.
   Result<Online> OnlineCpusAndMemory(uint32_t cpus, uint32_t plugged_mib);
-  // Of a copy of a saved guest: makes it differ from its siblings, sets its clock, and, if wanted,
-  // has it look for devices that it did not have. kUnimplemented from an agent that is not ours.
-  Result<void> Renew(bool look_for_devices, Deadline deadline);
+  // Of a copy of a saved guest: makes it differ from its siblings, and sets its clock.
+  // kUnimplemented from an agent that is not ours.
+  Result<void> Renew(const Renewal& renewal, Deadline deadline);
+
+  // Has every container stand still, and nobody wait in the guest for anything: it can be saved on
+  // return. Calls that wait (those below) do not end by this; the guest gets them after Thaw. After
+  // an error all goes on.
+  // Errors  kDeadlineExceeded  names what did not come to rest
+  //         kUnimplemented     an agent that cannot be saved
+  Result<void> Freeze(Deadline deadline);
+  // In a guest that was saved so: calls that wait are kept until Thaw.
+  void BeginFrozen() { waiting_->Hold(); }
+  // Lets them go on, after Renew. They stay frozen where that has not been.
+  Result<void> Thaw(Deadline deadline);
+  // A stream above all that were used, for the client of a copy of this guest.
+  uint32_t next_stream() const;
 
   // The process's exit status, 0 to 255; answered once it has ended, however long that takes.
   void WaitProcess(const ProcessName& process, std::move_only_function<void(Result<int>)> done);
@@ -154,8 +181,11 @@ class AgentClient {
   void Close(Error reason) { client_->Close(std::move(reason)); }
 
  private:
-  AgentClient(std::unique_ptr<ttrpc::Client> client, std::chrono::milliseconds request_timeout)
-      : client_(std::move(client)), request_timeout_(request_timeout) {}
+  AgentClient(std::unique_ptr<ttrpc::Client> client, std::shared_ptr<WaitingCalls> waiting,
+              std::chrono::milliseconds request_timeout)
+      : waiting_(std::move(waiting)),
+        client_(std::move(client)),
+        request_timeout_(request_timeout) {}
 
   void CloseOutput(std::string_view method, const ProcessName& process);
   void ReadStream(std::string_view method, const ProcessName& process,
@@ -166,6 +196,13 @@ class AgentClient {
   Result<void> CallVoid(std::string_view method, const google::protobuf::MessageLite& request,
                         std::chrono::milliseconds timeout);
 
+  // A call that waits in the guest, however long.
+  template <class Response>
+  void CallWaiting(std::string_view service, std::string_view method,
+                   const google::protobuf::MessageLite& request,
+                   std::move_only_function<void(Result<Response>)> done);
+
+  const std::shared_ptr<WaitingCalls> waiting_;
   std::unique_ptr<ttrpc::Client> client_;
   std::chrono::milliseconds request_timeout_;
 };

@@ -237,7 +237,8 @@ Result<std::unique_ptr<StartedGuest>> CopyGuest(const GuestSetting& setting,
       phases.End("share");
     }
     KATA_TRY(start.ConnectAgent(deadline, agent::AgentClient::kFirstStreamOfCopy));
-    KATA_TRY_WITHIN("renew", start.processes().agent()->Renew(start.nics() > 1, deadline));
+    KATA_TRY_WITHIN("renew", start.processes().agent()->Renew(
+                                 {.look_for_devices = start.nics() > 1}, deadline));
     phases.End("renew");
     return {};
   });
@@ -259,7 +260,7 @@ Result<std::unique_ptr<StartedGuest>> AdoptGuest(const GuestSetting& setting,
     }
     phases.End("nics");
     // It may have waited for long: its clock is not exact.
-    KATA_TRY(waiting->processes->agent()->Renew(false, Deadline::After(kRenewTime)));
+    KATA_TRY(waiting->processes->agent()->Renew({}, Deadline::After(kRenewTime)));
     phases.End("renew");
     return {};
   };

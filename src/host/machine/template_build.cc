@@ -45,7 +45,7 @@ Result<void> BootAndSave(hypervisor::Hypervisor& vm, hypervisor::VmSpec spec,
                                                    [](const Error&) {}));
   KATA_TRY(agent->WaitUntilServing(deadline));
   // An agent that knows this call can be a copy.
-  KATA_TRY_WITHIN("the guest's agent cannot be copied", agent->Renew(false, deadline));
+  KATA_TRY_WITHIN("the guest's agent cannot be copied", agent->Renew({}, deadline));
   progress("saving it");
   return vm.Save(folder, Deadline::After(kSaveTime));
 }

@@ -133,7 +133,10 @@ void RegisterContainerMethods(ttrpc::Server& server, Agent& agent) {
       });
   HandleContainer<agent::StartContainerRequest>(
       server, agent, "StartContainer",
-      [](const Entry& entry, const agent::StartContainerRequest&, Responder responder) {
+      [&agent](const Entry& entry, const agent::StartContainerRequest&, Responder responder) {
+        if (auto thawed = agent.freezer().CheckThawed(); !thawed) {
+          return responder.Fail(std::move(thawed).error());
+        }
         entry->init->Start(AnswerLater(std::move(responder)));
       });
   HandleContainer<agent::PauseContainerRequest>(

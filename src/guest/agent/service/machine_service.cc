@@ -7,6 +7,8 @@
 #include <sys/statfs.h>
 #include <time.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -92,15 +94,32 @@ Result<void> ReseedRandomDev(const agent::ReseedRandomDevRequest& request) {
   return Reseed(request.data());
 }
 
-Result<void> Renew(const RenewRequest& request) {
+// `open_calls` counts those of the connection.
+void Freeze(Agent& agent, Freezer::OpenCalls open_calls, const FreezeRequest& request,
+            Responder responder) {
+  constexpr std::chrono::milliseconds kLongestFreeze = std::chrono::minutes(5);
+  const std::chrono::milliseconds timeout =
+      std::min(std::chrono::milliseconds(request.timeout_ms()), kLongestFreeze);
+  agent.freezer().Freeze(std::move(open_calls), Deadline::After(timeout),
+                         AnswerLater(std::move(responder)));
+}
+
+Result<void> Renew(Agent& agent, const RenewRequest& request) {
   constexpr size_t kLeastSeed = 32;
   if (request.entropy().size() < kLeastSeed) {
     return Fail(Code::kInvalidArgument, fmt::format("seed of {} bytes, not {} or more",
                                                     request.entropy().size(), kLeastSeed));
   }
   KATA_TRY(Reseed(request.entropy()));
-  KATA_TRY(SetClock(request.seconds(), request.nanoseconds()));
+  if (request.seconds() != 0 || request.nanoseconds() != 0) {
+    KATA_TRY(SetClock(request.seconds(), request.nanoseconds()));
+  }
   if (request.look_for_devices()) KATA_TRY(sys::WriteControl("/sys/bus/pci/rescan", "1"));
+  if (!request.hostname().empty()) KATA_TRY(agent.SetHostname(request.hostname()));
+  for (const ContainerName& name : request.names()) {
+    KATA_TRY(agent.RenameContainer(name.old(), name.now()));
+  }
+  agent.freezer().Renewed();
   return {};
 }
 
@@ -202,7 +221,16 @@ void RegisterMachineMethods(ttrpc::Server& server, Agent& agent) {
                                             SetGuestDateTime);
   HandleNow<agent::ReseedRandomDevRequest>(server, kAgentService, "ReseedRandomDev",
                                            ReseedRandomDev);
-  HandleNow<RenewRequest>(server, kGuestService, "Renew", Renew);
+  HandleNow<RenewRequest>(server, kGuestService, "Renew",
+                          [&agent](const RenewRequest& request) { return Renew(agent, request); });
+  server.Handle<FreezeRequest>(
+      kGuestService, "Freeze",
+      [&agent, &server](CallContext, const FreezeRequest& request, Responder responder) {
+        Freeze(
+            agent, [&server] { return server.calls_in_flight(); }, request, std::move(responder));
+      });
+  HandleNow<ThawRequest>(server, kGuestService, "Thaw",
+                         [&agent](const ThawRequest&) { return agent.freezer().Thaw(); });
   HandleNow<agent::VolumeStatsRequest>(server, kAgentService, "GetVolumeStats", GetVolumeStats);
   HandleNow<agent::MemHotplugByProbeRequest>(
       server, kAgentService, "MemHotplugByProbe",

@@ -105,9 +105,10 @@ void RegisterNames(ttrpc::Server& server, Agent& agent) {
   server.Handle<NextNameRequest>(
       kGuestService, "NextName",
       [&agent](CallContext, const NextNameRequest&, Responder responder) {
-        const auto shared = std::make_shared<Responder>(std::move(responder));
-        agent.names().Next([shared] { return shared->wanted(); },
-                           [shared](const DnsMessage& question) { shared->Reply(question); });
+        const auto call = agent.waiting_calls().Admit(std::move(responder));
+        if (!call) return;
+        agent.names().Next([call] { return call->wanted(); },
+                           [call](const DnsMessage& question) { call->Reply(question); });
       });
   HandleNow<DnsMessage>(server, kGuestService, "AnswerName",
                         [&agent](const DnsMessage& answer) -> Result<void> {

@@ -43,14 +43,15 @@ Result<void> SignalAll(Agent& agent, const SignalAllRequest& request) {
 void WaitProcess(Agent& agent, const agent::WaitProcessRequest& request, Responder responder) {
   const auto process = agent.containers().FindProcess(request.container_id(), request.exec_id());
   if (!process) return responder.Fail(process.error());
+  const auto call = agent.waiting_calls().Admit(std::move(responder));
+  if (!call) return;
   const auto entry = agent.containers().FindAny(request.container_id());
   Process& waited = **process;
-  waited.WhenExited([entry, process = *process,
-                     responder = std::move(responder)](sys::ExitStatus status) mutable {
-    const bool told = responder.wanted();
+  waited.WhenExited([entry, process = *process, call](sys::ExitStatus status) mutable {
+    const bool told = call->wanted();
     agent::WaitProcessResponse response;
     response.set_status(status.ShellCode());
-    responder.Reply(response);
+    call->Reply(response);
     // The first process's status is kept until the container is removed.
     if (!told || process == entry->init) return;
     process->collected = true;
@@ -66,6 +67,7 @@ void WriteStdin(Agent& agent, agent::WriteStreamRequest request, Responder respo
     in.Close();
     return responder.Reply(agent::WriteStreamResponse());
   }
+  if (!agent.freezer().CheckThawed()) return responder.Fail(WaitingCalls::Aborted());
   in.Write(std::move(*request.mutable_data()),
            [responder = std::move(responder)](Result<size_t> written) mutable {
              if (!written) return responder.Fail(written.error());
@@ -85,14 +87,15 @@ void ReadOutput(Agent& agent, OutputStream& (Process::*stream)(),
     (read.*stream)().Abandon();
     return responder.Reply(agent::ReadStreamResponse());
   }
-  const auto shared = std::make_shared<Responder>(std::move(responder));
+  const auto call = agent.waiting_calls().Admit(std::move(responder));
+  if (!call) return;
   (read.*stream)().Read(
-      request.len(), [shared] { return shared->wanted(); },
-      [shared](Result<std::string> data) {
-        if (!data) return shared->Fail(data.error());
+      request.len(), [call] { return call->wanted(); },
+      [call](Result<std::string> data) {
+        if (!data) return call->Fail(data.error());
         agent::ReadStreamResponse response;
         response.set_data(std::move(*data));
-        shared->Reply(response);
+        call->Reply(response);
       });
   ContainerTable::Tidy(*entry);
 }

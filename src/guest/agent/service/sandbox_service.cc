@@ -67,13 +67,14 @@ void RegisterSandboxMethods(ttrpc::Server& server, Agent& agent) {
   server.Handle<agent::GetOOMEventRequest>(
       kAgentService, "GetOOMEvent",
       [&agent](CallContext, const agent::GetOOMEventRequest&, Responder responder) {
-        const auto shared = std::make_shared<Responder>(std::move(responder));
-        agent.oom().Next([shared] { return shared->wanted(); },
-                         [shared](Result<std::string> container_id) {
-                           if (!container_id) return shared->Fail(container_id.error());
+        const auto call = agent.waiting_calls().Admit(std::move(responder));
+        if (!call) return;
+        agent.oom().Next([call] { return call->wanted(); },
+                         [call](Result<std::string> container_id) {
+                           if (!container_id) return call->Fail(container_id.error());
                            agent::OOMEvent event;
                            event.set_container_id(*container_id);
-                           shared->Reply(event);
+                           call->Reply(event);
                          });
       });
   server.Handle<ReconfigureMountRequest>(
