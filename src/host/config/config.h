@@ -96,11 +96,18 @@ struct FactoryConfig {
   int64_t layer_cache_size_mb = 0;  // 0: a tenth of the file system, 20 GiB at most
 };
 
+// [snapshot]
+struct SnapshotConfig {
+  std::string path = "/var/lib/kata-containers/snapshots";
+  int64_t quota_mb = 0;  // 0: a tenth of the file system
+};
+
 struct Config {
   HypervisorConfig hypervisor;
   AgentConfig agent;
   RuntimeConfig runtime;
   FactoryConfig factory;
+  SnapshotConfig snapshot;
 };
 
 }  // namespace kata::config

@@ -47,6 +47,8 @@ std::string_view TableName(Table table, const hypervisor::VmmTraits& vmm) {
       return "agent.kata";
     case Table::kFactory:
       return "factory";
+    case Table::kSnapshot:
+      return "snapshot";
     case Table::kRuntime:
       break;
   }
@@ -61,6 +63,8 @@ std::string_view AnnotationTable(Table table) {
       return "agent";
     case Table::kFactory:
       return "factory";
+    case Table::kSnapshot:
+      return "snapshot";
     case Table::kRuntime:
       break;
   }
@@ -75,6 +79,8 @@ std::span<const Key> Keys(Table table) {
       return AgentKeys();
     case Table::kFactory:
       return FactoryKeys();
+    case Table::kSnapshot:
+      return SnapshotKeys();
     case Table::kRuntime:
       break;
   }

@@ -18,9 +18,9 @@
 
 namespace kata::config {
 
-enum class Table { kHypervisor, kAgent, kRuntime, kFactory };
+enum class Table { kHypervisor, kAgent, kRuntime, kFactory, kSnapshot };
 inline constexpr Table kTables[] = {Table::kHypervisor, Table::kAgent, Table::kRuntime,
-                                    Table::kFactory};
+                                    Table::kFactory, Table::kSnapshot};
 
 // As the file spells it: "agent.kata", "runtime"; kHypervisor is that of `vmm`.
 std::string_view TableName(Table table, const hypervisor::VmmTraits& vmm);
@@ -64,6 +64,7 @@ std::span<const Key> HypervisorKeys();
 std::span<const Key> AgentKeys();
 std::span<const Key> RuntimeKeys();
 std::span<const Key> FactoryKeys();
+std::span<const Key> SnapshotKeys();
 std::span<const Key> Keys(Table table);
 
 // Keys that Kata Containers knows and that do nothing here, sorted.

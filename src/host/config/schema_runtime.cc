@@ -199,6 +199,7 @@ std::span<const std::string_view> KeysWithoutEffect(Table table) {
     case Table::kAgent:
       return kAgentWithoutEffect;
     case Table::kFactory:
+    case Table::kSnapshot:
       return {};
     case Table::kRuntime:
       break;
