@@ -13,6 +13,7 @@
 
 #include "base/deadline.h"
 #include "base/result.h"
+#include "host/hypervisor/saved_vm.h"
 #include "host/hypervisor/vm_spec.h"
 #include "sys/fd.h"
 #include "sys/process.h"
@@ -76,14 +77,19 @@ class Hypervisor {
   // answer) what had been added by then stays.
   virtual Result<Resized> Resize(Resources wanted, Deadline deadline) = 0;
 
-  // Stops the guest's processors for good and writes the state of everything but its memory, which
-  // Memory::file holds then, into the empty directory `folder`, as files. Not while a device
-  // VhostUserFs is there.
-  virtual Result<void> Save(const std::string& folder, Deadline deadline) = 0;
+  // Stops the guest's processors and writes the state of everything but its memory and disks into
+  // the empty directory `folder`, as files. Memory and disks are what the files in the answer hold
+  // until Resume, with which this VM goes on as if nothing had been, and may be saved again; so it
+  // does after an error, where the processors may stand still.
+  // No Attach, Detach or Resize meanwhile.
+  // Errors, before anything is stopped  kFailedPrecondition  a device VhostUserFs is there, memory
+  //                                     is huge or preallocated, a device is being changed
+  virtual Result<SavedVm> Save(const std::string& folder, Deadline deadline) = 0;
   // Goes on where another VM was saved: the one call that a VM with VmSpec::restored waits for. Its
-  // Memory::file has to hold that VM's memory by now. `folder` has what Save wrote, and is this
-  // VM's alone: its VMM may write there. The processors run on return. Errors  kNotFound     there
-  // is no saved state in `folder`
+  // memory's files have to hold that VM's memory by now, and its disks what they held. `folder` has
+  // what Save wrote, and is this VM's alone: its VMM may write there. The processors stand still on
+  // return: Resume lets them run.
+  // Errors  kNotFound     there is no saved state in `folder`
   //         kUnavailable  the VMM cannot read the state and has ended
   virtual Result<void> Restore(const std::string& folder, Deadline deadline) = 0;
 

@@ -34,6 +34,14 @@ struct HybridVsockChannel {
 };
 using AgentChannel = std::variant<VirtioSerialChannel, VsockChannel, HybridVsockChannel>;
 
+// A module of memory that a VM to be restored had been given while it ran.
+struct MemoryModule {
+  uint32_t slot = 0;
+  uint64_t address = 0;
+  uint32_t size_mib = 0;
+  sys::UniqueFd file;  // of that size
+};
+
 struct Memory {
   uint32_t boot_mib = 256;  // at least 64
   // Room for Resize: 0 slots means that memory cannot grow.
@@ -42,16 +50,19 @@ struct Memory {
   uint32_t max_mib = 0;
   // Other processes can map it, as vhost-user devices do. Required by VhostUserFs.
   bool shared = true;
-  // A file of `boot_mib` to live in; none: the VMM makes its own. If not `shared`, the file is read
-  // and never written, and `boot_mib` of it may serve any number of VMs.
+  // A file of `boot_mib` to live in. If not `shared`, it is read and never written, and may serve
+  // any number of VMs; so for those of `modules`. None: Start makes one in memory, for this VM
+  // alone and shared in any case, or the VMM does where it is to be huge or preallocated.
   sys::UniqueFd file;
+  std::vector<MemoryModule> modules;  // VmSpec::restored only
   bool huge_pages = false;
   bool preallocate = false;
 };
 
 struct Cpus {
   uint32_t boot = 1;
-  uint32_t max = 1;            // at least `boot`
+  uint32_t max = 1;            // at least `boot` and `plugged` together
+  uint32_t plugged = 0;        // that a VM to be restored had been given while it ran
   std::string extra_features;  // as the VMM spells them, such as "pmu=off"; appended last
 };
 
@@ -66,6 +77,9 @@ struct Disk {
   Bus bus = Bus::kScsi;
   std::string serial;  // at most 20 characters
   bool direct_io = false;
+  // Where a VM to be restored had it plugged while it ran: a LUN for kScsi, else a port. It can be
+  // detached.
+  std::optional<uint32_t> place = {};
 };
 
 // A vhost-user file system daemon that listens. `fd` is a connection to it, a unix stream socket;
@@ -86,6 +100,7 @@ struct Nic {
   std::string tap;
   std::vector<sys::UniqueFd> tap_fds;    // 1..16
   std::vector<sys::UniqueFd> vhost_fds;  // none, or one for each tap descriptor
+  std::optional<uint32_t> place = {};    // as a disk's, a port
 };
 
 using Device = std::variant<Disk, VhostUserFs, Nic>;

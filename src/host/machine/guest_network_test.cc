@@ -40,7 +40,9 @@ class PlugBoard : public hypervisor::Hypervisor {
   Result<hypervisor::Resized> Resize(hypervisor::Resources, Deadline) override {
     return hypervisor::Resized();
   }
-  Result<void> Save(const std::string&, Deadline) override { return {}; }
+  Result<hypervisor::SavedVm> Save(const std::string&, Deadline) override {
+    return hypervisor::SavedVm();
+  }
   Result<void> Restore(const std::string&, Deadline) override { return {}; }
   void Kill() override {}
   Result<void> Pause(Deadline) override { return {}; }

@@ -230,6 +230,7 @@ Result<std::unique_ptr<StartedGuest>> CopyGuest(const GuestSetting& setting,
     cleanup.Add([&] { LogIfFailed(sys::RemoveTree(saved)); });
     KATA_TRY(copy.WriteState(saved));
     KATA_TRY_WITHIN("restore", start.processes().vm()->Restore(saved, deadline));
+    KATA_TRY(start.processes().vm()->Resume(deadline));
     cleanup.Run();
     phases.End("restore");
     if (start.shares_files()) {

@@ -13,6 +13,7 @@
 #include "host/config/host_files.h"
 #include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/agent_channel.h"
+#include "host/hypervisor/memory_file.h"
 #include "host/hypervisor/registry.h"
 #include "host/machine/background.h"
 #include "host/machine/guest_network.h"
@@ -47,7 +48,8 @@ Result<void> BootAndSave(hypervisor::Hypervisor& vm, hypervisor::VmSpec spec,
   // An agent that knows this call can be a copy.
   KATA_TRY_WITHIN("the guest's agent cannot be copied", agent->Renew({}, deadline));
   progress("saving it");
-  return vm.Save(folder, Deadline::After(kSaveTime));
+  KATA_TRY(vm.Save(folder, Deadline::After(kSaveTime)));
+  return {};
 }
 
 }  // namespace
@@ -84,7 +86,7 @@ Result<factory::TemplateInfo> BuildTemplate(const config::Loaded& loaded, sys::E
     auto nics = KATA_TRY(
         network->MakeNics(options, [](std::vector<NetworkEntry>) -> Result<void> { return {}; }));
     for (hypervisor::Nic& nic : nics) spec.devices.push_back(std::move(nic));
-    const sys::UniqueFd memory = KATA_TRY(MakeMemoryFile(size.memory_mib));
+    const sys::UniqueFd memory = KATA_TRY(hypervisor::MakeMemoryFile(size.memory_mib));
     spec.memory.shared = true;
     spec.memory.file = KATA_TRY(sys::Duplicate(memory.get()));
     const std::string folder = KATA_TRY(store.MakeStateFolder());

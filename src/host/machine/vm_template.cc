@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/machine/vm_template.h"
 
-#include <cpuid.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "host/hypervisor/host_identity.h"
+#include "host/hypervisor/memory_file.h"
 #include "host/machine/guest_network.h"
 #include "host/network/plan.h"
 #include "host/plan/vm_plan.h"
@@ -20,37 +19,13 @@ namespace kata::sandbox {
 namespace {
 
 // Counts up when templates of before cannot be used any more.
-constexpr int kGeneration = 2;
+constexpr int kGeneration = 3;
 
 Result<std::string> IdentityOf(const std::string& path) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return FailErrno("stat", path);
   return fmt::format("{} {}.{} {} bytes {}.{:09}\n", path, status.st_dev, status.st_ino,
                      status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
-}
-
-// Which processor this is and what it can do, without what differs from core to core.
-std::string ProcessorIdentity() {
-  std::string text = "cpu";
-  const auto add = [&](unsigned leaf, bool with_ebx) {
-    unsigned eax = 0;
-    unsigned ebx = 0;
-    unsigned ecx = 0;
-    unsigned edx = 0;
-    if (__get_cpuid_count(leaf, 0, &eax, &ebx, &ecx, &edx) == 0) return;
-    text += fmt::format(" {:x}:{:x}.{:x}.{:x}.{:x}", leaf, eax, with_ebx ? ebx : 0, ecx, edx);
-  };
-  add(0, true);
-  add(1, false);
-  add(7, true);
-  add(0x80000001, true);
-  return text + "\n";
-}
-
-std::string HostKernel() {
-  utsname name{};
-  if (::uname(&name) != 0) return {};
-  return fmt::format("kernel {} {}\n", name.release, name.version);
 }
 
 }  // namespace
@@ -81,23 +56,15 @@ Result<std::string> TemplateKey(const config::Config& config, const hypervisor::
   for (const std::string& file : {from.path, from.kernel, from.initrd, from.image}) {
     if (!file.empty()) key += KATA_TRY(IdentityOf(file));
   }
-  return key + ProcessorIdentity() + HostKernel() + vmm.state_key(spec);
-}
-
-Result<sys::UniqueFd> MakeMemoryFile(uint32_t mib) {
-  sys::UniqueFd file(::memfd_create("guest-memory", MFD_CLOEXEC));
-  if (!file) return FailErrno("memfd_create");
-  if (::ftruncate(file.get(), static_cast<off_t>(uint64_t{mib} << 20)) != 0) {
-    return FailErrno("ftruncate", "guest memory");
-  }
-  return file;
+  return key + hypervisor::ProcessorIdentity() + "\n" + hypervisor::HostKernel() + "\n" +
+         vmm.state_key(spec);
 }
 
 Result<MemoryCopy> MemoryCopy::Begin(factory::Template from, bool shared) {
   MemoryCopy copy;
   copy.name_ = from.info.name;
   copy.state_ = std::move(from.state);
-  copy.file_ = shared ? KATA_TRY(MakeMemoryFile(from.info.memory_mib))
+  copy.file_ = shared ? KATA_TRY(hypervisor::MakeMemoryFile(from.info.memory_mib))
                       : KATA_TRY(sys::Duplicate(from.memory.get()));
   sys::UniqueFd to;
   if (shared) to = KATA_TRY(sys::Duplicate(copy.file_.get()));

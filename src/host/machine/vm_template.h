@@ -53,7 +53,4 @@ class MemoryCopy {
   std::future<Result<void>> done_;
 };
 
-// A file in memory for a guest of this size.
-Result<sys::UniqueFd> MakeMemoryFile(uint32_t mib);
-
 }  // namespace kata::sandbox

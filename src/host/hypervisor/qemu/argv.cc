@@ -55,9 +55,11 @@ void AddMachine(const VmSpec& spec, Builder& out) {
   out.Add("-name", fmt::format("kata-{},debug-threads=on", spec.id));
   // Nothing of a PC that a Linux guest does not need. The interval timer and the old interrupt
   // controller stay: without them a guest hangs in calibration under TCG.
+  // A state that is saved without memory has no description of itself behind it.
   out.Add("-machine",
-          "q35,memory-backend=ram0,hpet=off,i8042=off,sata=off,smbus=off,usb=off,vmport=off,"
-          "graphics=off,dump-guest-core=off");
+          fmt::format("q35,memory-backend=ram0,hpet=off,i8042=off,sata=off,smbus=off,usb=off,"
+                      "vmport=off,graphics=off,dump-guest-core=off{}",
+                      spec.restored ? ",suppress-vmdesc=on" : ""));
   if (spec.accelerator == AcceleratorKind::kKvm) {
     out.Add("-accel", "kvm");
   } else {
@@ -75,6 +77,10 @@ void AddMachine(const VmSpec& spec, Builder& out) {
                               spec.cpus.max, spec.cpus.max));
 }
 
+std::string MemoryFile(int number) {
+  return fmt::format("memory-backend-file,mem-path=/proc/self/fd/{}", number);
+}
+
 void AddMemory(const VmSpec& spec, Builder& out) {
   const Memory& memory = spec.memory;
   std::string size = fmt::format("{}M", memory.boot_mib);
@@ -86,12 +92,32 @@ void AddMemory(const VmSpec& spec, Builder& out) {
   const bool memfd = memory.shared || memory.huge_pages;
   std::string backend = memfd ? "memory-backend-memfd" : "memory-backend-ram";
   if (memory.file) {
-    backend = fmt::format("memory-backend-file,mem-path=/proc/self/fd/{}",
-                          out.Inherit(memory.file.get()));
+    out.line().memory_fd = out.Inherit(memory.file.get());
+    backend = MemoryFile(*out.line().memory_fd);
   }
   out.Add("-object", fmt::format("{},id=ram0,size={}M,share={}{}{}", backend, memory.boot_mib,
                                  OnOff(memory.shared), memory.huge_pages ? ",hugetlb=on" : "",
                                  memory.preallocate ? ",prealloc=on" : ""));
+}
+
+// What a running VM had been given beyond what it booted with.
+void AddGrown(const VmSpec& spec, Builder& out) {
+  // With room for memory QEMU makes a node of it all, to which each processor belongs.
+  const bool node = spec.memory.hotplug_slots > 0 && spec.memory.max_mib > spec.memory.boot_mib;
+  const char* type = spec.accelerator == AcceleratorKind::kKvm ? "host" : "max";
+  for (uint32_t i = spec.cpus.boot; i < spec.cpus.boot + spec.cpus.plugged; ++i) {
+    out.Add("-device", fmt::format("{}-x86_64-cpu,id=vcpu-{},socket-id={},core-id=0,thread-id=0{}",
+                                   type, i, i, node ? ",node-id=0" : ""));
+  }
+  for (const MemoryModule& module : spec.memory.modules) {
+    const int number = out.Inherit(module.file.get());
+    out.line().module_fds.push_back(number);
+    const std::string name = fmt::format("ram{}", out.line().module_fds.size());
+    out.Add("-object", fmt::format("{},id={},size={}M,share={}", MemoryFile(number), name,
+                                   module.size_mib, OnOff(spec.memory.shared)));
+    out.Add("-device", fmt::format("pc-dimm,id=dimm-{},memdev={},slot={},addr={}", name, name,
+                                   module.slot, module.address));
+  }
 }
 
 void AddChannels(const VmSpec& spec, const Channels& channels, Builder& out) {
@@ -142,9 +168,11 @@ void AddFixedDevices(const VmSpec& spec, Builder& out) {
 }
 
 void AddDevice(const Device& device, Builder& out) {
+  CommandLine& line = out.line();
   if (const auto* disk = std::get_if<Disk>(&device)) {
     const bool block = IsBlockDevice(disk->fd.get());
     const int number = out.Inherit(disk->fd.get());
+    line.disk_fds[disk->id] = number;
     out.Add("-add-fd", fmt::format("fd={},set={}", number, number));
     out.Add("-blockdev", BlockNode(*disk, fmt::format("/dev/fdset/{}", number), block).dump());
   } else if (const auto* fs = std::get_if<VhostUserFs>(&device)) {
@@ -153,16 +181,20 @@ void AddDevice(const Device& device, Builder& out) {
     const std::string fds = out.Inherit(nic->tap_fds);
     out.Add("-netdev", NetBackend(*nic, fds, out.Inherit(nic->vhost_fds)).dump());
   }
-  const auto* disk = std::get_if<Disk>(&device);
-  const bool scsi = disk != nullptr && disk->bus == Disk::Bus::kScsi;
-  CommandLine& line = out.line();
+  if (const auto plugged = PlaceOf(device)) {
+    out.Add("-device", FrontEnd(device, PortPlace(*plugged), *plugged).dump());
+    return;
+  }
   out.Add("-device", FrontEnd(device, ColdPlace(line.cold_pci_devices), line.luns).dump());
-  ++(scsi ? line.luns : line.cold_pci_devices);
+  ++(IsScsi(device) ? line.luns : line.cold_pci_devices);
 }
 
 void AddBoot(const VmSpec& spec, Builder& out) {
   if (spec.restored) {
+    // The processors wait until they are told to go on; the state begins with the devices.
+    out.Add("-S");
     out.Add("-incoming", "defer");
+    out.Add("-global", "migration.send-configuration=off");
     return;
   }
   out.Add("-kernel", spec.kernel);
@@ -197,10 +229,52 @@ Result<void> ValidateSizes(const VmSpec& spec) {
   return {};
 }
 
+// The ports and LUNs of devices that have a place.
+struct Places {
+  std::set<uint32_t> ports;
+  std::set<uint32_t> luns;
+};
+
+Result<void> ValidatePlace(const Device& device, const VmSpec& spec, Places* places) {
+  const auto place = PlaceOf(device);
+  if (!place) return {};
+  const bool scsi = IsScsi(device);
+  if (spec.restored && *place < (scsi ? kMaxLun + 1 : spec.hotplug_ports) &&
+      (scsi ? places->luns : places->ports).insert(*place).second) {
+    return {};
+  }
+  return Fail(Code::kInvalidArgument, fmt::format("device \"{}\" cannot have the {} {}",
+                                                  DeviceId(device), scsi ? "LUN" : "port", *place));
+}
+
+Result<void> ValidateModules(const VmSpec& spec) {
+  if (spec.memory.modules.empty() && spec.cpus.plugged == 0) return {};
+  if (!spec.restored) {
+    return Fail(Code::kInvalidArgument, "only a VM to restore has grown before it starts");
+  }
+  if (spec.cpus.plugged > spec.cpus.max - spec.cpus.boot) {
+    return Fail(Code::kOutOfRange, fmt::format("{} and {} of at most {} vCPUs", spec.cpus.boot,
+                                               spec.cpus.plugged, spec.cpus.max));
+  }
+  uint64_t total = spec.memory.boot_mib;
+  std::set<uint32_t> slots;
+  for (const MemoryModule& module : spec.memory.modules) {
+    total += module.size_mib;
+    if (module.size_mib > 0 && module.file && module.slot < spec.memory.hotplug_slots &&
+        total <= spec.memory.max_mib && slots.insert(module.slot).second) {
+      continue;
+    }
+    return Fail(Code::kInvalidArgument,
+                fmt::format("memory of {} MiB cannot be in slot {}", module.size_mib, module.slot));
+  }
+  return {};
+}
+
 Result<void> ValidateDevices(const VmSpec& spec) {
   std::set<std::string> ids;
   uint32_t pci_devices = 0;
   uint32_t luns = 0;
+  Places places;
   for (const Device& device : spec.devices) {
     KATA_TRY(ValidateDevice(device));
     if (!ids.insert(DeviceId(device)).second) {
@@ -210,8 +284,9 @@ Result<void> ValidateDevices(const VmSpec& spec) {
     if (std::holds_alternative<VhostUserFs>(device) && !spec.memory.shared) {
       return Fail(Code::kInvalidArgument, "a virtiofs share needs shared guest memory");
     }
-    const auto* disk = std::get_if<Disk>(&device);
-    ++(disk != nullptr && disk->bus == Disk::Bus::kScsi ? luns : pci_devices);
+    KATA_TRY(ValidatePlace(device, spec, &places));
+    if (PlaceOf(device)) continue;
+    ++(IsScsi(device) ? luns : pci_devices);
   }
   if (pci_devices > kMaxColdPciDevices || luns > kMaxLun + 1) {
     return Fail(Code::kOutOfRange,
@@ -230,6 +305,7 @@ Result<void> ValidateSpec(const VmSpec& spec) {
                 fmt::format("VM id \"{}\" is unusable", spec.id.substr(0, 128)));
   }
   KATA_TRY(ValidateSizes(spec));
+  KATA_TRY(ValidateModules(spec));
   KATA_TRY(ValidateDevices(spec));
   if (spec.initrd.empty() == spec.image.empty()) {
     return Fail(Code::kInvalidArgument, "the guest needs either an initrd or an image");
@@ -304,6 +380,7 @@ CommandLine BuildCommandLine(const VmSpec& spec, const Channels& channels) {
   }
   AddChannels(spec, channels, out);
   AddFixedDevices(spec, out);
+  AddGrown(spec, out);
   for (const Device& device : spec.devices) AddDevice(device, out);
   AddBoot(spec, out);
   for (const std::string& argument : spec.vmm_extra_args) out.Add(argument);

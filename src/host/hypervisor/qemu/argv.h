@@ -6,6 +6,8 @@
 // The line is understood by QEMU 7.2 and 10 alike, so no version has to be asked for first.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,9 +28,14 @@ struct Channels {
 struct CommandLine {
   std::vector<std::string> argv;
   std::vector<sys::FdMapping> fds;  // for sys::Command; descriptors stay the spec's
-  // Slots and LUNs that the spec's devices took.
+  // Slots and LUNs that the spec's devices took, those of a running machine not counted.
   uint32_t cold_pci_devices = 0;
   uint32_t luns = 0;
+  // Descriptors by their numbers in QEMU: of the memory, of each module, of disks by id, which are
+  // those of their sets, too.
+  std::optional<int> memory_fd;
+  std::vector<int> module_fds;
+  std::map<std::string, int> disk_fds;
 };
 
 // What no QEMU could run: sizes, ids, limits, contradictions. Reads nothing but `spec`.

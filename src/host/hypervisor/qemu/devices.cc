@@ -138,6 +138,34 @@ const std::string& DeviceId(const Device& device) {
   return std::visit([](const auto& d) -> const std::string& { return d.id; }, device);
 }
 
+bool IsScsi(const Device& device) {
+  const auto* disk = std::get_if<Disk>(&device);
+  return disk != nullptr && disk->bus == Disk::Bus::kScsi;
+}
+
+std::optional<uint32_t> PlaceOf(const Device& device) {
+  if (const auto* disk = std::get_if<Disk>(&device)) return disk->place;
+  if (const auto* nic = std::get_if<Nic>(&device)) return nic->place;
+  return std::nullopt;
+}
+
+DeviceShape ShapeOf(const Device& device) {
+  DeviceShape shape;
+  shape.id = DeviceId(device);
+  if (const auto* disk = std::get_if<Disk>(&device)) {
+    shape.bus = disk->bus;
+    shape.read_only = disk->read_only;
+    shape.direct_io = disk->direct_io;
+    shape.serial = disk->serial;
+  } else if (const auto* nic = std::get_if<Nic>(&device)) {
+    shape.kind = DeviceShape::Kind::kNic;
+    shape.mac = nic->mac;
+    shape.queues = static_cast<uint32_t>(nic->tap_fds.size());
+    shape.vhost = !nic->vhost_fds.empty();
+  }
+  return shape;
+}
+
 Result<void> ValidateId(std::string_view what, std::string_view id) {
   const bool good = !id.empty() && id.size() <= 48 &&
                     ((id[0] | 0x20) >= 'a' && (id[0] | 0x20) <= 'z') &&

@@ -5,12 +5,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
 #include "base/deadline.h"
 #include "base/result.h"
+#include "host/hypervisor/saved_vm.h"
 #include "host/hypervisor/vm_spec.h"
 
 namespace kata::hypervisor::qemu {
@@ -39,6 +41,12 @@ PciPlace PortPlace(uint32_t port);
 std::string PortPciPath(uint32_t port);
 
 const std::string& DeviceId(const Device& device);
+// Whether it is a disk that has a LUN; all others have a PCI place.
+bool IsScsi(const Device& device);
+// Where a running VM had it plugged; nothing for one that is there from the start.
+std::optional<uint32_t> PlaceOf(const Device& device);
+// What a manifest says of a disk or NIC, but its place.
+DeviceShape ShapeOf(const Device& device);
 
 // Opens what a device names by path: QEMU gets descriptors, with exactly the access that is asked
 // for, and follows no name by itself.

@@ -14,6 +14,8 @@ namespace {
 constexpr char kFakeGreeting[] =
     "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}}}}\n";
 constexpr int kProcessors = 4;
+constexpr uint64_t kFirstModule = uint64_t{4} << 30;
+constexpr uint64_t kModuleStep = uint64_t{1} << 30;
 
 std::string Text(const nlohmann::json& object, const char* name) {
   return object.is_object() && object.contains(name) ? object[name].get<std::string>() : "";
@@ -130,8 +132,16 @@ nlohmann::json FakeMonitor::Do(const std::string& command, const Json& arguments
     (void)Take(Text(arguments, "fdname"), refusal);
   } else if (command == "add-fd") {
     const int64_t set = arguments.value("fdset-id", int64_t{0});
+    const int number = fd.get();
     sets_[fmt::format("{}", set)] = std::move(fd);
-    return {{"fdset-id", set}, {"fd", 1}};
+    return {{"fdset-id", set}, {"fd", number}};
+  } else if (command == "query-fdsets") {
+    return Sets();
+  } else if (command == "xen-save-devices-state") {
+    const std::string name = Text(arguments, "filename");
+    const auto set = sets_.find(name.substr(name.rfind('/') + 1));
+    if (set == sets_.end()) *refusal = "no such set";
+    if (refusal->empty()) (void)sys::WriteAll(set->second.get(), "devices");
   } else if (command == "remove-fd") {
     sets_.erase(fmt::format("{}", arguments.at("fdset-id").get<int64_t>()));
   } else if (command == "blockdev-add") {
@@ -164,8 +174,8 @@ nlohmann::json FakeMonitor::Do(const std::string& command, const Json& arguments
     return Processors();
   } else if (command == "query-memory-devices") {
     return MemoryModules();
-  } else if (command == "migrate" || command == "migrate-incoming") {
-    Migrate(arguments, command == "migrate", refusal);
+  } else if (command == "migrate-incoming") {
+    ReadState(arguments, refusal);
   }
   return Json::object();
 }
@@ -217,7 +227,13 @@ nlohmann::json FakeMonitor::MemoryModules() const {
   Json modules = Json::array();
   for (const auto& [name, bytes] : modules_) {
     if (!devices_.contains("dimm-" + name)) continue;
-    modules.push_back({{"type", "dimm"}, {"data", {{"id", "dimm-" + name}, {"size", bytes}}}});
+    const auto slot = modules.size();
+    modules.push_back({{"type", "dimm"},
+                       {"data",
+                        {{"id", "dimm-" + name},
+                         {"size", bytes},
+                         {"slot", slot},
+                         {"addr", kFirstModule + slot * kModuleStep}}}});
   }
   return modules;
 }
@@ -238,16 +254,20 @@ std::vector<sys::UniqueFd> FakeMonitor::Take(const std::string& names, std::stri
   return taken;
 }
 
-void FakeMonitor::Migrate(const Json& arguments, bool out, std::string* refusal) {
+nlohmann::json FakeMonitor::Sets() const {
+  Json sets = Json::array();
+  for (const auto& [set, fd] : sets_) {
+    sets.push_back({{"fdset-id", std::stoi(set)}, {"fds", {{{"fd", fd.get()}}}}});
+  }
+  return sets;
+}
+
+void FakeMonitor::ReadState(const Json& arguments, std::string* refusal) {
   const std::string uri = Text(arguments, "uri");
   auto taken = Take(uri.substr(uri.find(':') + 1), refusal);
   if (!refusal->empty() || taken.empty()) return;
-  if (out) {
-    (void)sys::WriteAll(taken.front().get(), "devices");
-  } else {
-    // What is to come fits into the socket, and nobody reads it.
-    incoming_ = std::move(taken.front());
-  }
+  // What is to come fits into the socket, and nobody reads it.
+  incoming_ = std::move(taken.front());
   if (!migrations_hang_) Event("MIGRATION", {{"status", "completed"}});
 }
 
@@ -264,7 +284,12 @@ void FakeMonitorTest::Start(VmSpec spec) {
   monitor_ = std::make_unique<FakeMonitor>(std::move(pair.theirs));
   vm_ = std::make_unique<QemuVm>(loop_.loop());
   vm_->ConnectMonitor(std::move(pair.ours));
-  const auto entered = vm_->Enter(spec, 0, {}, Soon());
+  CommandLine line;
+  if (spec.memory.file) {
+    memory_ = *sys::Duplicate(spec.memory.file.get());
+    line.memory_fd = memory_.get();
+  }
+  const auto entered = vm_->Enter(spec, line, "/proc/self/fd/", {}, Soon());
   ASSERT_TRUE(entered) << entered.error().message();
 }
 

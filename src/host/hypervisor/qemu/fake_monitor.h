@@ -59,7 +59,8 @@ class FakeMonitor {
   // Takes the named descriptors out, as a command does that uses them.
   std::vector<sys::UniqueFd> Take(const std::string& names, std::string* refusal)
       KATA_REQUIRES(mutex_);
-  void Migrate(const Json& arguments, bool out, std::string* refusal) KATA_REQUIRES(mutex_);
+  Json Sets() const KATA_REQUIRES(mutex_);
+  void ReadState(const Json& arguments, std::string* refusal) KATA_REQUIRES(mutex_);
   void Event(const std::string& name, const Json& data);
   void Send(const Json& message);
 
@@ -81,7 +82,7 @@ class FakeMonitor {
   std::thread thread_;
 };
 
-// A VM of which the process is left out.
+// A VM of which the process is left out: what QEMU would have open is open here.
 class FakeMonitorTest : public ::testing::Test {
  protected:
   static Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }
@@ -93,6 +94,7 @@ class FakeMonitorTest : public ::testing::Test {
   void Settle() { ASSERT_TRUE(vm_->Pause(Soon())); }
 
   testing::LoopThread loop_;
+  sys::UniqueFd memory_;
   std::unique_ptr<QemuVm> vm_;
   std::unique_ptr<FakeMonitor> monitor_;
 };

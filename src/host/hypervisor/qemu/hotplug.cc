@@ -8,36 +8,52 @@ namespace kata::hypervisor::qemu {
 
 using nlohmann::json;
 
+QemuVm::Attached QemuVm::Describe(const Device& device) {
+  Attached place;
+  place.shape = ShapeOf(device);
+  place.kind = std::holds_alternative<Disk>(device)          ? Attached::Kind::kDisk
+               : std::holds_alternative<VhostUserFs>(device) ? Attached::Kind::kFs
+                                                             : Attached::Kind::kNic;
+  place.number = next_number_++;
+  return place;
+}
+
+void QemuVm::Plug(uint32_t at, bool scsi, Attached* place) {
+  place->shape.plugged = true;
+  if (scsi) {
+    place->lun = place->shape.lun = at;
+    luns_used_.set(at);
+  } else {
+    place->port = place->shape.port = at;
+    ports_used_.set(at);
+  }
+}
+
 Result<QemuVm::Attached> QemuVm::Reserve(const Device& device) {
   const std::string& id = DeviceId(device);
   const MutexLock lock(mutex_);
   if (devices_.contains(id)) {
     return Fail(Code::kAlreadyExists, fmt::format("a device \"{}\" is attached already", id));
   }
-  Attached place;
-  const auto* disk = std::get_if<Disk>(&device);
-  if (disk != nullptr && disk->bus == Disk::Bus::kScsi) {
-    for (uint32_t lun = 0; lun < luns_used_.size() && !place.lun; ++lun) {
-      if (!luns_used_[lun]) place.lun = lun;
-    }
-    if (!place.lun)
+  Attached place = Describe(device);
+  if (IsScsi(device)) {
+    uint32_t lun = 0;
+    while (lun < luns_used_.size() && luns_used_[lun]) ++lun;
+    if (lun == luns_used_.size()) {
       return Fail(Code::kResourceExhausted, "all 256 SCSI disks of the VM are in use");
-    luns_used_.set(*place.lun);
-  } else {
-    for (uint32_t port = 0; port < hotplug_ports_ && !place.port; ++port) {
-      if (!ports_used_[port]) place.port = port;
     }
-    if (!place.port) {
+    Plug(lun, true, &place);
+  } else {
+    uint32_t port = 0;
+    while (port < shape_.hotplug_ports && ports_used_[port]) ++port;
+    if (port == shape_.hotplug_ports) {
       return Fail(Code::kResourceExhausted,
                   fmt::format("all {} hotplug ports of the VM are in use: raise pcie_root_port in "
                               "configuration.toml",
-                              hotplug_ports_));
+                              shape_.hotplug_ports));
     }
-    ports_used_.set(*place.port);
+    Plug(port, false, &place);
   }
-  place.kind = disk != nullptr                               ? Attached::Kind::kDisk
-               : std::holds_alternative<VhostUserFs>(device) ? Attached::Kind::kFs
-                                                             : Attached::Kind::kNic;
   devices_[id] = place;
   return place;
 }

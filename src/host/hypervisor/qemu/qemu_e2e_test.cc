@@ -287,6 +287,7 @@ TEST_P(QemuE2e, SavesAndRestoresAsOftenAsWanted) {
     const auto up = since();
     const auto restored = vm_->Restore(folder, Soon());
     ASSERT_TRUE(restored) << restored.error().message();
+    ASSERT_TRUE(vm_->Resume(Soon()));
     const auto loaded = since();
     agent_ = *vm_->ConnectAgent(Soon());
     ASSERT_EQ(Ask(agent_.get(), "echo again"), "again");

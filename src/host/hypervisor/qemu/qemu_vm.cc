@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "host/hypervisor/boot_files.h"
+#include "host/hypervisor/memory_file.h"
 #include "host/hypervisor/registry.h"
 #include "sys/files.h"
 #include "sys/sockets.h"
@@ -44,6 +45,11 @@ Result<void> Preflight(VmSpec& spec, Deadline deadline) {
   }
   if (!spec.image.empty()) KATA_TRY(CheckImage(spec.image));
   KATA_TRY(CheckHostMemory(spec));
+  Memory& memory = spec.memory;
+  if (!memory.file && !memory.huge_pages && !memory.preallocate) {
+    memory.file = KATA_TRY(MakeMemoryFile(memory.boot_mib));
+    memory.shared = true;
+  }
   for (Device& device : spec.devices) KATA_TRY(OpenDevice(device, deadline));
   return {};
 }
@@ -111,7 +117,8 @@ Result<void> QemuVm::Launch(VmSpec& spec, Deadline deadline) {
       serial.ours ? LogReader::Watch(loop_, std::move(serial.ours), process_->console_log())
                   : nullptr);
 
-  return Enter(spec, line.luns, std::move(agent.ours), deadline);
+  return Enter(spec, line, fmt::format("/proc/{}/fd/", process_->pid()), std::move(agent.ours),
+               deadline);
 }
 
 void QemuVm::ConnectMonitor(sys::UniqueFd qmp) {
@@ -121,29 +128,53 @@ void QemuVm::ConnectMonitor(sys::UniqueFd qmp) {
                                      }));
 }
 
-Result<void> QemuVm::Enter(VmSpec& spec, uint32_t luns, sys::UniqueFd agent, Deadline deadline) {
+void QemuVm::AddStartDevices(const VmSpec& spec, const CommandLine& line) {
+  for (uint32_t lun = 0; lun < line.luns; ++lun) luns_used_.set(lun);
+  uint32_t lun = 0;
+  for (const Device& device : spec.devices) {
+    Attached place = Describe(device);
+    place.busy = false;
+    place.cold = !PlaceOf(device);
+    if (const auto* disk = std::get_if<Disk>(&device)) has_disks_ = has_disks_ || !disk->read_only;
+    if (const auto number = line.disk_fds.find(DeviceId(device)); number != line.disk_fds.end()) {
+      place.fd_set = number->second;
+    }
+    if (const auto plugged = PlaceOf(device)) {
+      Plug(*plugged, IsScsi(device), &place);
+    } else if (IsScsi(device)) {
+      place.shape.lun = lun++;
+    }
+    devices_[DeviceId(device)] = std::move(place);
+  }
+}
+
+Result<void> QemuVm::Enter(VmSpec& spec, const CommandLine& line, std::string fds,
+                           sys::UniqueFd agent, Deadline deadline) {
   auto greeting = process_->qmp()->Handshake(deadline);
   if (!greeting) return std::unexpected(process_->Explain(std::move(greeting).error()));
   KATA_TRY(CheckVersion(kQemu, {greeting->major, greeting->minor, greeting->micro}));
 
-  if (spec.restored) KATA_TRY(PrepareMigration(deadline));
+  if (spec.restored) KATA_TRY(PrepareRestore(deadline));
 
   if (!resizing_.Begin(deadline)) return Fail(Code::kInternal, "the VM was started twice");
   const CallTurn turn(resizing_);
-  const MutexLock lock(mutex_);
+  shape_ = hypervisor::ShapeOf(spec);
   memory_ = std::move(spec.memory);
-  cpus_ = spec.cpus;
-  hotplug_ports_ = spec.hotplug_ports;
-  vcpus_ = spec.cpus.boot;
+  memory_.file.Reset();  // QEMU has it: with it the guest's memory goes
+  vmm_fds_ = std::move(fds);
+  memory_fd_ = line.memory_fd;
+  vcpus_ = spec.cpus.boot + spec.cpus.plugged;
   memory_mib_ = memory_.boot_mib;
+  for (const MemoryModule& module : memory_.modules) memory_mib_ += module.size_mib;
+  for (size_t i = 0; i < line.module_fds.size(); ++i) {
+    module_files_[fmt::format("dimm-ram{}", i + 1)] = {.fd = line.module_fds[i],
+                                                       .shared = memory_.shared};
+  }
+  memory_.modules.clear();
+  const MutexLock lock(mutex_);
   agent_socket_ = std::move(agent);
   if (auto* vsock = std::get_if<VsockChannel>(&spec.agent)) vsock_ = std::move(*vsock);
-  for (uint32_t lun = 0; lun < luns; ++lun) luns_used_.set(lun);
-  for (const Device& device : spec.devices) {
-    const auto* disk = std::get_if<Disk>(&device);
-    if (disk != nullptr && !disk->read_only) has_disks_ = true;
-    devices_[DeviceId(device)] = Attached{.busy = false, .cold = true};
-  }
+  AddStartDevices(spec, line);
   return {};
 }
 

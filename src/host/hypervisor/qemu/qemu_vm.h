@@ -105,15 +105,17 @@ class QemuVm : public Hypervisor {
 
   Result<void> Start(VmSpec spec, Deadline deadline) override;
   // The two parts of Start that need no process of QEMU's: take over its monitor's connection, then
-  // wait for its greeting and begin with what `spec` says. `luns` of them are taken, `agent` is the
-  // virtio-serial stream where there is one.
+  // wait for its greeting and begin with what `spec` and its command line say. `fds` is the
+  // directory of QEMU's descriptors, with a slash at its end, `agent` the virtio-serial stream
+  // where there is one.
   void ConnectMonitor(sys::UniqueFd qmp);
-  Result<void> Enter(VmSpec& spec, uint32_t luns, sys::UniqueFd agent, Deadline deadline);
+  Result<void> Enter(VmSpec& spec, const CommandLine& line, std::string fds, sys::UniqueFd agent,
+                     Deadline deadline);
   Result<sys::UniqueFd> ConnectAgent(Deadline deadline) override;
   Result<GuestAddress> Attach(Device device, Deadline deadline) override;
   Result<void> Detach(const std::string& id, Deadline deadline) override;
   Result<Resized> Resize(Resources wanted, Deadline deadline) override;
-  Result<void> Save(const std::string& folder, Deadline deadline) override;
+  Result<SavedVm> Save(const std::string& folder, Deadline deadline) override;
   Result<void> Restore(const std::string& folder, Deadline deadline) override;
   Result<void> Pause(Deadline deadline) override;
   Result<void> Resume(Deadline deadline) override;
@@ -130,16 +132,31 @@ class QemuVm : public Hypervisor {
   // Where an attached device sits, and what has to be undone for it.
   struct Attached {
     enum class Kind { kDisk, kFs, kNic } kind = Kind::kDisk;
+    DeviceShape shape;  // but for a share
     std::optional<uint32_t> port;
     std::optional<uint32_t> lun;
     std::optional<int64_t> fd_set;
+    uint64_t number = 0;                // counts the devices up as they come
     std::vector<std::string> fd_names;  // that were given to QEMU and not used yet
     bool busy = true;                   // an attach or detach is under way
     bool leaving = false;               // the guest was asked to let go of it
     bool cold = false;
   };
 
+  // A file of memory that was plugged.
+  struct ModuleFile {
+    int fd = -1;  // QEMU's number
+    bool shared = true;
+  };
+  struct Module {
+    ModuleShape shape;
+    ModuleFile file;
+  };
+
   Result<void> Launch(VmSpec& spec, Deadline deadline);
+  Attached Describe(const Device& device) KATA_REQUIRES(mutex_);
+  // Takes the LUN or port `at`.
+  void Plug(uint32_t at, bool scsi, Attached* place) KATA_REQUIRES(mutex_);
   Result<Attached> Reserve(const Device& device);
   Result<void> AddBackend(const Device& device, Attached& place, Deadline deadline);
   Result<void> AddDisk(const Disk& disk, Attached& place, Deadline deadline);
@@ -158,13 +175,24 @@ class QemuVm : public Hypervisor {
   Result<void> PassFd(const std::string& name, int fd, Attached& place, Deadline deadline);
   Result<std::string> PassFds(const std::string& prefix, const std::vector<sys::UniqueFd>& fds,
                               Attached& place, Deadline deadline);
-  Result<void> PrepareMigration(Deadline deadline);
-  // Has QEMU begin with `command` to write a state to `stream`, or to read one from it.
-  Result<void> BeginMigration(std::string_view command, sys::UniqueFd stream, Deadline deadline);
+  void AddStartDevices(const VmSpec& spec, const CommandLine& line) KATA_REQUIRES(mutex_);
+  // Errors  kFailedPrecondition  naming the device that is in the way
+  Result<std::vector<Attached>> SavableDevices() const;
+  // Opens, for reading, what QEMU has open as this number.
+  Result<sys::UniqueFd> OpenOfVmm(int number, std::string_view what) const;
+  Result<void> CollectMemory(SavedVm* saved, Deadline deadline) KATA_REQUIRES(resizing_);
+  Result<void> CollectDisks(const std::vector<Attached>& devices, SavedVm* saved,
+                            Deadline deadline);
+  Result<void> WriteState(const std::string& path, Deadline deadline);
+  Result<void> PrepareRestore(Deadline deadline);
+  // Has QEMU begin to read a state from `stream`.
+  Result<void> BeginReading(sys::UniqueFd stream, Deadline deadline);
   // These give the reason why they fall short, or nothing.
   Result<std::string> AddCpus(uint32_t wanted, Deadline deadline) KATA_REQUIRES(resizing_);
   Result<std::string> AddMemory(uint32_t wanted_mib, Deadline deadline) KATA_REQUIRES(resizing_);
   Result<void> AddModule(uint32_t size_mib, Deadline deadline) KATA_REQUIRES(resizing_);
+  // Gives QEMU a file in memory of that size; its number there, and the set that it is in.
+  Result<std::pair<int, int64_t>> PassMemory(uint32_t size_mib, Deadline deadline);
   // What was plugged so far, as QEMU counts it: a command that was not answered in time may have
   // been done all the same.
   Result<void> CountModules(Deadline deadline) KATA_REQUIRES(resizing_);
@@ -177,9 +205,10 @@ class QemuVm : public Hypervisor {
   std::atomic<bool> has_disks_ = false;
 
   // Set by Start, before any other call, and never changed.
-  Memory memory_;
-  Cpus cpus_;
-  uint32_t hotplug_ports_ = 0;
+  Memory memory_;  // without its files
+  MachineShape shape_;
+  std::string vmm_fds_;
+  std::optional<int> memory_fd_;  // QEMU's number of the file that it booted in
 
   mutable Mutex mutex_;  // never held across a command
   bool started_ KATA_GUARDED_BY(mutex_) = false;
@@ -189,11 +218,13 @@ class QemuVm : public Hypervisor {
   std::bitset<kMaxHotplugPorts> ports_used_ KATA_GUARDED_BY(mutex_);
   std::bitset<kMaxLun + 1> luns_used_ KATA_GUARDED_BY(mutex_);
   int64_t next_fd_set_ KATA_GUARDED_BY(mutex_) = kFirstFdSet;
+  uint64_t next_number_ KATA_GUARDED_BY(mutex_) = 0;
 
   CallQueue resizing_;  // one Resize at a time
   uint32_t vcpus_ KATA_GUARDED_BY(resizing_) = 0;
   uint32_t memory_mib_ KATA_GUARDED_BY(resizing_) = 0;
-  uint32_t slots_used_ KATA_GUARDED_BY(resizing_) = 0;
+  std::vector<Module> modules_ KATA_GUARDED_BY(resizing_);  // as QEMU counted them last
+  std::map<std::string, ModuleFile> module_files_ KATA_GUARDED_BY(resizing_);  // by the ids
 };
 
 }  // namespace kata::hypervisor::qemu

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/rollback.h"
+#include "host/hypervisor/memory_file.h"
 #include "host/hypervisor/qemu/memory_plan.h"
 #include "host/hypervisor/qemu/qemu_vm.h"
 
@@ -31,39 +32,69 @@ Result<std::string> QemuVm::AddCpus(uint32_t wanted, Deadline deadline) {
     ++vcpus_;
   }
   if (vcpus_ >= wanted) return "";
-  return fmt::format("the VM was started for up to {} vCPUs", cpus_.max);
+  return fmt::format("the VM was started for up to {} vCPUs", shape_.max_vcpus);
 }
 
 Result<void> QemuVm::AddModule(uint32_t size_mib, Deadline deadline) {
-  const std::string name = fmt::format("ram{}", slots_used_ + 1);
-  json backend{{"qom-type", memory_.shared ? "memory-backend-memfd" : "memory-backend-ram"},
-               {"id", name},
-               {"size", uint64_t{size_mib} << 20},
-               {"share", memory_.shared}};
-  if (memory_.huge_pages) backend["hugetlb"] = true;
-  KATA_TRY(Call("object-add", backend, deadline));
+  const std::string name = fmt::format("ram{}", modules_.size() + 1);
+  const std::string id = "dimm-" + name;
+  json backend{
+      {"qom-type", "memory-backend-memfd"}, {"id", name}, {"size", uint64_t{size_mib} << 20}};
   Rollback undo;
+  if (memory_fd_) {
+    // In a file of ours: what is plugged into a VM is saved with it.
+    const auto [number, set] = KATA_TRY(PassMemory(size_mib, deadline));
+    undo.Add([&, set] { (void)Call("remove-fd", {{"fdset-id", set}}, UndoDeadline()); });
+    module_files_[id] = {.fd = number};
+    backend["qom-type"] = "memory-backend-file";
+    backend["mem-path"] = fmt::format("/proc/self/fd/{}", number);
+    backend["share"] = true;
+  } else {
+    backend["share"] = memory_.shared;
+    if (memory_.huge_pages) backend["hugetlb"] = true;
+  }
+  KATA_TRY(Call("object-add", backend, deadline));
   undo.Add([&] { (void)Call("object-del", {{"id", name}}, UndoDeadline()); });
-  KATA_TRY(Call("device_add", {{"driver", "pc-dimm"}, {"id", "dimm-" + name}, {"memdev", name}},
-                deadline));
+  KATA_TRY(Call("device_add", {{"driver", "pc-dimm"}, {"id", id}, {"memdev", name}}, deadline));
   undo.Release();
-  ++slots_used_;
-  memory_mib_ += size_mib;
-  return {};
+  return CountModules(deadline);
+}
+
+Result<std::pair<int, int64_t>> QemuVm::PassMemory(uint32_t size_mib, Deadline deadline) {
+  const sys::UniqueFd file = KATA_TRY(MakeMemoryFile(size_mib));
+  int64_t set = 0;
+  {
+    const MutexLock lock(mutex_);
+    set = next_fd_set_++;
+  }
+  const json added = KATA_TRY(Call("add-fd", {{"fdset-id", set}}, deadline, file.get()));
+  if (added.is_object() && added.contains("fd") && added["fd"].is_number_integer()) {
+    return std::pair(added["fd"].get<int>(), set);
+  }
+  return Fail(Code::kDataLoss, "QEMU add-fd: no number");
 }
 
 Result<void> QemuVm::CountModules(Deadline deadline) {
   const json modules = KATA_TRY(Call("query-memory-devices", nullptr, deadline));
   if (!modules.is_array()) return Fail(Code::kDataLoss, "QEMU query-memory-devices: no list");
-  uint64_t bytes = 0;
+  std::vector<Module> counted;
+  memory_mib_ = shape_.boot_mib;
   for (const json& module : modules) {
-    const json* data = module.is_object() && module.contains("data") ? &module["data"] : nullptr;
-    if (data == nullptr || !data->is_object() || !data->contains("size")) continue;
-    const json& size = (*data)["size"];
-    if (size.is_number_unsigned()) bytes += size.get<uint64_t>();
+    // All wrong types end here.
+    try {
+      const json& data = module.at("data");
+      const auto known = module_files_.find(data.at("id").get<std::string>());
+      const auto mib = static_cast<uint32_t>(data.at("size").get<uint64_t>() >> 20);
+      counted.push_back({.shape = {.slot = data.at("slot").get<uint32_t>(),
+                                   .address = data.at("addr").get<uint64_t>(),
+                                   .size_mib = mib},
+                         .file = known == module_files_.end() ? ModuleFile{} : known->second});
+      memory_mib_ += mib;
+    } catch (const json::exception&) {
+      return Fail(Code::kDataLoss, "QEMU query-memory-devices: not what it says of modules");
+    }
   }
-  slots_used_ = static_cast<uint32_t>(modules.size());
-  memory_mib_ = memory_.boot_mib + static_cast<uint32_t>(bytes >> 20);
+  modules_ = std::move(counted);
   return {};
 }
 
@@ -72,9 +103,9 @@ Result<std::string> QemuVm::AddMemory(uint32_t wanted_mib, Deadline deadline) {
   std::string refused;
   for (uint32_t target = wanted_mib;;) {
     const MemoryPlan plan = PlanMemory({.now_mib = memory_mib_,
-                                        .max_mib = memory_.max_mib,
-                                        .slots = memory_.hotplug_slots,
-                                        .slots_used = slots_used_},
+                                        .max_mib = shape_.max_mib,
+                                        .slots = shape_.memory_slots,
+                                        .slots_used = static_cast<uint32_t>(modules_.size())},
                                        target);
     Result<void> added;
     for (const uint32_t module : plan.modules_mib) {

@@ -179,7 +179,7 @@ class FakeVmm : public hypervisor::Hypervisor {
   Result<hypervisor::Resized> Resize(hypervisor::Resources wanted, Deadline) override {
     return hypervisor::Resized{.now = wanted, .shortfall = {}};
   }
-  Result<void> Save(const std::string&, Deadline) override {
+  Result<hypervisor::SavedVm> Save(const std::string&, Deadline) override {
     return Fail(Code::kUnimplemented, "save");
   }
   Result<void> Restore(const std::string&, Deadline) override {
