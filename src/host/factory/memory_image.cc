@@ -62,7 +62,7 @@ struct Saver {
   Hash hash;
 
   Result<void> Add(const char* data, uint64_t offset, size_t length) {
-    KATA_TRY(WriteAt(to, data, length, offset));
+    if (to >= 0) KATA_TRY(WriteAt(to, data, length, offset));
     hash.Add(data, length);
     std::vector<Extent>& extents = image.extents;
     if (!extents.empty() && extents.back().offset + extents.back().length == offset) {
@@ -74,7 +74,34 @@ struct Saver {
   }
 };
 
+// What is stored of the file from `at` on; nothing at its end where nothing is.
+Result<Extent> NextData(int fd, uint64_t at, uint64_t size) {
+  const off_t data = ::lseek(fd, static_cast<off_t>(at), SEEK_DATA);
+  if (data < 0 && errno == ENXIO) return Extent{.offset = size, .length = 0};
+  if (data < 0) return FailErrno("seek", "a guest's memory");
+  const off_t hole = ::lseek(fd, data, SEEK_HOLE);
+  if (hole < 0) return FailErrno("seek", "a guest's memory");
+  return Extent{.offset = static_cast<uint64_t>(data),
+                .length = static_cast<uint64_t>(hole - data)};
+}
+
+Result<void> CopyRange(int from, int to, uint64_t begin, uint64_t end, char* buffer) {
+  for (uint64_t at = begin; at < end;) {
+    const size_t length = std::min<uint64_t>(kChunk, end - at);
+    KATA_TRY(ReadAt(from, buffer, length, at));
+    KATA_TRY(WriteAt(to, buffer, length, at));
+    at += length;
+  }
+  return {};
+}
+
 }  // namespace
+
+Result<uint64_t> SizeOf(int fd) {
+  const off_t size = ::lseek(fd, 0, SEEK_END);
+  if (size < 0) return FailErrno("seek", "a guest's memory");
+  return static_cast<uint64_t>(size);
+}
 
 uint64_t MemoryImage::bytes() const {
   uint64_t sum = 0;
@@ -82,22 +109,29 @@ uint64_t MemoryImage::bytes() const {
   return sum;
 }
 
+bool IsInPlace(const MemoryImage& image, uint64_t size) {
+  if (image.extents.size() > kMaxExtents) return false;
+  uint64_t end = 0;
+  for (const Extent& extent : image.extents) {
+    if (extent.offset < end || extent.offset > size || extent.length > size - extent.offset) {
+      return false;
+    }
+    end = extent.offset + extent.length;
+  }
+  return true;
+}
+
 Result<MemoryImage> SaveMemory(int from, int to) {
-  struct stat status{};
-  if (::fstat(from, &status) != 0) return FailErrno("stat", "a guest's memory");
-  const auto size = static_cast<uint64_t>(status.st_size);
-  if (::ftruncate(to, status.st_size) != 0) return FailErrno("truncate", "a guest's memory");
+  const uint64_t size = KATA_TRY(SizeOf(from));
+  if (to >= 0 && ::ftruncate(to, static_cast<off_t>(size)) != 0) {
+    return FailErrno("truncate", "a guest's memory");
+  }
   const auto buffer = std::make_unique<char[]>(kChunk);
-  Saver saver{.to = to};
+  Saver saver{.to = to, .image = {}, .hash = {}};
   for (uint64_t at = 0; at < size;) {
-    const off_t data = ::lseek(from, static_cast<off_t>(at), SEEK_DATA);
-    if (data < 0 && errno == ENXIO) break;
-    if (data < 0) return FailErrno("seek", "a guest's memory");
-    at = static_cast<uint64_t>(data) / kBlock * kBlock;
-    const off_t hole = ::lseek(from, data, SEEK_HOLE);
-    if (hole < 0) return FailErrno("seek", "a guest's memory");
-    const uint64_t end =
-        std::min((static_cast<uint64_t>(hole) + kBlock - 1) / kBlock * kBlock, size);
+    const Extent data = KATA_TRY(NextData(from, at, size));
+    at = data.offset / kBlock * kBlock;
+    const uint64_t end = std::min((data.offset + data.length + kBlock - 1) / kBlock * kBlock, size);
     while (at < end) {
       const size_t length = std::min<uint64_t>(kChunk, end - at);
       KATA_TRY(ReadAt(from, buffer.get(), length, at));
@@ -127,6 +161,24 @@ Result<void> LoadMemory(int from, const MemoryImage& image, int to) {
   }
   if (hash.value() == image.checksum) return {};
   return Fail(Code::kDataLoss, "a guest's memory is not what was saved: its checksum differs");
+}
+
+Result<void> CopyMemory(int from, int to, const std::vector<Extent>& except) {
+  const uint64_t size = KATA_TRY(SizeOf(from));
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kChunk);
+  auto next = except.begin();
+  for (uint64_t at = 0; at < size;) {
+    const Extent data = KATA_TRY(NextData(from, at, size));
+    const uint64_t end = data.offset + data.length;
+    for (at = data.offset; at < end;) {
+      while (next != except.end() && next->offset + next->length <= at) ++next;
+      const bool last = next == except.end();
+      const uint64_t stop = last ? end : std::clamp(next->offset, at, end);
+      KATA_TRY(CopyRange(from, to, at, stop, buffer.get()));
+      at = last ? end : std::max(stop, std::min(next->offset + next->length, end));
+    }
+  }
+  return {};
 }
 
 uint64_t Checksum(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }

@@ -4,7 +4,9 @@
 // and copied.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -25,18 +27,33 @@ struct MemoryImage {
   uint64_t bytes() const;
 };
 
+// The most extents of one, and of a guest's memory.
+inline constexpr size_t kMaxExtents = 1 << 20;
+inline constexpr uint32_t kMaxMemoryMib = 16 << 20;
+
+// Whether the extents are such, for a file of that size: where an image was read.
+bool IsInPlace(const MemoryImage& image, uint64_t size);
+
 // How finely zeros are looked for: small enough to find them, large enough for few extents.
 inline constexpr uint64_t kBlock = 16 << 10;
 
-// Stores what `from` holds at the same places of the empty file `to`, which gets the same size.
-// Both are positioned at will; `from` must not change meanwhile.
-// Errors  kResourceExhausted  the disk is full
+// Stores what `from`, a file or block device, holds at the same places of the empty file `to`,
+// which gets the same size; or only looks where `to` is -1. Both are positioned at will; `from`
+// must not change meanwhile. Errors  kResourceExhausted  the disk is full
 Result<MemoryImage> SaveMemory(int from, int to);
+
+// Copies what `from` holds to the same places of `to`, which has the same size, but for `except`:
+// ascending, apart from each other.
+// Errors  kResourceExhausted  the disk is full
+Result<void> CopyMemory(int from, int to, const std::vector<Extent>& except);
 
 // Copies the extents from `from` to the same places of `to`, or only reads them where `to` is -1,
 // and compares the checksum.
 // Errors  kDataLoss  the file is shorter, or other than it was saved
 Result<void> LoadMemory(int from, const MemoryImage& image, int to);
+
+// Of a file or block device; moves its position.
+Result<uint64_t> SizeOf(int fd);
 
 // The checksum of a text, as those of images.
 uint64_t Checksum(std::string_view text);

@@ -21,55 +21,14 @@ using std::chrono::system_clock;
 
 constexpr int kVersion = 1;
 constexpr size_t kMaxManifest = 4 << 20;
-constexpr size_t kMaxExtents = 1 << 20;
-constexpr size_t kMaxState = 64 << 20;
-constexpr size_t kMaxStateFiles = 16;
 constexpr char kStateFolder[] = "/state";
-constexpr uint32_t kMaxMemoryMib = 16 << 20;
 constexpr size_t kMostKept = 4;
 
 std::unexpected<Error> Damaged(std::string_view what) {
   return Fail(Code::kDataLoss, fmt::format("template: {}", what));
 }
 
-uint64_t BytesOf(const StateFiles& files) {
-  uint64_t bytes = 0;
-  for (const auto& [name, content] : files) bytes += content.size();
-  return bytes;
-}
-
-uint64_t ChecksumOf(const StateFiles& files) {
-  std::string all;
-  for (const auto& [name, content] : files) all.append(name).append(1, '\0').append(content);
-  return Checksum(all);
-}
-
 }  // namespace
-
-Result<StateFiles> ReadState(const std::string& folder) {
-  const std::vector<std::string> names = sys::ListDirectory(folder);
-  if (names.empty()) {
-    return Fail(Code::kNotFound, fmt::format("no saved state in \"{}\"", folder));
-  }
-  if (names.size() > kMaxStateFiles) {
-    return Fail(Code::kOutOfRange,
-                fmt::format("{} files of a saved state in \"{}\"; {} are the most", names.size(),
-                            folder, kMaxStateFiles));
-  }
-  StateFiles files;
-  for (const std::string& name : names) {
-    files[name] = KATA_TRY(sys::ReadFile(folder + "/" + name, kMaxState));
-  }
-  return files;
-}
-
-Result<void> WriteState(const StateFiles& files, const std::string& folder) {
-  KATA_TRY(sys::MakeDirs(folder, 0700));
-  for (const auto& [name, content] : files) {
-    KATA_TRY(sys::WriteFile(folder + "/" + name, content, 0600));
-  }
-  return {};
-}
 
 std::string FormatManifest(const TemplateInfo& info) {
   json extents = json::array();
@@ -98,9 +57,7 @@ Result<TemplateInfo> ParseManifest(const std::string& text) {
     info.state_bytes = read.at("state").at("bytes").get<uint64_t>();
     info.state_checksum = read.at("state").at("checksum").get<uint64_t>();
     info.memory.checksum = read.at("memory").at("checksum").get<uint64_t>();
-    const json& extents = read.at("memory").at("extents");
-    if (extents.size() > kMaxExtents) return Damaged("too many extents");
-    for (const json& pair : extents) {
+    for (const json& pair : read.at("memory").at("extents")) {
       info.memory.extents.push_back(
           {pair.at(0).get<uint64_t>() * kBlock, pair.at(1).get<uint64_t>()});
     }
@@ -110,13 +67,8 @@ Result<TemplateInfo> ParseManifest(const std::string& text) {
   if (info.memory_mib > kMaxMemoryMib || info.state_bytes > kMaxState) {
     return Damaged("sizes beyond all bounds");
   }
-  uint64_t end = 0;
-  const uint64_t size = uint64_t{info.memory_mib} << 20;
-  for (const Extent& extent : info.memory.extents) {
-    if (extent.offset < end || extent.offset > size || extent.length > size - extent.offset) {
-      return Damaged("extents out of place");
-    }
-    end = extent.offset + extent.length;
+  if (!IsInPlace(info.memory, uint64_t{info.memory_mib} << 20)) {
+    return Damaged("extents out of place");
   }
   return info;
 }

@@ -12,7 +12,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +20,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "host/factory/memory_image.h"
+#include "host/factory/state_files.h"
 #include "host/factory/store_folder.h"
 #include "sys/fd.h"
 
@@ -35,15 +35,6 @@ struct TemplateInfo {
   uint64_t state_bytes = 0;
   uint64_t state_checksum = 0;
 };
-
-// The files of a VM's saved state, by their names.
-using StateFiles = std::map<std::string, std::string>;
-
-// Errors  kNotFound    none in `folder`
-//         kOutOfRange  more than a VMM writes
-Result<StateFiles> ReadState(const std::string& folder);
-// Makes `folder` and the files in it.
-Result<void> WriteState(const StateFiles& files, const std::string& folder);
 
 struct Template {
   TemplateInfo info;

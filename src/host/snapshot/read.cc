@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/snapshot/read.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "host/hypervisor/memory_file.h"
+#include "host/snapshot/files.h"
+#include "sys/files.h"
+
+namespace kata::snapshot {
+namespace {
+
+Result<sys::UniqueFd> OpenFile(const std::string& folder, const std::string& name, uint64_t bytes) {
+  // A VMM that maps memory privately opens it for writing.
+  auto file = sys::Open(folder + "/" + name, O_RDWR | O_NOFOLLOW);
+  if (!file) return Fail(Code::kDataLoss, file.error().message());
+  if (KATA_TRY(factory::SizeOf(file->get())) == bytes) return file;
+  return Fail(Code::kDataLoss, fmt::format("\"{}\" has another size", name));
+}
+
+// All of it reads as zero then.
+Result<void> Clear(int to, uint64_t size) {
+  struct stat status{};
+  if (::fstat(to, &status) != 0) return FailErrno("stat", "a disk");
+  if (S_ISREG(status.st_mode)) {
+    if (::ftruncate(to, 0) != 0 || ::ftruncate(to, static_cast<off_t>(size)) != 0) {
+      return FailErrno("truncate", "a disk");
+    }
+    return {};
+  }
+  uint64_t range[2] = {0, size};
+  if (::ioctl(to, BLKZEROOUT, range) != 0) return FailErrno("clear", "a disk");
+  return {};
+}
+
+// Memory on its way.
+struct Filling {
+  sys::UniqueFd from;
+  factory::MemoryImage image;
+  sys::UniqueFd to;  // none: it is only checked
+};
+
+Result<void> Fill(const std::vector<Filling>& parts) {
+  for (const Filling& part : parts) {
+    KATA_TRY(factory::LoadMemory(part.from.get(), part.image, part.to.get()));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Snapshot> Snapshot::Open(const Store& store, const std::string& id) {
+  Store::Opened opened = KATA_TRY(store.Open(id));
+  Snapshot snapshot(std::move(opened.manifest));
+  KATA_TRY_WITHIN(fmt::format("snapshot \"{}\" is damaged", id), snapshot.OpenFiles(opened.path));
+  return snapshot;
+}
+
+Result<void> Snapshot::OpenFiles(const std::string& folder) {
+  auto state = factory::ReadState(folder + "/state");
+  if (!state || factory::BytesOf(*state) != manifest_.state_bytes ||
+      factory::ChecksumOf(*state) != manifest_.state_checksum) {
+    return Fail(Code::kDataLoss, "its state is not what was saved");
+  }
+  state_ = *std::move(state);
+  for (const MemoryFile& part : manifest_.memory) {
+    memory_.push_back(
+        KATA_TRY(OpenFile(folder, MemoryName(memory_.size()), uint64_t{part.size_mib} << 20)));
+  }
+  for (const DiskFile& disk : manifest_.disks) {
+    disks_.push_back(KATA_TRY(OpenFile(folder, DiskName(disks_.size()), disk.bytes)));
+  }
+  return {};
+}
+
+Result<void> Snapshot::BeginMemory(hypervisor::VmSpec* spec) {
+  const hypervisor::MachineShape& machine = manifest_.machine;
+  hypervisor::GiveShape(machine, spec);
+  // A guest that gives pages back makes holes in its file, which others go on from.
+  spec->memory.shared = machine.free_page_reporting;
+  std::vector<Filling> parts;
+  for (size_t i = 0; i < memory_.size(); ++i) {
+    const uint32_t mib = manifest_.memory[i].size_mib;
+    Filling part{.from = std::move(memory_[i]), .image = manifest_.memory[i].image, .to = {}};
+    sys::UniqueFd file;
+    if (spec->memory.shared) {
+      part.to = KATA_TRY(hypervisor::MakeMemoryFile(mib));
+      file = KATA_TRY(sys::Duplicate(part.to.get()));
+    } else {
+      file = KATA_TRY(sys::Duplicate(part.from.get()));
+    }
+    parts.push_back(std::move(part));
+    if (i == 0) {
+      spec->memory.file = std::move(file);
+      continue;
+    }
+    const hypervisor::ModuleShape& module = machine.modules[i - 1];
+    spec->memory.modules.push_back({.slot = module.slot,
+                                    .address = module.address,
+                                    .size_mib = module.size_mib,
+                                    .file = std::move(file)});
+  }
+  filling_ = std::async(std::launch::async, [parts = std::move(parts)] { return Fill(parts); });
+  return {};
+}
+
+Result<void> Snapshot::FinishMemory() {
+  KATA_TRY_WITHIN(fmt::format("snapshot \"{}\"", manifest_.id), filling_.get());
+  return {};
+}
+
+Result<void> Snapshot::WriteState(const std::string& folder) const {
+  return factory::WriteState(state_, folder);
+}
+
+Result<void> Snapshot::WriteDisk(const std::string& id, int to) const {
+  const auto disk = std::ranges::find(manifest_.disks, id, &DiskFile::id);
+  if (disk == manifest_.disks.end()) {
+    return Fail(Code::kNotFound, fmt::format("the snapshot has no disk \"{}\"", id));
+  }
+  const auto index = static_cast<size_t>(disk - manifest_.disks.begin());
+  const uint64_t size = KATA_TRY(factory::SizeOf(to));
+  if (size < disk->bytes) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("disk \"{}\" of the snapshot has {} bytes, and the new one has {}: "
+                            "give it one of that size",
+                            id, disk->bytes, size));
+  }
+  const std::string context = fmt::format("write the disk \"{}\" of the snapshot", id);
+  KATA_TRY_WITHIN(context, Clear(to, size));
+  KATA_TRY_WITHIN(context, factory::LoadMemory(disks_[index].get(), disk->image, to));
+  return {};
+}
+
+}  // namespace kata::snapshot
