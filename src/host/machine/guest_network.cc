@@ -119,11 +119,42 @@ void GuestNetwork::BeginTest(const network::NamespaceView& view) {
   }
 }
 
+Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeSavedNics(
+    const network::NamespaceView& view) {
+  std::vector<hypervisor::Nic> nics;
+  int number = 0;
+  for (const SavedNic& saved : options_.saved) {
+    while (std::ranges::find(view.names, network::TapName(number)) != view.names.end()) ++number;
+    GuestNic nic{.id = saved.id, .mac = saved.mac, .in_use = true};
+    auto device = KATA_TRY(Furnish(nic, network::TapName(number++), saved.queues));
+    device.place = saved.port;
+    nics.push_back(std::move(device));
+    nics_.push_back(std::move(nic));
+  }
+  // No later one may have the name of one of these.
+  constexpr int kAboveAll = 1000;
+  next_nic_ = kAboveAll;
+  BeginTest(view);
+  return nics;
+}
+
+Result<hypervisor::Nic> GuestNetwork::Furnish(GuestNic& nic, const std::string& tap,
+                                              uint32_t queues) {
+  nic.tap = KATA_TRY(network::MakeSpareTap(namespace_.get(), socket_, tap, queues));
+  // In a namespace of our own, which goes with the machine: that is quicker than to remove it.
+  if (path_.empty()) {
+    KATA_TRY(sys::KeepTap(nic.tap.fds.front().get(), true));
+    nic.kept = KATA_TRY(sys::Duplicate(nic.tap.fds.front().get()));
+  }
+  return DeviceOf(nic);
+}
+
 Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& options, Save save) {
   calls_.Begin();
   const CallTurn turn(calls_);
   std::vector<hypervisor::Nic> nics;
   const network::NamespaceView view = KATA_TRY(Begin(options, std::move(save)));
+  if (!options.saved.empty()) return MakeSavedNics(view);
   size_t count = network::NicsAtBoot(view, options_.model, kMostNicsAtBoot);
   if (options_.of_template) {
     count = std::max(count, network::NicsAtBoot({}, options_.model, kMostNicsAtBoot));
@@ -139,19 +170,13 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
     nic.mac = options_.of_template && nics.empty()
                   ? kTemplateMac
                   : FreeMac(nics.size() < macs.size() ? macs[nics.size()] : sys::MacAddress{});
-    auto tap = network::MakeSpareTap(namespace_.get(), socket_, name, options_.queues);
-    if (!tap && view.endpoints.empty() && !options_.of_template) {
+    auto device = Furnish(nic, name, options_.queues);
+    if (!device && view.endpoints.empty() && !options_.of_template) {
       // Who has no network, and never gets one, need not have taps.
-      log::Warn("no NIC waits for a network", {{"error", tap.error().message()}});
+      log::Warn("no NIC waits for a network", {{"error", device.error().message()}});
       return nics;
     }
-    nic.tap = KATA_TRY(std::move(tap));
-    // In a namespace of our own, which goes with the machine: that is quicker than to remove it.
-    if (path_.empty()) {
-      KATA_TRY(sys::KeepTap(nic.tap.fds.front().get(), true));
-      nic.kept = KATA_TRY(sys::Duplicate(nic.tap.fds.front().get()));
-    }
-    nics.push_back(KATA_TRY(DeviceOf(nic)));
+    nics.push_back(KATA_TRY(std::move(device)));
     nics_.push_back(std::move(nic));
   }
   BeginTest(view);
@@ -334,11 +359,21 @@ Result<void> GuestNetwork::SyncOnce(hypervisor::Hypervisor& vm, agent::AgentClie
     KATA_TRY(Connect(step, view.endpoints[step.endpoint], model, vm));
   }
   std::erase_if(nics_, [](const GuestNic& nic) { return nic.hot && !nic.connection; });
+  ReleaseUnused(agent);
   phases.End("connect");
   KATA_TRY(Configure(view, agent));
   phases.End("configure_guest");
   if (!plan.empty()) phases.Log("network changed");
   return {};
+}
+
+void GuestNetwork::ReleaseUnused(agent::AgentClient& agent) {
+  for (GuestNic& nic : nics_) {
+    if (!std::exchange(nic.in_use, false) || nic.connection) continue;
+    const auto released = agent.ReleaseInterface(sys::MacText(nic.mac));
+    // It was not in use then either.
+    if (!released && released.error().code() != Code::kNotFound) LogIfFailed(released);
+  }
 }
 
 // Docker starts its name server together with the first network that wants one.

@@ -30,6 +30,14 @@
 
 namespace kata::sandbox {
 
+// A NIC that a saved VM had: the one that goes on in its place must have the same.
+struct SavedNic {
+  std::string id;
+  sys::MacAddress mac{};
+  uint32_t queues = 1;
+  std::optional<uint32_t> port;  // where it was plugged into the running VM
+};
+
 class GuestNetwork {
  public:
   struct Options {
@@ -38,6 +46,9 @@ class GuestNetwork {
     bool vhost = true;  // where the host has it
     // The first NIC is the one that the saved VM had, used or not.
     bool of_template = false;
+    // Instead: all that a saved VM had, whatever the namespace has. What the guest was told of them
+    // then is forgotten.
+    std::vector<SavedNic> saved = {};
   };
   // Of the NIC of every template; guests give it the address that its endpoint has.
   static constexpr sys::MacAddress kTemplateMac = {0x02, 'k', 'a', 't', 'a', 0};
@@ -85,6 +96,7 @@ class GuestNetwork {
     std::optional<network::Connection> connection;  // of the endpoint that it stands for
     std::string configured;                         // what the guest was told last
     bool shares_names = false;                      // with Docker's name server
+    bool in_use = false;  // in a guest that was saved, for what is no longer there
   };
 
   GuestNetwork(std::string path, sys::UniqueFd ns, sys::NamespaceId id, sys::NetlinkSocket socket,
@@ -96,6 +108,12 @@ class GuestNetwork {
         socket_(std::move(socket)) {}
 
   void OnEvents();
+  Result<std::vector<hypervisor::Nic>> MakeSavedNics(const network::NamespaceView& view)
+      KATA_REQUIRES(calls_);
+  // A tap for it that has none yet; the machine's NIC.
+  Result<hypervisor::Nic> Furnish(GuestNic& nic, const std::string& tap, uint32_t queues)
+      KATA_REQUIRES(calls_);
+  void ReleaseUnused(agent::AgentClient& agent) KATA_REQUIRES(calls_);
   // What there is, looked at before anything is made for it.
   Result<network::NamespaceView> Begin(const Options& options, Save save) KATA_REQUIRES(calls_);
   // Finds out how frames pass here, while other things are done.
