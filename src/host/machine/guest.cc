@@ -34,6 +34,6 @@ void Guest::Stop() {
   if (network) network->Close();
 }
 
-std::string Guest::NextDiskId() const { return fmt::format("disk{}", disks_++); }
+std::string Guest::NextDiskId() const { return fmt::format("{}{}", kDiskPrefix, disks_++); }
 
 }  // namespace kata::sandbox

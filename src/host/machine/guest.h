@@ -15,6 +15,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/deadline.h"
@@ -40,7 +41,8 @@ struct StartedGuest {
   // Ends the VM, then its network. Not on the loop's thread. Idempotent; one thread at a time.
   void Stop();
 
-  std::string origin;  // boot, template or warm
+  std::string origin;       // boot, template, warm or snapshot
+  unsigned first_disk = 0;  // the number of the first that is added to it
   hypervisor::AcceleratorKind accelerator = hypervisor::AcceleratorKind::kTcg;
   MachineSize began_with;                  // what it has had from its first moment
   std::shared_ptr<GuestNetwork> network;   // null: it has none
@@ -54,6 +56,7 @@ class Guest {
   Guest(std::unique_ptr<StartedGuest> started, std::vector<Phase> phases)
       : started_(std::move(started)),
         phases_(std::move(phases)),
+        disks_(started_->first_disk),
         network_(std::move(started_->network)) {}
   Guest(const Guest&) = delete;
   Guest& operator=(const Guest&) = delete;
@@ -78,8 +81,9 @@ class Guest {
   Result<void> SyncNetwork(Deadline deadline) const KATA_EXCLUDES(mutex_);
   // Sends `copy` unless it has one of this path, which is waited for.
   Result<void> CopyOnce(const VolumeCopy& copy) const { return copies_.SendOnce(copy, *agent()); }
-  // For the next disk.
+  // For the next disk: kDiskPrefix and a number.
   std::string NextDiskId() const;
+  static constexpr std::string_view kDiskPrefix = "disk";
 
   // As StartedGuest.
   void Stop() KATA_EXCLUDES(mutex_);
@@ -88,7 +92,7 @@ class Guest {
   const std::unique_ptr<StartedGuest> started_;
   const std::vector<Phase> phases_;
   mutable VolumeCopies copies_;
-  mutable std::atomic<unsigned> disks_ = 0;  // that were attached so far
+  mutable std::atomic<unsigned> disks_;  // the number of the next one
 
   mutable Mutex mutex_;
   std::shared_ptr<GuestNetwork> network_ KATA_GUARDED_BY(mutex_);  // until its end

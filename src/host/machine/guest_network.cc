@@ -123,7 +123,7 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeSavedNics(
     const network::NamespaceView& view) {
   std::vector<hypervisor::Nic> nics;
   int number = 0;
-  for (const SavedNic& saved : options_.saved) {
+  for (const SavedNic& saved : *options_.saved) {
     while (std::ranges::find(view.names, network::TapName(number)) != view.names.end()) ++number;
     GuestNic nic{.id = saved.id, .mac = saved.mac, .in_use = true};
     auto device = KATA_TRY(Furnish(nic, network::TapName(number++), saved.queues));
@@ -154,7 +154,7 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
   const CallTurn turn(calls_);
   std::vector<hypervisor::Nic> nics;
   const network::NamespaceView view = KATA_TRY(Begin(options, std::move(save)));
-  if (!options.saved.empty()) return MakeSavedNics(view);
+  if (options_.saved) return MakeSavedNics(view);
   size_t count = network::NicsAtBoot(view, options_.model, kMostNicsAtBoot);
   if (options_.of_template) {
     count = std::max(count, network::NicsAtBoot({}, options_.model, kMostNicsAtBoot));

@@ -48,7 +48,7 @@ class GuestNetwork {
     bool of_template = false;
     // Instead: all that a saved VM had, whatever the namespace has. What the guest was told of them
     // then is forgotten.
-    std::vector<SavedNic> saved = {};
+    std::optional<std::vector<SavedNic>> saved = {};
   };
   // Of the NIC of every template; guests give it the address that its endpoint has.
   static constexpr sys::MacAddress kTemplateMac = {0x02, 'k', 'a', 't', 'a', 0};

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/machine/guest_start.h"
 
+#include <algorithm>
 #include <chrono>
+#include <string_view>
 #include <utility>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -34,6 +37,17 @@ GuestNetwork::Save NetworkSaver(const GuestSetting& setting) {
   };
 }
 
+// In the order of a saved machine, by which those that were there from its start have their places.
+void SortDevices(const hypervisor::MachineShape& machine, hypervisor::VmSpec* spec) {
+  const auto rank = [&](const hypervisor::Device& device) {
+    const std::string& id =
+        std::visit([](const auto& one) -> const std::string& { return one.id; }, device);
+    return std::ranges::find(machine.devices, id, &hypervisor::DeviceShape::id) -
+           machine.devices.begin();
+  };
+  std::ranges::stable_sort(spec->devices, {}, rank);
+}
+
 // The steps that all beginnings of a VM have in common.
 class Start {
  public:
@@ -58,6 +72,8 @@ class Start {
     return std::move(guest_);
   }
 
+  // Instead of what the configuration says: channel and NICs as a saved machine had them.
+  void LikeSaved(const hypervisor::MachineShape& machine) { saved_ = &machine; }
   Result<void> StartVmm(hypervisor::VmSpec spec, Deadline deadline);
   Result<void> ConnectAgent(Deadline deadline, uint32_t first_stream);
   hypervisor::VhostUserFs Share();
@@ -65,6 +81,7 @@ class Start {
   size_t nics() const { return nics_; }
   VmProcesses& processes() { return *guest_->processes; }
   void SetOrigin(std::string origin) { guest_->origin = std::move(origin); }
+  void SetFirstDisk(unsigned number) { guest_->first_disk = number; }
 
  private:
   Result<void> StartVirtiofsd(Deadline deadline);
@@ -74,6 +91,7 @@ class Start {
   const config::Config& config_;
   Phases& phases_;
   std::unique_ptr<StartedGuest> guest_;
+  const hypervisor::MachineShape* saved_ = nullptr;
   size_t nics_ = 0;
 };
 
@@ -96,8 +114,9 @@ Result<void> Start::StartVirtiofsd(Deadline deadline) {
 Result<void> Start::AddNics(hypervisor::VmSpec* spec) {
   if (!guest_->network) return {};
   spec->network_namespace = KATA_TRY(guest_->network->DuplicateNamespace());
-  const GuestNetwork::Options options =
+  GuestNetwork::Options options =
       KATA_TRY(NetworkOptions(config_, spec->restored || setting_.for_nobody));
+  if (saved_ != nullptr) options.saved = NicsOf(*saved_);
   auto nics =
       KATA_TRY_WITHIN("network", guest_->network->MakeNics(options, NetworkSaver(setting_)));
   for (hypervisor::Nic& nic : nics) spec->devices.push_back(std::move(nic));
@@ -118,10 +137,12 @@ Result<void> Start::StartVmm(hypervisor::VmSpec spec, Deadline deadline) {
   KATA_TRY(sys::MakeDirs(setting_.directory, 0700));
   if (shares_files()) KATA_TRY(StartVirtiofsd(deadline));
   const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config_.runtime.hypervisor_name));
-  spec.agent =
-      KATA_TRY(hypervisor::ChooseAgentChannel(config_.hypervisor.agent_channel, vmm.capabilities));
+  std::string_view channel = config_.hypervisor.agent_channel;
+  if (saved_ != nullptr) channel = saved_->vsock ? "vsock" : "virtio-serial";
+  spec.agent = KATA_TRY(hypervisor::ChooseAgentChannel(channel, vmm.capabilities));
   KATA_TRY(CheckWanted(setting_.stop));
   KATA_TRY(AddNics(&spec));
+  if (saved_ != nullptr) SortDevices(*saved_, &spec);
   nics_ = spec.devices.size();
   // A copy gets it when it runs: no VM is saved with one.
   if (shares_files() && !spec.restored) spec.devices.emplace_back(Share());
@@ -240,6 +261,42 @@ Result<std::unique_ptr<StartedGuest>> CopyGuest(const GuestSetting& setting,
     KATA_TRY(start.ConnectAgent(deadline, agent::AgentClient::kFirstStreamOfCopy));
     KATA_TRY_WITHIN("renew", start.processes().agent()->Renew(
                                  {.look_for_devices = start.nics() > 1}, deadline));
+    phases.End("renew");
+    return {};
+  });
+}
+
+Result<std::unique_ptr<StartedGuest>> RestoreGuest(const GuestSetting& setting,
+                                                   std::unique_ptr<GuestNetwork> network,
+                                                   SavedGuest saved, Phases& phases) {
+  const Deadline deadline = StartDeadline(setting);
+  const hypervisor::MachineShape& machine = saved.snapshot->manifest().machine;
+  Start start(setting, std::move(network), machine.accelerator, phases);
+  start.SetOrigin("snapshot");
+  start.SetFirstDisk(NextDiskNumber(machine));
+  start.LikeSaved(machine);
+  return start.Run([&]() -> Result<void> {
+    hypervisor::VmSpec spec =
+        PlanVm(setting.name, *setting.config, TotalSize(setting.config->hypervisor, {}),
+               machine.accelerator);
+    KATA_TRY(saved.snapshot->BeginMemory(&spec));
+    for (hypervisor::Disk& disk : KATA_TRY(DisksOf(machine, saved.disks))) {
+      spec.devices.push_back(std::move(disk));
+    }
+    KATA_TRY(start.StartVmm(std::move(spec), deadline));
+    KATA_TRY(saved.snapshot->FinishMemory());
+    phases.End("memory");
+    const std::string folder = setting.directory + "/state";
+    Rollback cleanup;
+    cleanup.Add([&] { LogIfFailed(sys::RemoveTree(folder)); });
+    KATA_TRY(saved.snapshot->WriteState(folder));
+    KATA_TRY_WITHIN("restore", start.processes().vm()->Restore(folder, deadline));
+    KATA_TRY(start.processes().vm()->Resume(deadline));
+    cleanup.Run();
+    phases.End("restore");
+    KATA_TRY(start.ConnectAgent(deadline, saved.first_stream));
+    start.processes().agent()->BeginFrozen();
+    KATA_TRY_WITHIN("renew", start.processes().agent()->Renew(saved.renewal, deadline));
     phases.End("renew");
     return {};
   });

@@ -17,6 +17,7 @@
 #include "host/machine/guest.h"
 #include "host/machine/machine_host.h"
 #include "host/machine/record_keeper.h"
+#include "host/machine/saved_guest.h"
 #include "host/machine/vm_template.h"
 #include "host/record/phases.h"
 #include "sys/event_loop.h"
@@ -53,6 +54,13 @@ Result<std::unique_ptr<StartedGuest>> CopyGuest(const GuestSetting& setting,
                                                 std::unique_ptr<GuestNetwork> network,
                                                 hypervisor::AcceleratorKind accelerator,
                                                 MemoryCopy copy, Phases& phases);
+// One goes on where it was saved with containers in it, its network disconnected yet. They are
+// frozen, and calls that wait in the guest are kept, until AgentClient::Thaw.
+// Errors  kDataLoss         the snapshot is damaged
+//         kInvalidArgument  a disk of it is missing in `saved`
+Result<std::unique_ptr<StartedGuest>> RestoreGuest(const GuestSetting& setting,
+                                                   std::unique_ptr<GuestNetwork> network,
+                                                   SavedGuest saved, Phases& phases);
 // One that has waited, in the network of `setting` now.
 Result<std::unique_ptr<StartedGuest>> AdoptGuest(const GuestSetting& setting,
                                                  std::unique_ptr<StartedGuest> waiting,

@@ -38,7 +38,7 @@ namespace kata::sandbox {
 
 // What there is of a machine.
 //
-//              Open              Boot                          the VM ends
+//              Open         Boot, Restore                      the VM ends
 //   kNone ─────────────> kOpen ─────────> kBooting ──> kRunning ─────────> kLost
 //     │ Prepare            │ Open
 //     └─> kPreparing ──> kWaiting   with the guest that has waited
@@ -105,6 +105,11 @@ class Machine {
   // Errors  kCancelled  Abort() or Stop() came in between
   Result<void> Boot(const MachineSize& containers, const agent::CreateSandboxRequest& sandbox,
                     const std::string& network) KATA_EXCLUDES(mutex_);
+  // Instead of Boot: the guest goes on where it was saved, in this network. Its containers are
+  // frozen until AgentClient::Thaw. A machine that was prepared is of no use then, and ends.
+  // Errors  as RestoreGuest
+  Result<void> Restore(SavedGuest saved, const MachineSize& containers, const std::string& network)
+      KATA_EXCLUDES(mutex_);
   bool is_open() const KATA_EXCLUDES(mutex_);
   // Boot has succeeded; the VM may have ended since then.
   bool booted() const KATA_EXCLUDES(mutex_);
@@ -204,9 +209,10 @@ class Machine {
   Result<Made> MakeGuest(const GuestSetting& setting, std::unique_ptr<StartedGuest> waiting,
                          const MachineSize& containers, const agent::CreateSandboxRequest& sandbox,
                          bool* template_wanted);
+  // `sandbox` null: the guest has it.
   Result<Made> EnterSandbox(const GuestSetting& setting, std::unique_ptr<StartedGuest> started,
                             const MachineSize& containers,
-                            const agent::CreateSandboxRequest& sandbox, Phases& phases);
+                            const agent::CreateSandboxRequest* sandbox, Phases& phases);
   Result<std::unique_ptr<StartedGuest>> StartWaiting(const GuestSetting& setting,
                                                      bool* template_wanted);
   // What a machine must have in common with a prepared one to take its place.

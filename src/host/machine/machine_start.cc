@@ -183,6 +183,29 @@ Result<void> Machine::Boot(const MachineSize& containers,
   return {};
 }
 
+Result<void> Machine::Restore(SavedGuest saved, const MachineSize& containers,
+                              const std::string& network) {
+  std::stop_token stop = KATA_TRY(BeginStart(MachineState::kOpen, MachineState::kBooting));
+  const auto restored = [&]() -> Result<void> {
+    std::unique_ptr<StartedGuest> waiting;
+    {
+      const MutexLock lock(mutex_);
+      waiting = std::move(waiting_);
+    }
+    waiting.reset();
+    KATA_TRY(EnterCgroup(nullptr));
+    const GuestSetting setting = KATA_TRY(Setting(network, std::move(stop)));
+    Phases phases;
+    auto in = KATA_TRY(host_.open_network(network));
+    auto started = KATA_TRY(RestoreGuest(setting, std::move(in), std::move(saved), phases));
+    auto made = KATA_TRY(EnterSandbox(setting, std::move(started), containers, nullptr, phases));
+    return Keep(std::move(made));
+  }();
+  EndStart();
+  if (!restored) Stop();
+  return restored;
+}
+
 Result<void> Machine::EnterCgroup(const StartedGuest* waiting) {
   CgroupMove::Goal goal;
   {
@@ -208,7 +231,7 @@ Result<Machine::Made> Machine::MakeGuest(const GuestSetting& setting,
                                size.vcpus));
       Phases phases;
       auto adopted = KATA_TRY(AdoptGuest(setting, std::move(waiting), phases));
-      return EnterSandbox(setting, std::move(adopted), containers, sandbox, phases);
+      return EnterSandbox(setting, std::move(adopted), containers, &sandbox, phases);
     }();
     if (made) return made;
     KATA_TRY(CheckWanted(setting.stop));
@@ -217,13 +240,13 @@ Result<Machine::Made> Machine::MakeGuest(const GuestSetting& setting,
   }
   Phases phases;
   auto started = KATA_TRY(StartGuest(setting, size, phases, template_wanted));
-  return EnterSandbox(setting, std::move(started), containers, sandbox, phases);
+  return EnterSandbox(setting, std::move(started), containers, &sandbox, phases);
 }
 
 Result<Machine::Made> Machine::EnterSandbox(const GuestSetting& setting,
                                             std::unique_ptr<StartedGuest> started,
                                             const MachineSize& containers,
-                                            const agent::CreateSandboxRequest& sandbox,
+                                            const agent::CreateSandboxRequest* sandbox,
                                             Phases& phases) {
   Identity identity;
   {
@@ -234,8 +257,10 @@ Result<Machine::Made> Machine::EnterSandbox(const GuestSetting& setting,
   const auto growth =
       std::make_shared<Growth>(*started, setting.config, identity.sandbox_id, records());
   const auto enter = [&]() -> Result<void> {
-    KATA_TRY(processes.agent()->CreateSandbox(sandbox));
-    phases.End("create_sandbox");
+    if (sandbox != nullptr) {
+      KATA_TRY(processes.agent()->CreateSandbox(*sandbox));
+      phases.End("create_sandbox");
+    }
     if (const auto& network = started->network) {
       network->Follow(loop_, identity.on_network);
       KATA_TRY(network->Sync(*processes.vm(), *processes.agent(), Deadline::Never()));

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/mutex.h"
+#include "host/hypervisor/memory_file.h"
 #include "sys/files.h"
 #include "sys/sockets.h"
 
@@ -41,8 +42,12 @@ struct FakeVm : std::enable_shared_from_this<FakeVm> {
   std::vector<hypervisor::Hypervisor::ExitHandler> handlers KATA_GUARDED_BY(mutex);
   std::set<std::string> disks KATA_GUARDED_BY(mutex);
   bool had_disks KATA_GUARDED_BY(mutex) = false;
+  hypervisor::MachineShape shape KATA_GUARDED_BY(mutex);  // with all disks that it ever had
+  bool paused KATA_GUARDED_BY(mutex) = false;
 
   Result<void> Spawn();
+  // Whether it is a new one.
+  bool AddDisk(const hypervisor::Disk& disk) KATA_REQUIRES(mutex);
   void OnEnd();
   void Kill();
   void AwaitDeath();
@@ -87,6 +92,16 @@ Result<void> FakeVm::Spawn() {
   return {};
 }
 
+bool FakeVm::AddDisk(const hypervisor::Disk& disk) {
+  had_disks = true;
+  if (!disks.insert(disk.id).second) return false;
+  shape.devices.push_back({.id = disk.id,
+                           .lun = static_cast<uint32_t>(shape.devices.size()),
+                           .plugged = true,
+                           .serial = disk.serial});
+  return true;
+}
+
 void FakeVm::OnEnd() {
   agent->Close();
   std::vector<hypervisor::Hypervisor::ExitHandler> to_call;
@@ -125,7 +140,7 @@ class FakeVmm : public hypervisor::Hypervisor {
       : host_(std::move(host)), vm_(std::move(vm)) {}
   ~FakeVmm() override { vm_->Kill(); }
 
-  Result<void> Start(hypervisor::VmSpec, Deadline) override {
+  Result<void> Start(hypervisor::VmSpec spec, Deadline) override {
     std::function<Result<void>()> script;
     AgentScript agent_script;
     {
@@ -135,6 +150,13 @@ class FakeVmm : public hypervisor::Hypervisor {
     }
     if (script) KATA_TRY(script());
     vm_->agent = std::make_shared<FakeAgent>(vm_->loop, std::move(agent_script));
+    {
+      const MutexLock lock(vm_->mutex);
+      vm_->shape = hypervisor::ShapeOf(spec);
+      for (const hypervisor::Device& device : spec.devices) {
+        if (const auto* disk = std::get_if<hypervisor::Disk>(&device)) vm_->AddDisk(*disk);
+      }
+    }
     {
       const MutexLock lock(host_->mutex);
       std::erase_if(host_->vms, [](const auto& vm) { return vm.expired(); });
@@ -164,8 +186,7 @@ class FakeVmm : public hypervisor::Hypervisor {
     const auto* disk = std::get_if<hypervisor::Disk>(&device);
     if (disk == nullptr) return Fail(Code::kUnimplemented, "disks only");
     const MutexLock lock(vm_->mutex);
-    vm_->had_disks = true;
-    if (!vm_->disks.insert(disk->id).second) return Fail(Code::kAlreadyExists, disk->id);
+    if (!vm_->AddDisk(*disk)) return Fail(Code::kAlreadyExists, disk->id);
     return hypervisor::GuestAddress{.pci_path = "", .scsi = fmt::format("0:{}", disk->id)};
   }
 
@@ -179,14 +200,26 @@ class FakeVmm : public hypervisor::Hypervisor {
   Result<hypervisor::Resized> Resize(hypervisor::Resources wanted, Deadline) override {
     return hypervisor::Resized{.now = wanted, .shortfall = {}};
   }
-  Result<hypervisor::SavedVm> Save(const std::string&, Deadline) override {
-    return Fail(Code::kUnimplemented, "save");
+  Result<hypervisor::SavedVm> Save(const std::string& folder, Deadline) override {
+    KATA_TRY(sys::WriteFile(folder + "/devices", "state"));
+    const MutexLock lock(vm_->mutex);
+    vm_->paused = true;
+    hypervisor::SavedVm saved{.shape = vm_->shape, .vmm = vm_->pid, .memory = {}, .disks = {}};
+    saved.memory.push_back({.size_mib = vm_->shape.boot_mib,
+                            .file = KATA_TRY(hypervisor::MakeMemoryFile(vm_->shape.boot_mib))});
+    for (const hypervisor::DeviceShape& disk : vm_->shape.devices) {
+      saved.disks[disk.id] = KATA_TRY(hypervisor::MakeMemoryFile(1));
+    }
+    return saved;
   }
-  Result<void> Restore(const std::string&, Deadline) override {
-    return Fail(Code::kUnimplemented, "restore");
+  Result<void> Restore(const std::string& folder, Deadline) override {
+    KATA_TRY(sys::ReadFile(folder + "/devices", 100));
+    const MutexLock lock(vm_->mutex);
+    vm_->paused = true;
+    return {};
   }
-  Result<void> Pause(Deadline) override { return {}; }
-  Result<void> Resume(Deadline) override { return {}; }
+  Result<void> Pause(Deadline) override { return SetPaused(true); }
+  Result<void> Resume(Deadline) override { return SetPaused(false); }
 
   void Stop(std::chrono::milliseconds) override {
     {
@@ -225,6 +258,12 @@ class FakeVmm : public hypervisor::Hypervisor {
   std::string ConsoleTail(size_t) const override { return ""; }
 
  private:
+  Result<void> SetPaused(bool paused) {
+    const MutexLock lock(vm_->mutex);
+    vm_->paused = paused;
+    return {};
+  }
+
   const std::shared_ptr<FakeHost::Shared> host_;
   const std::shared_ptr<FakeVm> vm_;
 };
@@ -296,6 +335,13 @@ void FakeHost::AwaitDeaths() {
 std::shared_ptr<FakeAgent> FakeHost::agent() const {
   const MutexLock lock(shared_->mutex);
   return shared_->last ? shared_->last->agent : nullptr;
+}
+
+bool FakeHost::paused() const {
+  const MutexLock lock(shared_->mutex);
+  if (!shared_->last) return false;
+  const MutexLock lock_of_vm(shared_->last->mutex);
+  return shared_->last->paused;
 }
 
 std::vector<std::string> FakeHost::disks() const {

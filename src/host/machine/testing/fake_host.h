@@ -53,6 +53,9 @@ class FakeHost {
   // Disks that the machine which was started last has.
   std::vector<std::string> disks() const;
 
+  // Whether the processors of that machine stand still.
+  bool paused() const;
+
   // A configuration for such machines, and the files that it names; returns its path.
   std::string WriteConfiguration() const;
   // What is left of machines and records below the directory.

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/machine/saved_guest.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/mutex.h"
+#include "host/hypervisor/memory_file.h"
+#include "host/machine/machine.h"
+#include "host/machine/testing/fake_host.h"
+#include "sys/files.h"
+#include "sys/temporary_dir.h"
+
+namespace kata::sandbox {
+namespace {
+
+using hypervisor::DeviceShape;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+hypervisor::MachineShape Shape() {
+  hypervisor::MachineShape shape;
+  shape.devices = {
+      {.id = "net0", .kind = DeviceShape::Kind::kNic, .mac = {2, 0, 0, 0, 0, 1}, .queues = 2},
+      {.id = "disk0", .lun = 0, .plugged = true, .serial = "s"},
+      {.id = "layer",
+       .port = 2,
+       .plugged = true,
+       .bus = hypervisor::Disk::Bus::kBlock,
+       .read_only = true},
+      {.id = "net7", .kind = DeviceShape::Kind::kNic, .port = 1, .plugged = true, .queues = 1},
+      {.id = "disk12", .lun = 3, .plugged = true},
+      {.id = "disk13x", .lun = 4},
+      {.id = "disk99999999999", .lun = 5}};
+  return shape;
+}
+
+TEST(SavedMachine, HasItsNicsWhereTheyWere) {
+  const auto nics = NicsOf(Shape());
+  ASSERT_EQ(nics.size(), 2u);
+  EXPECT_EQ(nics[0].id, "net0");
+  EXPECT_EQ(nics[0].queues, 2u);
+  EXPECT_FALSE(nics[0].port);
+  EXPECT_EQ(nics[1].port, 1u);
+}
+
+TEST(SavedMachine, HasItsDisksWhereTheyWereAndMissesNone) {
+  std::map<std::string, sys::UniqueFd> files;
+  for (const char* id : {"disk0", "layer", "disk12", "disk13x"}) {
+    files[id] = *hypervisor::MakeMemoryFile(1);
+  }
+  const auto missing = DisksOf(Shape(), files);
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code(), Code::kInvalidArgument);
+  EXPECT_THAT(missing.error().message(), HasSubstr("disk99999999999"));
+
+  for (const DeviceShape& device : Shape().devices) {
+    files[device.id] = *hypervisor::MakeMemoryFile(1);
+  }
+  const auto disks = DisksOf(Shape(), files);
+  ASSERT_TRUE(disks) << disks.error().message();
+  ASSERT_EQ(disks->size(), 5u);
+  EXPECT_EQ((*disks)[0].place, 0u);
+  EXPECT_EQ((*disks)[0].serial, "s");
+  EXPECT_TRUE((*disks)[0].fd);
+  EXPECT_EQ((*disks)[1].place, 2u);
+  EXPECT_TRUE((*disks)[1].read_only);
+  EXPECT_FALSE((*disks)[3].place) << "it was there from the start";
+}
+
+TEST(SavedMachine, NamesItsNextDiskAsNoneIsNamed) {
+  EXPECT_EQ(NextDiskNumber(Shape()), 13u);
+  EXPECT_EQ(NextDiskNumber({}), 0u);
+}
+
+class SavedGuestTest : public testing::Test {
+ protected:
+  SavedGuestTest()
+      : loop_(sys::EventLoop::Create().value()),
+        thread_([this] { EXPECT_TRUE(loop_->Run()); }),
+        host_(*loop_, directory_.path()),
+        machine_("pod", *loop_, host_.host()) {
+    host_.SetAgentScript([this](const AgentCall& call, std::function<void(Result<void>)> go) {
+      {
+        const MutexLock lock(mutex_);
+        calls_.push_back(call.method);
+      }
+      go({});
+    });
+    machine_.Identify(
+        {.sandbox_id = "pod", .owner = "/socket", .on_end = [] {}, .on_network = [] {}});
+    config_ = config::Load(config::LoadOptions::OfThisProcess(host_.WriteConfiguration())).value();
+  }
+  ~SavedGuestTest() override {
+    machine_.Stop();
+    EXPECT_EQ(host_.vms(), 0u);
+    EXPECT_THAT(host_.Leftovers(), testing::IsEmpty());
+    loop_->Stop();
+    thread_.join();
+  }
+
+  static Deadline Soon() { return Deadline::After(std::chrono::seconds(60)); }
+  std::vector<std::string> calls() {
+    const MutexLock lock(mutex_);
+    return std::exchange(calls_, {});
+  }
+  // Boots, with a disk, and saves.
+  void SaveOne() {
+    ASSERT_TRUE(machine_.Open(config_));
+    ASSERT_TRUE(machine_.Boot({}, {}, ""));
+    const auto guest = machine_.guest();
+    hypervisor::Disk disk{.id = guest->NextDiskId(), .path = "/x"};
+    ASSERT_TRUE(guest->vm()->Attach(std::move(disk), Soon()));
+    auto writer = snapshot::Writer::Begin(store_, "a");
+    ASSERT_TRUE(writer) << writer.error().message();
+    const auto captured = CaptureGuest(*guest, *writer, true, Soon());
+    ASSERT_TRUE(captured) << captured.error().message();
+    EXPECT_FALSE(host_.paused());
+    const auto published = std::move(*writer).Publish({.sandbox_id = "pod", .shim = "{}"});
+    ASSERT_TRUE(published) << published.error().message();
+    machine_.Stop();
+    (void)calls();
+  }
+  Result<void> Restore(std::map<std::string, sys::UniqueFd> disks) {
+    auto saved = KATA_TRY(snapshot::Snapshot::Open(store_, "a"));
+    KATA_TRY(machine_.Open(config_));
+    return machine_.Restore({.snapshot = &saved,
+                             .disks = std::move(disks),
+                             .first_stream = 1001,
+                             .renewal = {.hostname = "new"}},
+                            {}, "");
+  }
+  std::map<std::string, sys::UniqueFd> Disks() {
+    std::map<std::string, sys::UniqueFd> disks;
+    disks["disk0"] = *hypervisor::MakeMemoryFile(1);
+    return disks;
+  }
+
+  const sys::TemporaryDir directory_{"kata-saved-guest"};
+  const snapshot::Store store_{directory_.path() + "/snapshots", 1000};
+  const std::unique_ptr<sys::EventLoop> loop_;
+  std::thread thread_;
+  Mutex mutex_;
+  std::vector<std::string> calls_ KATA_GUARDED_BY(mutex_);
+  FakeHost host_;
+  Machine machine_;
+  config::Loaded config_;
+};
+
+TEST_F(SavedGuestTest, GoesOnInAnotherMachineAndIsNotMadeAnew) {
+  SaveOne();
+  const auto restored = Restore(Disks());
+  ASSERT_TRUE(restored) << restored.error().message();
+  EXPECT_TRUE(machine_.booted());
+  EXPECT_FALSE(host_.paused());
+  EXPECT_EQ(machine_.guest()->origin(), "snapshot");
+  EXPECT_THAT(host_.disks(), ElementsAre("disk0"));
+  EXPECT_EQ(machine_.guest()->NextDiskId(), "disk1");
+  const auto heard = calls();
+  EXPECT_THAT(heard, Contains("Renew"));
+  EXPECT_THAT(heard, Not(Contains("CreateSandbox")));
+  EXPECT_THAT(heard, Not(Contains("Thaw"))) << "that is for its start";
+}
+
+TEST_F(SavedGuestTest, WithoutItsDiskDoesNotStart) {
+  SaveOne();
+  const auto restored = Restore({});
+  ASSERT_FALSE(restored);
+  EXPECT_EQ(restored.error().code(), Code::kInvalidArgument);
+  EXPECT_FALSE(machine_.is_open());
+}
+
+TEST_F(SavedGuestTest, OfADamagedSnapshotEndsAgain) {
+  SaveOne();
+  ASSERT_EQ(::truncate((store_.root() + "/a/disk1").c_str(), 5), 0);
+  EXPECT_EQ(Restore(Disks()).error().code(), Code::kDataLoss);
+}
+
+TEST_F(SavedGuestTest, GoesOnWhereSavingFails) {
+  ASSERT_TRUE(machine_.Open(config_));
+  ASSERT_TRUE(machine_.Boot({}, {}, ""));
+  auto writer = snapshot::Writer::Begin(store_, "a");
+  ASSERT_TRUE(writer);
+  // What the copy of the memory is to be called is taken.
+  ASSERT_TRUE(sys::MakeDirs(store_.root() + "/.new-a/memory"));
+  EXPECT_FALSE(CaptureGuest(*machine_.guest(), *writer, false, Soon()));
+  EXPECT_FALSE(host_.paused());
+}
+
+TEST_F(SavedGuestTest, StandsStillWhereItIsToEnd) {
+  ASSERT_TRUE(machine_.Open(config_));
+  ASSERT_TRUE(machine_.Boot({}, {}, ""));
+  auto writer = snapshot::Writer::Begin(store_, "a");
+  ASSERT_TRUE(writer);
+  ASSERT_TRUE(CaptureGuest(*machine_.guest(), *writer, false, Soon()));
+  EXPECT_TRUE(host_.paused());
+}
+
+}  // namespace
+}  // namespace kata::sandbox
