@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include <memory>
+#include <ranges>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -41,9 +42,9 @@ LookForImage DataDiskMounts::look() const {
 }
 
 Result<void> DataDiskMounts::ReplaceVolumes(std::vector<SharedVolume>* volumes) {
-  for (DataDisk& disk :
+  for (const DataDisk& disk :
        KATA_TRY(PlanDataDisks(spec_, machine_.config()->runtime, look(), volumes))) {
-    if (!KATA_TRY(Add(disk))) volumes->push_back(std::move(disk.volume));
+    if (!KATA_TRY(Add(disk))) volumes->push_back(disk.volume);
   }
   return {};
 }
@@ -92,20 +93,51 @@ Result<bool> DataDiskMounts::Add(const DataDisk& disk) {
   const auto show = [&](storage::SharedDirectory& share) {
     return share.AddDataImage(container_id_, std::move(file), mount_namespace_);
   };
-  storages_.push_back(DataDiskStorage(KATA_TRY_WITHIN(where, machine_.WithShare(show))));
-  if (disk.volume.mount < 0) {
+  MountedDataDisk mounted{
+      .disk = disk,
+      .mount = disk.volume.mount,
+      .storage = DataDiskStorage(KATA_TRY_WITHIN(where, machine_.WithShare(show)))};
+  if (mounted.mount < 0) {
+    mounted.mount = spec_.mounts_size();
     oci::Mount& added = *spec_.add_mounts();
     added.set_type("bind");
     added.set_destination(destination);
     added.add_options("rbind");
-    added.set_source(storages_.back().mount_point());
-  } else {
-    spec_.mutable_mounts(disk.volume.mount)->set_source(storages_.back().mount_point());
   }
+  spec_.mutable_mounts(mounted.mount)->set_source(mounted.storage.mount_point());
+  disks_.push_back(std::move(mounted));
   // What daemons limit has cgroups below the container's, beside that of its first process.
   oci::Process& process = *spec_.mutable_process();
   if (process.cgroup().empty()) process.set_cgroup(kFirstCgroup);
   return true;
+}
+
+Result<void> DataDiskMounts::ShareInstead(std::vector<MountedDataDisk> disks) {
+  for (const MountedDataDisk& each : disks) {
+    if (each.disk.is_new) continue;
+    return Fail(Code::kFailedPrecondition,
+                fmt::format("mount \"{}\": what it holds is in the disk \"{}\": start it with a "
+                            "guest kernel that has loop devices and ext4",
+                            each.disk.volume.destination, each.disk.image.Path()));
+  }
+  // Those in the root came last: the numbers of the others stay.
+  for (const MountedDataDisk& each : std::views::reverse(disks)) {
+    const SharedVolume& volume = each.disk.volume;
+    KATA_TRY(storage::RemoveDataImage(each.disk.image, mount_namespace_));
+    if (volume.mount < 0) {
+      spec_.mutable_mounts()->DeleteSubrange(each.mount, 1);
+      continue;
+    }
+    const auto share_it = [&](storage::SharedDirectory& share) {
+      return share.AddVolume(container_id_,
+                             {volume.source, volume.destination, volume.options, volume.ids},
+                             mount_namespace_);
+    };
+    spec_.mutable_mounts(each.mount)
+        ->set_source(KATA_TRY_WITHIN(fmt::format("mount \"{}\"", volume.destination),
+                                     machine_.WithShare(share_it)));
+  }
+  return {};
 }
 
 }  // namespace kata::sandbox

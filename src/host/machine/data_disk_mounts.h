@@ -17,6 +17,13 @@
 
 namespace kata::sandbox {
 
+// One that the guest is to mount.
+struct MountedDataDisk {
+  DataDisk disk;
+  int mount = -1;  // of the specification
+  agent::Storage storage;
+};
+
 class DataDiskMounts {
  public:
   // `spec` is the guest's. `mount_namespace` is the one that paths are meant in; -1: this
@@ -36,8 +43,12 @@ class DataDiskMounts {
   Result<void> AddToRoot(const std::vector<storage::RootfsMount>& rootfs,
                          const std::string& directory);
 
-  // What the guest is to mount.
-  std::vector<agent::Storage> TakeStorages() { return std::exchange(storages_, {}); }
+  std::vector<MountedDataDisk> TakeDisks() { return std::exchange(disks_, {}); }
+
+  // Of disks that the guest cannot mount: new ones, in which nothing can be yet, are gone, and the
+  // specification's mounts lead to the volumes, shared, or into the root.
+  // Errors  kFailedPrecondition  one of them is not new
+  Result<void> ShareInstead(std::vector<MountedDataDisk> disks);
 
  private:
   Result<DataRoot> LookAtRoot(const std::vector<storage::RootfsMount>& rootfs,
@@ -50,7 +61,7 @@ class DataDiskMounts {
   const std::string& container_id_;
   const int mount_namespace_;
   oci::Spec& spec_;
-  std::vector<agent::Storage> storages_;
+  std::vector<MountedDataDisk> disks_;
 };
 
 }  // namespace kata::sandbox

@@ -199,7 +199,7 @@ Result<void> GuestContainer::AddDataDisks(Machine& machine,
   DataDiskMounts mounts(machine, container_id_, mount_namespace_, request_.mutable_oci());
   KATA_TRY(mounts.ReplaceVolumes(volumes));
   if (!root_disk_) KATA_TRY(mounts.AddToRoot(rootfs, directory));
-  data_disks_ = mounts.TakeStorages();
+  data_disks_ = mounts.TakeDisks();
   holds_writes_ = !data_disks_.empty();
   return {};
 }
@@ -345,10 +345,27 @@ Result<void> GuestContainer::DeliverLayers(Machine& machine) {
   });
 }
 
+Result<void> GuestContainer::ShareDataDisks(Machine& machine, const Error& reason) {
+  DataDiskMounts mounts(machine, container_id_, mount_namespace_, request_.mutable_oci());
+  KATA_TRY(mounts.ShareInstead(std::exchange(data_disks_, {})));
+  auto& storages = *request_.mutable_storages();
+  storages.erase(std::remove_if(storages.begin(), storages.end(), IsDataDisk), storages.end());
+  machine.FollowMounts();
+  log::Warn("no disks for data: overlays cannot be mounted there",
+            {{"container", container_id_}, {"reason", reason.message()}});
+  return {};
+}
+
+Result<void> GuestContainer::AskAgent(Machine& machine, std::chrono::milliseconds timeout) {
+  const auto agent = machine.agent();
+  auto created = agent->CreateContainer(request_, timeout);
+  if (created || data_disks_.empty() || !IsOfDataDisk(created.error())) return created;
+  KATA_TRY_WITHIN(created.error().message(), ShareDataDisks(machine, created.error()));
+  return agent->CreateContainer(request_, timeout);
+}
+
 Result<void> GuestContainer::Create(Machine& machine, std::chrono::milliseconds timeout) {
-  const auto ask = [&](const agent::CreateContainerRequest& request) {
-    return machine.agent()->CreateContainer(request, timeout);
-  };
+  const auto ask = [&](const agent::CreateContainerRequest&) { return AskAgent(machine, timeout); };
   KATA_TRY(layered_request_.Create(request_, ask, [&](const Error& why) { StaysShared(why); }));
   if (!layered_request_.in_use()) return {};
   LogIfFailed(machine.WithShare(
@@ -362,9 +379,7 @@ std::vector<std::string> GuestContainer::missing_layers() const {
 
 Result<void> GuestContainer::Deliver(Machine& machine) {
   KATA_TRY(DeliverRoot(machine));
-  for (agent::Storage& storage : std::exchange(data_disks_, {})) {
-    *request_.add_storages() = std::move(storage);
-  }
+  for (const MountedDataDisk& each : data_disks_) *request_.add_storages() = each.storage;
   for (const GuestDisk& disk : disks_) {
     const auto address = KATA_TRY(Attach(machine, disk.source, disk.read_only));
     agent::Device& in_guest = *request_.add_devices();

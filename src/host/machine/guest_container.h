@@ -45,7 +45,8 @@ class GuestContainer {
 
   // What the agent is to be asked.
   const agent::CreateContainerRequest& request() const { return request_; }
-  // Asks it. A root file system that the guest could not put together is shared instead.
+  // Asks it. A root file system that the guest could not put together is shared instead, and so are
+  // directories whose new disks it cannot mount.
   Result<void> Create(Machine& machine, std::chrono::milliseconds timeout);
 
   // After Deliver: what the root file system is made of, in words.
@@ -71,6 +72,9 @@ class GuestContainer {
                            const std::string& bundle, const GuestPlan& plan);
   void PlanLayers(Machine& machine, const RootSource& source);
   void StaysShared(const Error& reason);
+  Result<void> ShareDataDisks(Machine& machine, const Error& reason);
+  // With the disks for data, and without where the guest cannot mount them.
+  Result<void> AskAgent(Machine& machine, std::chrono::milliseconds timeout);
   Result<void> DeliverRoot(Machine& machine);
   Result<void> DeliverLayers(Machine& machine);
   // Returns those that are to be shared or read.
@@ -85,7 +89,7 @@ class GuestContainer {
   Result<hypervisor::GuestAddress> Attach(Machine& machine, const std::string& source,
                                           bool read_only);
 
-  int mount_namespace_ = -1;  // while Prepare() runs
+  int mount_namespace_ = -1;  // the caller's, until Create() has returned
   std::string container_id_;
   agent::CreateContainerRequest request_;
   std::optional<RootDisk> root_disk_;
@@ -94,7 +98,7 @@ class GuestContainer {
   LayeredRequest layered_request_;
   std::vector<GuestDisk> disks_;
   std::vector<DirectMount> direct_;
-  std::vector<agent::Storage> data_disks_;  // until they are delivered
+  std::vector<MountedDataDisk> data_disks_;
   bool holds_writes_ = false;
   std::vector<VolumeCopy> copies_;  // until they are delivered
   std::vector<std::string> disk_ids_;

@@ -12,7 +12,8 @@ namespace kata::sandbox {
 namespace {
 
 constexpr const char* kImageName = "kata-disk.ext4";
-constexpr const char* kGuestDirectory = "/run/kata-containers/disks";
+constexpr const char* kGuestDirectory = "/run/kata-containers/disks/";
+constexpr const char* kDriver = "loop";
 
 bool MayMount(const oci::Spec& spec) {
   return std::ranges::find(spec.process().capabilities().bounding(), "CAP_SYS_ADMIN") !=
@@ -141,7 +142,7 @@ Result<std::vector<DataDisk>> PlanRootDataDisks(const oci::Spec& spec,
 
 agent::Storage DataDiskStorage(const std::string& path) {
   agent::Storage storage;
-  storage.set_driver("loop");
+  storage.set_driver(kDriver);
   storage.set_source(path);
   storage.set_fstype("ext4");
   // Deleted files are holes on the host; no inode tables are written that are holes already; and
@@ -149,8 +150,18 @@ agent::Storage DataDiskStorage(const std::string& path) {
   for (const char* option : {"discard", "noinit_itable", "errors=remount-ro"}) {
     storage.add_options(option);
   }
-  storage.set_mount_point(fmt::format("{}/{}", kGuestDirectory, path.substr(path.rfind('/') + 1)));
+  storage.set_mount_point(fmt::format("{}{}", kGuestDirectory, path.substr(path.rfind('/') + 1)));
   return storage;
+}
+
+bool IsDataDisk(const agent::Storage& storage) {
+  return storage.mount_point().starts_with(kGuestDirectory);
+}
+
+// Our agent names the driver and the mount point.
+bool IsOfDataDisk(const Error& error) {
+  return error.message().find(fmt::format("storage {} on \"{}", kDriver, kGuestDirectory)) !=
+         std::string::npos;
 }
 
 }  // namespace kata::sandbox

@@ -52,4 +52,8 @@ Result<std::vector<DataDisk>> PlanRootDataDisks(const oci::Spec& spec,
 // What the guest is to do with an image that it sees at `path`.
 agent::Storage DataDiskStorage(const std::string& path);
 
+// Whether a storage is one of those, and whether the guest could not mount one of them.
+bool IsDataDisk(const agent::Storage& storage);
+bool IsOfDataDisk(const Error& error);
+
 }  // namespace kata::sandbox

@@ -174,6 +174,15 @@ TEST(DataDiskStorage, IsALoopDeviceMountedUnderTheImagesNameInTheShare) {
   EXPECT_EQ(storage.source(), "/run/shared/.volumes/3-disk.ext4");
   EXPECT_EQ(storage.mount_point(), "/run/kata-containers/disks/3-disk.ext4");
   EXPECT_THAT(storage.options(), Contains("discard"));
+  EXPECT_TRUE(IsDataDisk(storage));
+}
+
+TEST(DataDiskStorage, ThatTheGuestCannotMountIsTold) {
+  const auto told = [](const char* words) { return IsOfDataDisk(Error(Code::kUnknown, words)); };
+  EXPECT_TRUE(told(
+      "CreateContainer: storage loop on \"/run/kata-containers/disks/3-disk.ext4\": the kernel "
+      "has no loop devices"));
+  EXPECT_FALSE(told("storage loop on \"/run/kata-containers/layers/k1\": mount"));
 }
 
 }  // namespace

@@ -168,6 +168,12 @@ Result<sys::UniqueFd> OpenDataImage(const DataImage& image, int64_t size, int mo
   return OpenExisting(directory.get(), image);
 }
 
+Result<void> RemoveDataImage(const DataImage& image, int mount_namespace) {
+  const sys::UniqueFd directory = KATA_TRY(OpenIn(mount_namespace, image.directory));
+  if (::unlinkat(directory.get(), image.name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  return FailErrno("remove", image.Path());
+}
+
 Result<void> ClaimDisk(int fd, bool read_only) {
   struct flock lock{};
   lock.l_type = read_only ? F_RDLCK : F_WRLCK;

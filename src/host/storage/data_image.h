@@ -53,6 +53,9 @@ RootPlace LookInRoot(const sys::RootDir& root, const std::string& path);
 //         kResourceExhausted  there is no room
 Result<sys::UniqueFd> OpenDataImage(const DataImage& image, int64_t size, int mount_namespace);
 
+// Of one that nobody has written to. One that is not there is fine.
+Result<void> RemoveDataImage(const DataImage& image, int mount_namespace);
+
 // Makes the image's file, without a name, in the directory behind the descriptor.
 Result<sys::UniqueFd> MakeDataImage(int directory, int64_t size);
 

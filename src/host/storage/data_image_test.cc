@@ -66,6 +66,10 @@ TEST_F(DataImageTest, IsSparseAndKeepsWhatItHas) {
   char word[4] = {};
   ASSERT_EQ(::pread(again->get(), word, sizeof word, 0), ssize_t{sizeof word});
   EXPECT_EQ(std::string(word, sizeof word), "kept");
+
+  EXPECT_TRUE(RemoveDataImage(image_, -1));
+  EXPECT_EQ(Content(), DataContent::kNothing);
+  EXPECT_TRUE(RemoveDataImage(image_, -1));
 }
 
 TEST_F(DataImageTest, IsNoFileWithOtherNamesAndNoLink) {
