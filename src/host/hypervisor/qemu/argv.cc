@@ -51,6 +51,16 @@ class Builder {
 
 const char* OnOff(bool value) { return value ? "on" : "off"; }
 
+// Room for code that QEMU has translated. What is used of it is memory of the host, beside the
+// guest's; when it is full, all of it is thrown away and translated again. A dockerd that runs one
+// container passes through several times the least. With half of that, a rehearsal's code would be
+// gone before the container comes.
+uint32_t TranslatedMib(uint32_t memory_mib) {
+  constexpr uint32_t kLeastMib = 64;
+  constexpr uint32_t kMostMib = 512;
+  return std::clamp(memory_mib / 4, kLeastMib, kMostMib);
+}
+
 void AddMachine(const VmSpec& spec, Builder& out) {
   out.Add("-name", fmt::format("kata-{},debug-threads=on", spec.id));
   // Nothing of a PC that a Linux guest does not need. The interval timer and the old interrupt
@@ -63,11 +73,10 @@ void AddMachine(const VmSpec& spec, Builder& out) {
   if (spec.accelerator == AcceleratorKind::kKvm) {
     out.Add("-accel", "kvm");
   } else {
-    // The default lets translated code grow to a gigabyte; with half of this, a rehearsal's is
-    // thrown away before the container comes. Processors take turns on one thread: on threads of
-    // their own, QEMU 7.2 now and then goes on to run code that the guest's kernel has patched
-    // meanwhile, and the guest panics.
-    out.Add("-accel", spec.cpus.max > 1 ? "tcg,thread=single,tb-size=64" : "tcg,tb-size=64");
+    // Processors take turns on one thread: on threads of their own, QEMU 7.2 now and then goes on
+    // to run code that the guest's kernel has patched meanwhile, and the guest panics.
+    out.Add("-accel", fmt::format("tcg,{}tb-size={}", spec.cpus.max > 1 ? "thread=single," : "",
+                                  TranslatedMib(spec.memory.boot_mib)));
   }
   std::string cpu = spec.accelerator == AcceleratorKind::kKvm ? "host" : "max";
   cpu += ",vmx=off,svm=off";

@@ -114,6 +114,16 @@ TEST(BuildCommandLine, OffersNoSlotsWhereMemoryCannotGrow) {
       << "QEMU does not start with slots that nothing fits into";
 }
 
+TEST(BuildCommandLine, HasRoomForTranslatedCodeByTheGuestsMemoryWithinBounds) {
+  VmSpec spec = MinimalSpec();
+  for (const auto& [memory_mib, room] : {std::pair{128u, "tcg,tb-size=64\n"},
+                                         {1024u, "tcg,tb-size=256\n"},
+                                         {16384u, "tcg,tb-size=512\n"}}) {
+    spec.memory.boot_mib = memory_mib;
+    EXPECT_THAT(Render(BuildCommandLine(spec, {})), HasSubstr(room));
+  }
+}
+
 TEST(BuildCommandLine, HidesVirtualization) {
   EXPECT_THAT(Render(BuildCommandLine(MinimalSpec(), {})), HasSubstr("vmx=off,svm=off"));
 }
