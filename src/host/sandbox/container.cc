@@ -54,8 +54,8 @@ void Container::RemoveExec(const std::string& exec_id) {
 std::vector<std::shared_ptr<Process>> Container::Processes() const {
   const MutexLock lock(mutex_);
   std::vector<std::shared_ptr<Process>> all;
-  if (init_) all.push_back(init_);
   for (const auto& [id, exec] : execs_) all.push_back(exec);
+  if (init_) all.push_back(init_);
   return all;
 }
 

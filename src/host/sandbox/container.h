@@ -39,7 +39,8 @@ class Container {
   //         kFailedPrecondition  the container is being deleted
   Result<void> AddExec(std::shared_ptr<Process> exec);
   void RemoveExec(const std::string& exec_id);
-  // The first process and all execs.
+  // All execs, and then the first process: with its end, engines forget execs whose end they have
+  // not heard of, and their callers wait for ever.
   std::vector<std::shared_ptr<Process>> Processes() const;
   // The same, the last time: no exec is added from here on.
   std::vector<std::shared_ptr<Process>> Close();

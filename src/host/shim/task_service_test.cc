@@ -256,6 +256,20 @@ TEST(TaskService, TheEndOfAMachineIsToldHoweverSoonItComesAfterACreate) {
   EXPECT_GT(created_rounds, 0);
 }
 
+TEST(TaskService, WhoseMachineEndsTellsTheEndOfExecsBeforeTheContainers) {
+  TaskBed bed;
+  bed.StartPod();
+  for (const char* exec : {"x", "y"}) {
+    ASSERT_TRUE(bed.Exec("pod", exec).get());
+    ASSERT_TRUE(bed.Start("pod", exec).get());
+  }
+  bed.host().KillVms();
+  ASSERT_TRUE(WaitUntil([&] { return bed.events().Has("exit pod"); }));
+  EXPECT_THAT(bed.events().all(),
+              ElementsAre("create pod", "start pod", "add pod/x", "start pod/x", "add pod/y",
+                          "start pod/y", "exit pod/x", "exit pod/y", "exit pod"));
+}
+
 TEST(TaskService, ACreateThatComesAsTheMachineEndsGetsOneOfItsOwn) {
   TaskBed bed;
   bed.StartPod();
