@@ -174,12 +174,12 @@ class Kata(Runtime):
                 raise RuntimeError(f"no template: {done.stderr.decode()}")
         return path
 
-    def be_patient(self, **settings):
+    def be_patient(self, settings=None, **changes):
         """Gives the prepared configuration deadlines for a host whose processors others use too, and
-        `settings` in the table [runtime]."""
+        more as write_config does."""
         self.write_config(self.config, settings=settings, agent={
             "dial_timeout": 600, "create_container_timeout": 600, "launch_process_timeout": 600,
-            "request_timeout_ms": 600000})
+            "request_timeout_ms": 600000}, **changes)
 
     def victims(self, containerd, name):
         """The VMM and virtiofsd stand in the sandbox's record."""

@@ -1,74 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Docker inside the sandbox: Debian's dockerd 20.10 in a privileged container, with nothing configured.
+"""Docker inside the sandbox: Debian's dockerd 20.10, 26.1 and 28.5 in privileged containers, with nothing
+configured.
 
 Its data directory is a volume; there the sandbox has a disk (docs/docker.md).
 """
 
-import json
 import os
-import signal
-import tarfile
+import statistics
 import time
 import unittest
 
-from support import chroot
 from support.case import Settings, core, only
-from support.docker_case import DockerCase
-from testbed import debs, image
-from testbed.docker import IMAGE, SHIM
-from testbed.process import BedError, run, wait_until
+from support.inside_case import DISK, UP, EngineCase, InsideCase, up
+from testbed import debs
+from testbed.docker import IMAGE
+from testbed.process import BedError, wait_until
 
-DEBIAN = "kata/docker-inside"
 PACKAGES = ("docker.io", "iptables", "iproute2", "procps", "ca-certificates", "busybox-static", "e2fsprogs")
-SECONDS = 240
+# Debian 12 has the client in the daemon's package, and 13 leaves BuildKit to its plugin.
+LATER_PACKAGES = (*PACKAGES, "docker-cli", "docker-buildx", "nftables")
 DATA = "/var/lib/docker"
-DISK = "kata-disk.ext4"
-LOG = "/var/log/dockerd.log"
 MIB = 2**20
 
-UP = f"""\
-rm -f /var/run/docker.pid
-dockerd >>{LOG} 2>&1 &
-for i in $(seq {SECONDS}); do
-  docker version >/dev/null 2>&1 && exit 0
-  kill -0 $! 2>/dev/null || break
-  sleep 0.5
-done
-tail -20 {LOG} >&2
-exit 1"""
-
+# With the daemon's own builder; "1": with BuildKit, which is in the daemon too.
 BUILD = r"""
 mkdir -p /b
 printf 'FROM bb\nRUN echo built >/built; ping -c 1 -w 5 127.0.0.1\n' >/b/Dockerfile
-docker build -q -t built /b"""
-
-
-class InsideCase(DockerCase):
-    """Privileged containers of the image `outer`."""
-
-    door = SHIM
-    outer = IMAGE
-
-    def inside(self, *lines, check=True):
-        """A script in the outer container."""
-        return self.docker("exec", self.name, "sh", "-ec", "\n".join(lines), timeout=SECONDS, check=check)
-
-    def start(self, *options, name=None, check=True):
-        return self.docker("run", "-d", "--name", name or self.name, "--privileged", *options, self.outer, "sleep",
-                           "infinity", check=check)
-
-    def volume(self):
-        """A named volume: (name, folder on the host)."""
-        name = self.bed.new_name("v")
-        self.docker("volume", "create", name, check=True)
-        self.addCleanup(self.docker, "volume", "rm", "-f", name)
-        folder = self.docker("volume", "inspect", "-f", "{{.Mountpoint}}", name, check=True).out.strip()
-        return name, folder
-
-    def on_host(self, *argv):
-        done = run(self.bed.entered(*argv), 60)
-        self.assert_code(done, 0)
-        return done.out
+DOCKER_BUILDKIT={} docker build -q -t {} /b"""
+LEGACY = ("update-alternatives --set iptables /usr/sbin/iptables-legacy",
+          "update-alternatives --set ip6tables /usr/sbin/ip6tables-legacy")
 
 
 @only("kata", "disks are the machine's")
@@ -117,6 +77,34 @@ class Disks(InsideCase):
                     f"{DATA}/file", check=True)
 
 
+@only("kata", "disks are the machine's")
+class NoLoopDevices(InsideCase):
+    """A guest's kernel that cannot make a disk of a file."""
+
+    @classmethod
+    def set_up_bed(cls):
+        cls.runtime.write_config(cls.runtime.config, agent={"dial_timeout": 150},
+                                 settings={"data_disks": [DATA, "/home"]},
+                                 kernel_params="initcall_blacklist=loop_init module_blacklist=loop")
+
+    def test_a_new_volume_is_shared_instead_and_what_is_on_a_disk_is_not_hidden(self):
+        name, folder = self.volume()
+        self.start("-v", f"{name}:{DATA}")
+        self.inside(f"echo mine >{DATA}/file")
+        self.assertEqual(self.on_host("ls", "-A", folder), "file\n")
+        # Of the image's own, too.
+        self.inside("echo mine >/home/file")
+        upper = self.inspect(".GraphDriver.Data.UpperDir")
+        self.assertEqual(self.on_host("sh", "-c", f"cat {upper}/home/file; ls {upper}/.. | grep disk || echo none"),
+                         "mine\nnone\n")
+        self.docker("rm", "-f", self.name, check=True)
+        self.on_host("mv", f"{folder}/file", f"{folder}/{DISK}")
+        refused = self.start("-v", f"{name}:{DATA}", check=False)
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn(f'mount "{DATA}": what it holds is in the disk "{folder}/{DISK}": start it with a guest kernel',
+                      refused.err)
+
+
 class DisksInRust(Disks):
     """The same through the virtiofsd of Debian 13."""
 
@@ -131,66 +119,8 @@ class DisksInRust(Disks):
         cls.runtime.write_config(cls.runtime.config, agent={"dial_timeout": 150}, virtio_fs_daemon=program)
 
 
-class DockerInside(InsideCase):
-    outer = DEBIAN
-
-    @classmethod
-    def set_up_bed(cls):
-        path = f"{cls.bed.base}/inside.tar"
-        with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
-            tar.add(chroot.base("12", PACKAGES), arcname=".")
-        cls.bed.docker("import", path, DEBIAN, check=True)
-        os.unlink(path)
-        cls.inner = f"{cls.bed.base}/inner.tar"
-        tree = image.write_tree(f"{cls.bed.base}/inner")
-        with tarfile.open(cls.inner, "w", format=tarfile.GNU_FORMAT) as tar:
-            tar.add(tree, arcname=".")
-
-    def setUp(self):
-        super().setUp()
-        self.steps = []
-
-    def start(self, *options, **more):
-        return super().start("--memory", "512m", "-v", f"{self.inner}:/inner.tar:ro", *options, **more)
-
-    def kill_machine(self):
-        with open(f"/run/vc/sbs/{self.inspect('.Id')}/record.json") as file:
-            pid = next(each["pid"] for each in json.load(file)["processes"] if each["role"] == "vmm")
-        os.kill(self.bed.outer_pid(pid), signal.SIGKILL)
-        self.wait_state(".State.Running", False)
-
-    def step(self, what, *lines):
-        """The output of a script in the outer container; its seconds go into the report."""
-        begun = time.monotonic()
-        done = self.inside(*lines)
-        self.steps.append(f"{what} {time.monotonic() - begun:.1f}")
-        return done.out
-
-    def report(self):
-        print(f"     {self.runtime.name}: {', '.join(self.steps)} s", flush=True)
-
-    @core
-    def test_a_daemon_loads_runs_and_publishes_on_a_disk_of_its_own(self):
-        self.start("-v", DATA)
-        self.step("dockerd", UP)
-        if self.runtime.is_vm:
-            self.assert_output(self.inside("docker info -f '{{.Driver}} {{.CgroupVersion}}'"), "overlay2 2\n")
-        self.step("import", "docker import /inner.tar bb")
-        self.assertEqual(self.step("run", "docker run --rm bb echo one"), "one\n")
-        self.step("publish", "docker run -d -p 8080:80 bb sh -c 'echo web >/index.html; httpd -f -h / -p 80'")
-        address = self.inspect(".NetworkSettings.Networks.bridge.IPAddress")
-        fetch = self.bed.entered("busybox", "wget", "-q", "-O", "-", f"http://{address}:8080/")
-        wait_until(lambda: run(fetch, 20).out == "web\n", 60, lambda: f"the page is served: {run(fetch, 20)}")
-        self.report()
-
-    def test_a_daemon_builds(self):
-        self.start("-v", DATA)
-        self.step("dockerd", UP)
-        self.step("import", "docker import /inner.tar bb")
-        self.step("build", BUILD)
-        self.assertEqual(self.step("run", "docker run --rm built cat /built"), "built\n")
-        self.step("again", "docker run --rm built true")
-        self.report()
+class OfEveryVersion:
+    """Tests for classes of one version."""
 
     @only("kata", "disks are the machine's")
     def test_a_named_volume_keeps_its_disk_and_a_power_cut_breaks_nothing(self):
@@ -213,10 +143,37 @@ class DockerInside(InsideCase):
         self.docker("rm", "-f", self.name, check=True)
         self.start("-v", f"{name}:{DATA}")
         self.assertIn("recover", self.inside("dmesg | grep -i ext4").out)
-        self.inside(UP)
+        # With the other kind of packet filter.
+        self.inside(*LEGACY, UP)
+        self.inside("iptables -t nat -S | grep -q DOCKER")
         self.assert_output(self.inside("docker start -a kept"), "file\n")
         self.assert_output(self.inside("docker run --rm bb echo on"), "on\n")
         self.assertEqual(self.on_host("ls", "-A", folder), f"{DISK}\n")
+
+
+class DockerInside(OfEveryVersion, EngineCase):
+    packages = PACKAGES
+
+    @core
+    def test_a_daemon_loads_runs_and_publishes_on_a_disk_of_its_own(self):
+        self.start("-v", DATA)
+        self.step("dockerd", UP)
+        if self.runtime.is_vm:
+            self.assert_output(self.inside("docker info -f '{{.Driver}} {{.CgroupVersion}}'"), "overlay2 2\n")
+        self.step("import", "docker import /inner.tar bb")
+        self.assertEqual(self.step("run", "docker run --rm bb echo one"), "one\n")
+        self.step("publish", "docker run -d -p 8080:80 bb sh -c 'echo web >/index.html; httpd -f -h / -p 80'")
+        self.assert_published(8080, "web\n")
+        self.report()
+
+    def test_a_daemon_builds(self):
+        self.start("-v", DATA)
+        self.step("dockerd", UP)
+        self.step("import", "docker import /inner.tar bb")
+        self.step("build", BUILD.format(0, "built"))
+        self.assertEqual(self.step("run", "docker run --rm built cat /built"), "built\n")
+        self.step("again", "docker run --rm built true")
+        self.report()
 
     @only("kata", "disks are the machine's")
     def test_an_image_with_a_daemon_needs_no_volume_and_keeps_its_disk_as_long_as_its_files(self):
@@ -237,9 +194,7 @@ class DockerInside(InsideCase):
         for each in ("cpu", "cpuset", "io", "memory", "pids", "hugetlb"):
             self.assertIn(each, self.inside("cat /sys/fs/cgroup/cgroup.controllers").out.split())
         self.assertGreaterEqual(int(self.inside("cat /proc/sys/fs/inotify/max_user_instances").out), 128)
-        self.inside("update-alternatives --set iptables /usr/sbin/iptables-legacy",
-                    "update-alternatives --set ip6tables /usr/sbin/ip6tables-legacy")
-        self.inside(UP)
+        self.inside(*LEGACY, UP)
         self.inside("iptables -t nat -S | grep -q DOCKER")
         self.inside("docker import /inner.tar bb")
         self.assert_output(self.inside("docker run --rm --memory 32m --pids-limit 50 --cpus 0.5 bb sh -c "
@@ -250,3 +205,59 @@ class DockerInside(InsideCase):
         hog = self.inside("docker run --rm --memory 16m --memory-swap 16m bb sh -c "
                           "'dd if=/dev/zero of=/dev/null bs=64M count=1'", check=False)
         self.assertEqual(hog.code, 137)
+
+
+class OfLaterVersions(OfEveryVersion):
+    inner_version = ""
+
+    def test_a_daemon_loads_runs_builds_and_publishes(self):
+        self.start("-v", DATA)
+        self.step("dockerd", UP)
+        version = self.inside("docker version -f '{{.Server.Version}}'").out
+        self.assertTrue(version.startswith(f"{self.inner_version}."), version)
+        if self.runtime.is_vm:
+            self.assert_output(self.inside("docker info -f '{{.Driver}} {{.CgroupVersion}}'"), "overlay2 2\n")
+        self.step("import", "docker import /inner.tar bb")
+        self.assertEqual(self.step("run", "docker run --rm bb echo one"), "one\n")
+        self.step("build", BUILD.format(0, "one"))
+        self.step("BuildKit", BUILD.format(1, "two"))
+        self.assertEqual(self.step("again", "docker run --rm two cat /built"), "built\n")
+        self.step("publish", "docker run -d -p 8080:80 one sh -c 'echo web >/index.html; httpd -f -h / -p 80'")
+        self.assert_published(8080, "web\n")
+        self.report()
+
+
+class Docker26Inside(OfLaterVersions, EngineCase):
+    release, packages, inner_version = "13", LATER_PACKAGES, "26.1"
+
+    @only("kata", "runc is in it, too")
+    def test_an_inner_run_is_timed_beside_one_in_runcs_container(self):
+        outers = {"kata": self.name, "runc": self.bed.new_name()}
+        for runtime, name in outers.items():
+            self.start("-v", DATA, name=name, plain=runtime == "runc")
+            self.inside(UP, name=name)
+            self.inside("docker import /inner.tar bb", "docker run --rm bb true", name=name)
+        times = {runtime: [] for runtime in outers}
+        for _ in range(3):
+            for runtime, name in outers.items():
+                begun = time.monotonic()
+                self.inside("docker run --rm bb true", name=name)
+                times[runtime].append(time.monotonic() - begun)
+        kata, runc = (statistics.median(times[runtime]) for runtime in ("kata", "runc"))
+        print(f"     docker run --rm inside: {kata:.2f} s, {kata / runc:.1f} times runc's {runc:.2f} s", flush=True)
+
+
+class Docker28Inside(OfLaterVersions, EngineCase):
+    release, packages, inner_version = "forky", LATER_PACKAGES, "28.5"
+
+    @only("kata", "overlays on overlays are refused")
+    def test_a_daemon_keeps_images_in_containerds_store_as_29_does(self):
+        self.start("-v", DATA)
+        self.step("dockerd", up("--feature", "containerd-snapshotter=true"))
+        self.assert_output(self.inside("docker info -f '{{.Driver}} {{.DriverStatus}}'"),
+                           "overlayfs [[driver-type io.containerd.snapshotter.v1]]\n")
+        self.step("import", "docker import /inner.tar bb")
+        self.assertEqual(self.step("run", "docker run --rm bb echo one"), "one\n")
+        self.step("BuildKit", BUILD.format(1, "two"))
+        self.assertEqual(self.step("again", "docker run --rm two cat /built"), "built\n")
+        self.report()

@@ -97,8 +97,9 @@ def apt_options():
 
 
 def base(release, packages=()):
-    """Folder of a minimal Debian `release`, "12" or "13", with packages; made when it is not in the cache."""
-    suite = SUITES[release]
+    """Folder of a minimal Debian `release`, "12", "13" or a suite's name, with packages; made when it is not
+    in the cache."""
+    suite = SUITES.get(release, release)
     key = hashlib.sha256(" ".join(sorted(packages)).encode()).hexdigest()[:8]
     folder = f"{debs.cache()}/chroots/{suite}-{key}"
     if os.path.isdir(folder) and os.environ.get("KATA_DEBS_REFRESH") != "1":

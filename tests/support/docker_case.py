@@ -37,7 +37,7 @@ class DockerCase(BedCase):
         cls.before_all = cls.snapshot()
         cls.addClassCleanup(cls._finish)
         if cls.runtime.is_vm:
-            cls.runtime.be_patient(**cls.settings)
+            cls.runtime.be_patient(cls.settings)
         cls.bed.start()
         cls.bed.import_image()
         cls.set_up_bed()

@@ -37,7 +37,7 @@ class PodmanCase(BedCase):
         files = {}
         if cls.runtime.is_vm:
             cls.runtime.prepare(cls.base)
-            cls.runtime.be_patient(**cls.settings)
+            cls.runtime.be_patient(cls.settings)
             with open(cls.runtime.config) as file:
                 files["kata-containers/configuration.toml"] = file.read()
         cls.engine = podman.Podman(f"{cls.base}/podman", packages, program(), files)
