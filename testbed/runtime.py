@@ -115,9 +115,13 @@ class Kata(Runtime):
         with open(path) as file:
             return dict(line.rstrip("\n").split(": ", 1) for line in file)
 
+    def lacks(self, word):
+        """Whether kernel.info has it among what guests on this kernel go without."""
+        return word in self.kernel_info().get("lacks", "").split()
+
     def plugs_processors(self):
         """Whether machines that run can be given more; True also where this is not known."""
-        if "emulated-cpu-hotplug" not in self.kernel_info().get("lacks", "").split():
+        if not self.lacks("emulated-cpu-hotplug"):
             return True
         done = subprocess.run([f"{self.bin_dir}/kata-runtime", "env", "--json"], capture_output=True,
                               env={**os.environ, **self.environment()}, check=True)

@@ -10,6 +10,7 @@ import unittest
 
 from support import grpc, protobuf
 from support.case import ContainerdCase, Settings, only
+from support.layers import need_layers
 from support.ttrpc import RpcError
 from testbed import debs, image
 from testbed.process import run
@@ -125,6 +126,11 @@ class Layers(Files):
     """The root is put together in the guest, of the same files."""
 
     layers = True
+
+    @classmethod
+    def set_up_bed(cls):
+        need_layers(cls.runtime)
+        super().set_up_bed()
 
     def test_the_guest_has_the_files_as_disks_from_the_first_start_on(self):
         self.start()

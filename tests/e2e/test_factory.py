@@ -12,6 +12,7 @@ import subprocess
 import time
 
 from support.case import ContainerdCase, Settings, core, only
+from support.layers import need_layers
 from testbed.process import wait_until
 
 SECONDS = 60
@@ -307,6 +308,7 @@ class WarmMachines(FactoryCase):
         self.assert_clean()
 
     def test_a_machine_has_rehearsed_layers_and_keeps_nothing_of_it(self):
+        need_layers(self.runtime)
         self.runtime.write_config(self.runtime.config, settings={"rootfs_layers": True})
         self.addCleanup(self.runtime.write_config, self.runtime.config)
         self.begin_service()

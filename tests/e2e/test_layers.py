@@ -11,7 +11,7 @@ import unittest
 
 from support.case import ContainerdCase, core, only
 from support.docker_case import DockerCase
-from support.layers import IMAGE_TIME, EngineWithLayers, root_of
+from support.layers import IMAGE_TIME, EngineWithLayers, need_layers, root_of
 from support.podman_case import PodmanCase
 from testbed import image
 from testbed.docker import COMMAND_LINE, SHIM
@@ -44,6 +44,7 @@ class LayersCase(ContainerdCase):
 
     @classmethod
     def set_up_bed(cls):
+        need_layers(cls.runtime)
         cls.store = f"{cls.containerd.base}/layers"
         cls.runtime.write_config(cls.runtime.config, settings={"rootfs_layers": True})
         cls.off = cls.runtime.write_config(f"{cls.containerd.base}/off.toml",
@@ -326,6 +327,17 @@ class Layers(LayersCase):
         self.containerd.remove(self.name)
         self.assert_clean()
         self.assertNotIn("layers", subprocess.check_output(["mount"], text=True))
+
+
+@only("kata", "runc has no guest")
+class OnAnotherKernel(ContainerdCase):
+    @core
+    def test_roots_are_shared_and_no_images_are_made(self):
+        if not self.runtime.lacks("overlayfs-links"):
+            self.skipTest("this kernel is kata-cpp's own")
+        self.containerd.run_detached(self.name, ["sleep", "1000"])
+        self.assertIn("shared, because the guest's kernel loses files", root_of(self.runtime, self.name))
+        self.assertEqual(glob.glob(f"{self.containerd.base}/layers/*"), [])
 
 
 class EngineLayers(EngineWithLayers):

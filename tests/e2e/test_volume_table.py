@@ -9,6 +9,7 @@ import os
 import unittest
 
 from support.case import Settings, only
+from support.layers import need_layers
 from test_root_disk import DiskCase, make_disk
 from testbed import debs
 from testbed.process import BedError, wait_until
@@ -27,6 +28,7 @@ def cells(line):
 class VolumeTable(DiskCase):
     @classmethod
     def set_up_bed(cls):
+        need_layers(cls.runtime)
         cls.supports = cls.compiled("supports")
         cls.calls = None
 

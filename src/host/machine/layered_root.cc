@@ -52,14 +52,15 @@ Result<GuestOverlay> LayeredRoot::Share(Machine& machine, const std::string& mou
       return Fail(Code::kDeadlineExceeded, "its layers were not looked at in time");
     }
     if (!found) return std::unexpected(std::move(found).error());
+    // No images are made for a guest that cannot use them.
+    const auto drivers = KATA_TRY(machine.agent()->StorageDrivers());
+    const bool writes_to_share = KATA_TRY(WritesToShare(machine));
+    KATA_TRY(CheckDrivers(drivers, writes_to_share));
     missing_ = std::move(found->missing);
     if (!missing_.empty()) {
       return Fail(Code::kNotFound, fmt::format("images of {} of its {} layers are still to be made",
                                                missing_.size(), found->images.size()));
     }
-    const auto drivers = KATA_TRY(machine.agent()->StorageDrivers());
-    const bool writes_to_share = KATA_TRY(WritesToShare(machine));
-    KATA_TRY(CheckDrivers(drivers, writes_to_share));
     GuestOverlay overlay = KATA_TRY(AddToShare(machine, *std::move(found)));
     if (!overlay.upper.empty() && !overlay.disk) KATA_TRY(Watch(machine, mount_point));
     return overlay;
