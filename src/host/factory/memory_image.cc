@@ -46,16 +46,6 @@ Result<void> ReadAt(int fd, char* data, size_t size, uint64_t offset) {
   return {};
 }
 
-Result<void> WriteAt(int fd, const char* data, size_t size, uint64_t offset) {
-  for (size_t done = 0; done < size;) {
-    const ssize_t n = sys::RetryOnEintr(
-        [&] { return ::pwrite(fd, data + done, size - done, static_cast<off_t>(offset + done)); });
-    if (n < 0) return FailErrno("write", "a guest's memory");
-    done += static_cast<size_t>(n);
-  }
-  return {};
-}
-
 struct Saver {
   int to;
   MemoryImage image;
@@ -96,6 +86,16 @@ Result<void> CopyRange(int from, int to, uint64_t begin, uint64_t end, char* buf
 }
 
 }  // namespace
+
+Result<void> WriteAt(int fd, const char* data, size_t size, uint64_t offset) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = sys::RetryOnEintr(
+        [&] { return ::pwrite(fd, data + done, size - done, static_cast<off_t>(offset + done)); });
+    if (n < 0) return FailErrno("write", "a guest's memory");
+    done += static_cast<size_t>(n);
+  }
+  return {};
+}
 
 Result<uint64_t> SizeOf(int fd) {
   const off_t size = ::lseek(fd, 0, SEEK_END);

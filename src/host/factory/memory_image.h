@@ -52,6 +52,9 @@ Result<void> CopyMemory(int from, int to, const std::vector<Extent>& except);
 // Errors  kDataLoss  the file is shorter, or other than it was saved
 Result<void> LoadMemory(int from, const MemoryImage& image, int to);
 
+// All of it. Errors  kResourceExhausted  the disk is full
+Result<void> WriteAt(int fd, const char* data, size_t size, uint64_t offset);
+
 // Of a file or block device; moves its position.
 Result<uint64_t> SizeOf(int fd);
 

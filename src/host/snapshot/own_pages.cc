@@ -68,16 +68,6 @@ Result<void> ReadAll(int fd, char* data, size_t size, uint64_t offset, std::stri
   return {};
 }
 
-Result<void> WriteAll(int fd, const char* data, size_t size, uint64_t offset) {
-  for (size_t done = 0; done < size;) {
-    const ssize_t n = sys::RetryOnEintr(
-        [&] { return ::pwrite(fd, data + done, size - done, static_cast<off_t>(offset + done)); });
-    if (n < 0) return FailErrno("write", "a guest's memory");
-    done += static_cast<size_t>(n);
-  }
-  return {};
-}
-
 // One process's memory on its way into a file.
 class Copier {
  public:
@@ -114,7 +104,7 @@ class Copier {
       const size_t length = std::min<uint64_t>(kChunk, end - at);
       KATA_TRY(
           ReadAll(memory_.get(), buffer_.get(), length, mapping.begin + at, "the VMM's memory"));
-      KATA_TRY(WriteAll(to_, buffer_.get(), length, mapping.offset + at));
+      KATA_TRY(factory::WriteAt(to_, buffer_.get(), length, mapping.offset + at));
       at += length;
     }
     extents_.push_back({.offset = mapping.offset + begin, .length = end - begin});
