@@ -42,6 +42,17 @@ Result<void> Clear(int to, uint64_t size) {
   return {};
 }
 
+// What reading `what` of the snapshot has ended with.
+Result<void> Explained(Result<void> read, const std::string& id, const std::string& what) {
+  if (read) return {};
+  if (read.error().code() != Code::kDataLoss) {
+    return std::unexpected(
+        std::move(read).error().Within(fmt::format("{} of snapshot \"{}\"", what, id)));
+  }
+  return Fail(Code::kDataLoss,
+              fmt::format("snapshot \"{}\" is damaged: its {} is not what was saved", id, what));
+}
+
 // Memory on its way.
 struct Filling {
   sys::UniqueFd from;
@@ -113,10 +124,7 @@ Result<void> Snapshot::BeginMemory(hypervisor::VmSpec* spec) {
   return {};
 }
 
-Result<void> Snapshot::FinishMemory() {
-  KATA_TRY_WITHIN(fmt::format("snapshot \"{}\"", manifest_.id), filling_.get());
-  return {};
-}
+Result<void> Snapshot::FinishMemory() { return Explained(filling_.get(), manifest_.id, "memory"); }
 
 Result<void> Snapshot::WriteState(const std::string& folder) const {
   return factory::WriteState(state_, folder);
@@ -135,10 +143,9 @@ Result<void> Snapshot::WriteDisk(const std::string& id, int to) const {
                             "give it one of that size",
                             id, disk->bytes, size));
   }
-  const std::string context = fmt::format("write the disk \"{}\" of the snapshot", id);
-  KATA_TRY_WITHIN(context, Clear(to, size));
-  KATA_TRY_WITHIN(context, factory::LoadMemory(disks_[index].get(), disk->image, to));
-  return {};
+  const std::string what = fmt::format("disk \"{}\"", id);
+  KATA_TRY_WITHIN(what, Clear(to, size));
+  return Explained(factory::LoadMemory(disks_[index].get(), disk->image, to), manifest_.id, what);
 }
 
 }  // namespace kata::snapshot

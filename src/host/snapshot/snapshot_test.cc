@@ -185,14 +185,17 @@ TEST_F(SnapshotOfAVm, DisksThatDoNotFitAreRefused) {
 
 // Reads all of it; the first error.
 Code ReadAll(const Store& store) {
-  auto snapshot = Snapshot::Open(store, "a");
-  if (!snapshot) return snapshot.error().code();
-  hypervisor::VmSpec spec;
-  auto read = snapshot->BeginMemory(&spec);
-  if (read) read = snapshot->FinishMemory();
-  const auto disk = hypervisor::MakeMemoryFile(8);
-  if (read) read = snapshot->WriteDisk("root", disk->get());
-  return read ? Code::kOk : read.error().code();
+  const auto read = [&]() -> Result<void> {
+    auto snapshot = KATA_TRY(Snapshot::Open(store, "a"));
+    hypervisor::VmSpec spec;
+    KATA_TRY(snapshot.BeginMemory(&spec));
+    KATA_TRY(snapshot.FinishMemory());
+    const auto disk = KATA_TRY(hypervisor::MakeMemoryFile(8));
+    return snapshot.WriteDisk("root", disk.get());
+  }();
+  if (read) return Code::kOk;
+  EXPECT_THAT(read.error().message(), HasSubstr("damaged"));
+  return read.error().code();
 }
 
 TEST_F(SnapshotOfAVm, AFlippedBitOrAMissingFileIsFoundInEach) {
