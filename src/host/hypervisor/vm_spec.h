@@ -115,6 +115,9 @@ struct VmSpec {
   std::string initrd;  // either this or `image`
   std::string image;   // a raw disk image; becomes the first virtio-blk disk, read-only
   std::vector<std::string> kernel_params;  // appended to those that the driver needs
+  // How fast the guest's time stamp counter runs, where the VMM emulates it: the host's own
+  // (host_clock.h). 0: the guest is to find out.
+  uint32_t tsc_khz = 0;
 
   Cpus cpus;
   Memory memory;

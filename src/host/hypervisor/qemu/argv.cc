@@ -369,6 +369,9 @@ std::string KernelCommandLine(const VmSpec& spec) {
   if (spec.accelerator == AcceleratorKind::kTcg && spec.memory.shared) {
     params.emplace_back("init_on_alloc=1");
   }
+  if (spec.accelerator == AcceleratorKind::kTcg && spec.tsc_khz > 0) {
+    params.push_back(fmt::format("tsc_early_khz={}", spec.tsc_khz));
+  }
   params.emplace_back(spec.debug_console ? "earlyprintk=ttyS0" : "quiet");
   if (!spec.image.empty()) params.insert(params.end(), {"root=/dev/vda1", "ro"});
   params.insert(params.end(), spec.kernel_params.begin(), spec.kernel_params.end());

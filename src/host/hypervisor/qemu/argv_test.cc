@@ -137,6 +137,15 @@ TEST(BuildCommandLine, EmulatedProcessorsTakeTurnsOnOneThread) {
   EXPECT_THAT(Render(BuildCommandLine(spec, {})), Not(HasSubstr("thread=")));
 }
 
+TEST(BuildCommandLine, AnEmulatedGuestIsToldHowFastItsCounterRuns) {
+  VmSpec spec = MinimalSpec();
+  EXPECT_THAT(Render(BuildCommandLine(spec, {})), Not(HasSubstr("tsc_early_khz")));
+  spec.tsc_khz = 2450000;
+  EXPECT_THAT(Render(BuildCommandLine(spec, {})), HasSubstr("tsc_early_khz=2450000"));
+  spec.accelerator = AcceleratorKind::kKvm;
+  EXPECT_THAT(Render(BuildCommandLine(spec, {})), Not(HasSubstr("tsc_early_khz")));
+}
+
 TEST(BuildCommandLine, ARestoredMachineHasMemoryInAFileAndNoKernel) {
   VmSpec spec = MinimalSpec();
   spec.restored = true;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "host/hypervisor/boot_files.h"
+#include "host/hypervisor/host_clock.h"
 #include "host/hypervisor/memory_file.h"
 #include "host/hypervisor/registry.h"
 #include "sys/files.h"
@@ -79,6 +80,7 @@ Result<void> QemuVm::Launch(VmSpec& spec, Deadline deadline) {
   }
   if (spec.debug_console) serial = KATA_TRY(sys::MakeSocketPair());
 
+  if (spec.accelerator == AcceleratorKind::kTcg && !spec.restored) spec.tsc_khz = TscKhz();
   CommandLine line = BuildCommandLine(spec, {.qmp = qmp.theirs.get(),
                                              .console = console.theirs.get(),
                                              .agent = agent.theirs.get(),
