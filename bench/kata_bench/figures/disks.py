@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Root file systems that are directories and that are disks. Of a directory kata's VM has images of the
-layers and shares what is written, or shares all of it.
+layers and shares what is written or has it on a disk, or shares all of it.
 
 The disks are containerd's own, from its blockfile snapshotter. Without a shared directory a VM's memory is
 a copy of its template's that has the pages in common which it does not change.
@@ -61,8 +61,10 @@ def measure(make_bed, kata, runc, runs):
         none = kata.write_config(f"{bed.base}/none.toml", shared_fs="none",
                                  factory={"enable_template": True})
         shared = kata.write_config(f"{bed.base}/shared.toml", settings={"rootfs_layers": False})
+        upper = kata.write_config(f"{bed.base}/upper.toml", settings={"rootfs_upper": "disk"})
         disk = ("--snapshotter", "blockfile")
         cases = {"kata, layers": Case(bed, kata, ()),
+                 "kata, layers, upper on a disk": Case(bed, kata, ("--runtime-config-path", upper)),
                  "kata, shared": Case(bed, kata, ("--runtime-config-path", shared)),
                  "kata, disk": Case(bed, kata, disk),
                  "kata, disk, nothing shared": Case(bed, kata, (*disk, "--runtime-config-path", none)),

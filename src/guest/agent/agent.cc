@@ -451,6 +451,10 @@ void Agent::AwaitFrozen(const ContainerTable::EntryPtr& entry, bool on, Deadline
   });
 }
 
+void Agent::SettleEnd(const ContainerTable::EntryPtr& entry, std::move_only_function<void()> done) {
+  BringUppersBackAtEnd(loop_, storages_, entry, std::move(done));
+}
+
 void Agent::OnChildExit(pid_t pid, sys::ExitStatus status) {
   const ContainerTable::Owner owner = containers_.FindPid(pid);
   if (!owner.process) return;

@@ -63,6 +63,9 @@ class Agent {
   // Pauses or resumes; `done` when the kernel has done it. A container that is paused has its upper
   // layer brought back; where that fails, it is resumed.
   void Freeze(const ContainerTable::EntryPtr& entry, bool on, Done done);
+  // Of a container whose first process has ended: `done` when the host may be told
+  // (BringUppersBackAtEnd).
+  void SettleEnd(const ContainerTable::EntryPtr& entry, std::move_only_function<void()> done);
 
   // Has the storage's file system look at its names anew (StorageTable::Reconfigure).
   // Errors  kNotFound  no storage is mounted there

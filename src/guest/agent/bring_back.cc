@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/agent/bring_back.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,6 +10,12 @@
 #include "guest/agent/run_in_child.h"
 
 namespace kata::guest {
+namespace {
+
+// Docker kills a container's processes ten seconds after it has asked them to end.
+constexpr std::chrono::seconds kHostsPatience{5};
+
+}  // namespace
 
 void BringUppersBack(sys::EventLoop& loop, const StorageTable& table,
                      const ContainerTable::EntryPtr& entry, ContainerEntry::Done done) {
@@ -36,6 +43,25 @@ void BringUppersBack(sys::EventLoop& loop, const StorageTable& table,
   if (begun) return;
   entry->bringing_back = false;
   (*finish)(begun);
+}
+
+void BringUppersBackAtEnd(sys::EventLoop& loop, const StorageTable& table,
+                          const ContainerTable::EntryPtr& entry,
+                          std::move_only_function<void()> done) {
+  if (entry->removing() || entry->removed) return done();
+  const auto once = std::make_shared<std::move_only_function<void()>>(std::move(done));
+  const auto answer = [once] {
+    if (auto first = std::exchange(*once, nullptr)) first();
+  };
+  const auto timer = loop.RunAfter(kHostsPatience, answer);
+  BringUppersBack(loop, table, entry, [&loop, answer, timer, entry](const Result<void>& back) {
+    if (!back) {
+      log::Warn("files stay in the guest until the container is removed",
+                {{"container", entry->id}, {"error", back.error().message()}});
+    }
+    loop.Cancel(timer);
+    answer();
+  });
 }
 
 }  // namespace kata::guest

@@ -4,6 +4,8 @@
 // upper layer.
 #pragma once
 
+#include <functional>
+
 #include "guest/agent/container_table.h"
 #include "guest/agent/storage/storage.h"
 #include "sys/event_loop.h"
@@ -15,5 +17,12 @@ namespace kata::guest {
 // nothing to bring. The loop's thread; `loop` and `table` live until then.
 void BringUppersBack(sys::EventLoop& loop, const StorageTable& table,
                      const ContainerTable::EntryPtr& entry, ContainerEntry::Done done);
+
+// The same for a container whose first process has ended, before the host is told so: front ends
+// look at its files as soon as they know. `done` is called when they are back, or could not be
+// brought, or after five seconds, for which front ends wait; the container's removal does the rest.
+void BringUppersBackAtEnd(sys::EventLoop& loop, const StorageTable& table,
+                          const ContainerTable::EntryPtr& entry,
+                          std::move_only_function<void()> done);
 
 }  // namespace kata::guest

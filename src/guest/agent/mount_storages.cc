@@ -7,6 +7,8 @@
 #include <span>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/log.h"
 #include "guest/agent/run_in_child.h"
 
@@ -54,8 +56,9 @@ void MountStorages(sys::EventLoop& loop, StorageTable& table,
   const auto end = [&loop, &table, begun, finish,
                     rest = std::vector(storages.begin() + static_cast<ptrdiff_t>(count),
                                        storages.end())](const Result<std::string>& filled) {
-    auto more =
-        filled ? table.Mount(rest) : Result<StorageTable::Mounted>(std::unexpected(filled.error()));
+    auto more = filled ? table.Mount(rest)
+                       : Result<StorageTable::Mounted>(std::unexpected(filled.error().Within(
+                             fmt::format("storage overlayfs on \"{}\"", rest[0]->mount_point()))));
     if (!more) {
       LogIfFailed(table.Release(begun->points));
       return (*finish)(std::unexpected(more.error()));

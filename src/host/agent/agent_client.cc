@@ -317,8 +317,10 @@ Result<void> AgentClient::ResizeTerminal(const ProcessName& process, uint32_t ro
   return CallVoid("TtyWinResize", request);
 }
 
-Result<void> AgentClient::PauseContainer(const std::string& container_id) {
-  return CallVoid("PauseContainer", ForContainer<agent::PauseContainerRequest>(container_id));
+Result<void> AgentClient::PauseContainer(const std::string& container_id,
+                                         std::chrono::milliseconds patience) {
+  return CallVoid("PauseContainer", ForContainer<agent::PauseContainerRequest>(container_id),
+                  std::max(patience, request_timeout_));
 }
 
 Result<void> AgentClient::ResumeContainer(const std::string& container_id) {

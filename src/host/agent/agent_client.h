@@ -94,7 +94,9 @@ class AgentClient {
   // Every process of the container. Other signals than SIGKILL need our own agent: kUnimplemented.
   Result<void> SignalAll(const std::string& container_id, uint32_t signal);
   Result<void> ResizeTerminal(const ProcessName& process, uint32_t rows, uint32_t columns);
-  Result<void> PauseContainer(const std::string& container_id);
+  // The guest brings back what it has of the container's files; `patience` is for that, if it is
+  // longer than for other calls.
+  Result<void> PauseContainer(const std::string& container_id, std::chrono::milliseconds patience);
   Result<void> ResumeContainer(const std::string& container_id);
   Result<void> UpdateContainer(const agent::UpdateContainerRequest& request);
   Result<agent::StatsContainerResponse> StatsContainer(const std::string& container_id);

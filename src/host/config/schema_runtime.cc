@@ -130,8 +130,9 @@ const Key kRuntimeKeys[] = {
      .name = "rootfs_upper",
      .field = KATA_RUNTIME(rootfs_upper),
      .help = "With `rootfs_layers`, where a container's changes to its root go: `shared` writes "
-             "them into the host's own directory at once; `disk`, a disk image, is not there yet "
-             "and is taken for `shared`.",
+             "them into the host's own directory at once, `disk` to a disk image beside it, which "
+             "is faster, and from which they are brought back when the container is paused or ends "
+             "(docs/layers.md).",
      .words = "shared|disk",
      .annotation = "rootfs_upper"},
     {.table = Table::kRuntime,

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/machine/guest_container.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -18,66 +14,8 @@
 namespace kata::sandbox {
 namespace {
 
-constexpr auto kDeviceTimeout = std::chrono::seconds(20);
-constexpr auto kUnmountTime = std::chrono::seconds(1);
 // Where the guest mounts disks that are volumes.
 constexpr const char* kDirectFolder = "/run/kata-containers/direct";
-
-// Two kernels that write to one file system destroy it: O_EXCL on a block device refuses one that
-// the host has mounted, and a file must not be looped. Unmounting on the host may end a moment
-// after the caller has been told so.
-Result<sys::UniqueFd> OpenDisk(const std::string& source, bool read_only) {
-  const int access = read_only ? O_RDONLY : O_RDWR;
-  const Deadline patience = Deadline::After(kUnmountTime);
-  for (;;) {
-    const bool looped = ClassifySource(source) == SourceKind::kFile && IsLooped(source);
-    if (!looped) {
-      auto fd = sys::Open(source, access | O_EXCL);
-      if (fd)
-        KATA_TRY_WITHIN(fmt::format("\"{}\"", source), storage::ClaimDisk(fd->get(), read_only));
-      if (fd || fd.error().error_number() != EBUSY) return fd;
-    }
-    if (patience.Passed()) {
-      return Fail(Code::kFailedPrecondition,
-                  fmt::format("\"{}\": in use on the host; unmount it first", source));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-}
-
-std::string DriverOf(const hypervisor::GuestAddress& address) {
-  if (!address.node.empty()) return "mmioblk";
-  return address.scsi.empty() ? "blk" : "scsi";
-}
-
-const std::string& AddressText(const hypervisor::GuestAddress& address) {
-  if (!address.node.empty()) return address.node;
-  return address.scsi.empty() ? address.pci_path : address.scsi;
-}
-
-// `id` becomes what Detach() is to be told.
-Result<hypervisor::GuestAddress> AttachDisk(Machine& machine, const std::string& source,
-                                            bool read_only, std::string* id) {
-  const auto guest = machine.guest();
-  hypervisor::Disk disk;
-  disk.id = guest->NextDiskId();
-  disk.fd = KATA_TRY_WITHIN("disk", OpenDisk(source, read_only));
-  disk.read_only = read_only;
-  disk.bus = machine.config()->hypervisor.block_device_driver == "virtio-scsi"
-                 ? hypervisor::Disk::Bus::kScsi
-                 : hypervisor::Disk::Bus::kBlock;
-  disk.direct_io = machine.config()->hypervisor.block_device_cache_direct;
-  *id = disk.id;
-  return KATA_TRY_WITHIN(fmt::format("disk \"{}\"", source),
-                         guest->vm()->Attach(std::move(disk), Deadline::After(kDeviceTimeout)));
-}
-
-void Detach(Machine& machine, const std::string& id) {
-  const auto detached = machine.guest()->vm()->Detach(id, Deadline::After(kDeviceTimeout));
-  if (!detached) {
-    log::Warn("a disk stays on the machine", {{"error", detached.error().message()}});
-  }
-}
 
 std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
                                                const std::vector<SharedVolume>& volumes,
@@ -186,7 +124,6 @@ void GuestContainer::PlanLayers(Machine& machine, const RootSource& source) {
 }
 
 void GuestContainer::StaysShared(const Error& reason) {
-  if (layered_root_) layered_root_->EndWatch();
   root_words_ = fmt::format("shared, because {}", reason.message());
   log::Info("the root file system is shared",
             {{"container", container_id_}, {"reason", reason.message()}});
@@ -257,12 +194,11 @@ Result<void> GuestContainer::ReadVolumes(const std::vector<SharedVolume>& volume
   return {};
 }
 
-Result<hypervisor::GuestAddress> GuestContainer::Attach(Machine& machine, const std::string& source,
-                                                        bool read_only) {
-  std::string id;
-  auto address = KATA_TRY(AttachDisk(machine, source, read_only, &id));
-  disk_ids_.push_back(std::move(id));
-  return address;
+Result<AttachedDisk> GuestContainer::Attach(Machine& machine, const std::string& source,
+                                            bool read_only) {
+  AttachedDisk disk = KATA_TRY(AttachDisk(machine, source, read_only));
+  disk_ids_.push_back(disk.id);
+  return disk;
 }
 
 // What several containers have in common: the disk, and its mount in the guest.
@@ -271,10 +207,11 @@ Result<void> GuestContainer::DeliverDirect(Machine& machine) {
     const storage::DirectVolume& volume = direct.volume;
     const auto attach = [&]() -> Result<DirectDisk> {
       const bool read_only = std::ranges::find(volume.options, "ro") != volume.options.end();
+      AttachedDisk attached = KATA_TRY(AttachDisk(machine, volume.device, read_only));
       DirectDisk disk;
-      const auto address = KATA_TRY(AttachDisk(machine, volume.device, read_only, &disk.disk_id));
-      disk.storage.set_driver(DriverOf(address));
-      disk.storage.set_source(AddressText(address));
+      disk.disk_id = std::move(attached.id);
+      disk.storage.set_driver(attached.driver);
+      disk.storage.set_source(attached.address);
       disk.storage.set_fstype(volume.fs_type);
       for (const std::string& word : volume.options) disk.storage.add_options(word);
       disk.storage.set_mount_point(fmt::format("{}/{}", kDirectFolder, disk.disk_id));
@@ -306,7 +243,7 @@ void GuestContainer::RemoveDirect(Machine& machine, bool keep_disks) const {
   for (const DirectDisks::Free& free : machine.direct_disks().Release(container_id_)) {
     storage::DirectVolumes().RemoveUser(free.source, machine.sandbox_id());
     if (free.disk_id.empty() || keep_disks || !machine.alive()) continue;
-    Detach(machine, free.disk_id);
+    DetachDisk(machine, free.disk_id);
   }
 }
 
@@ -314,11 +251,11 @@ Result<void> GuestContainer::DeliverRoot(Machine& machine) {
   if (layered_root_) KATA_TRY(DeliverLayers(machine));
   if (!root_disk_) return {};
   root_words_ = "disk";
-  const auto address = KATA_TRY_WITHIN("root file system",
-                                       Attach(machine, root_disk_->source, root_disk_->read_only));
+  const AttachedDisk disk = KATA_TRY_WITHIN(
+      "root file system", Attach(machine, root_disk_->source, root_disk_->read_only));
   agent::Storage& root = *request_.add_storages();
-  root.set_driver(DriverOf(address));
-  root.set_source(AddressText(address));
+  root.set_driver(disk.driver);
+  root.set_source(disk.address);
   root.set_fstype(root_disk_->type);
   for (const std::string& option : root_disk_->options) root.add_options(option);
   root.set_mount_point(GuestRootOf(container_id_));
@@ -328,17 +265,23 @@ Result<void> GuestContainer::DeliverRoot(Machine& machine) {
 // Where layers cannot be had the root is what it was planned as: shared.
 Result<void> GuestContainer::DeliverLayers(Machine& machine) {
   const std::string root = GuestRootOf(container_id_);
-  const auto overlay = layered_root_->Share(machine, root);
+  const auto attach = [&](sys::UniqueFd file) -> Result<AttachedDisk> {
+    AttachedDisk disk = KATA_TRY(AttachDisk(machine, std::move(file), false));
+    disk_ids_.push_back(disk.id);
+    return disk;
+  };
+  const auto overlay = layered_root_->Share(machine, root, attach);
   if (!overlay) {
+    KATA_TRY(layered_root_->GiveUp(overlay.error()));
     StaysShared(overlay.error());
     return {};
   }
   layered_request_.UseLayers(request_, PlanOverlayStorages(*overlay, root), root);
   root_words_ = layered_root_->description();
-  if (!overlay->disk) return {};
+  if (overlay->disk) holds_writes_ = true;
+  if (!overlay->disk || layered_root_->disk()) return {};
   // Two kernels must not have it at a time: from here on there is no way back to the shared root.
   layered_request_.Settle();
-  holds_writes_ = true;
   return machine.WithShare([&](storage::SharedDirectory& share) -> Result<void> {
     KATA_TRY(share.HideRootfs(container_id_));
     return share.GiveUpperImage(container_id_);
@@ -365,12 +308,39 @@ Result<void> GuestContainer::AskAgent(Machine& machine, std::chrono::millisecond
 }
 
 Result<void> GuestContainer::Create(Machine& machine, std::chrono::milliseconds timeout) {
-  const auto ask = [&](const agent::CreateContainerRequest&) { return AskAgent(machine, timeout); };
-  KATA_TRY(layered_request_.Create(request_, ask, [&](const Error& why) { StaysShared(why); }));
+  const auto ask = [&](const agent::CreateContainerRequest&) {
+    auto created = AskAgent(machine, timeout);
+    created_ = created.has_value();
+    return created;
+  };
+  const auto share_instead = [&](const Error& why) -> Result<void> {
+    KATA_TRY(layered_root_->GiveUp(why));
+    StaysShared(why);
+    return {};
+  };
+  KATA_TRY(layered_request_.Create(request_, ask, share_instead));
   if (!layered_request_.in_use()) return {};
   LogIfFailed(machine.WithShare(
       [&](storage::SharedDirectory& share) { return share.HideRootfs(container_id_); }));
   return {};
+}
+
+std::function<void()> GuestContainer::on_files_back() const {
+  return layered_root_ ? layered_root_->on_files_back() : std::function<void()>();
+}
+
+// The disk is of no use any more when its files are where the front end looks for them. A guest
+// that was asked to remove a container which it was about to create has brought nothing back.
+void GuestContainer::SettleUpperDisk() {
+  if (!layered_root_ || !layered_root_->disk()) return;
+  const UpperDiskFile& disk = *layered_root_->disk();
+  if (removed_by_guest_) {
+    if (const auto back = layered_root_->on_files_back()) back();
+    log::Info("the container's files were brought back", {{"container", container_id_}});
+  }
+  if (created_ ? removed_by_guest_ : !disk.taken_over()) return LogIfFailed(disk.Remove());
+  log::Error("the container's files were not brought back; its next start goes on with them",
+             {{"container", container_id_}, {"disk", disk.path()}});
 }
 
 std::vector<std::string> GuestContainer::missing_layers() const {
@@ -381,10 +351,10 @@ Result<void> GuestContainer::Deliver(Machine& machine) {
   KATA_TRY(DeliverRoot(machine));
   for (const MountedDataDisk& each : data_disks_) *request_.add_storages() = each.storage;
   for (const GuestDisk& disk : disks_) {
-    const auto address = KATA_TRY(Attach(machine, disk.source, disk.read_only));
+    const AttachedDisk attached = KATA_TRY(Attach(machine, disk.source, disk.read_only));
     agent::Device& in_guest = *request_.add_devices();
-    in_guest.set_type(DriverOf(address));
-    in_guest.set_id(AddressText(address));
+    in_guest.set_type(attached.driver);
+    in_guest.set_id(attached.address);
     in_guest.set_container_path(disk.container_path);
   }
   KATA_TRY(DeliverDirect(machine));
@@ -402,12 +372,13 @@ void GuestContainer::Remove(Machine& machine, bool keep_disks) {
 void GuestContainer::RemoveFrom(agent::AgentClient* agent, Machine& machine, bool keep_disks) {
   for (const std::string& id : std::exchange(disk_ids_, {})) {
     if (keep_disks || !machine.alive()) break;
-    Detach(machine, id);
+    DetachDisk(machine, id);
   }
   RemoveDirect(machine, keep_disks);
   machine.follower().Forget(container_id_);
   if (!machine.shares_files()) return;
-  if (layered_root_) layered_root_->EndWatch();
+  if (layered_root_) layered_root_->End();
+  SettleUpperDisk();
   const auto gone =
       machine.WithShare([&](storage::SharedDirectory& share) -> Result<std::vector<std::string>> {
         return share.RemoveContainer(container_id_);

@@ -6,11 +6,13 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "host/machine/attach_disk.h"
 #include "host/machine/data_disk_mounts.h"
 #include "host/machine/layered_root.h"
 #include "host/machine/machine.h"
@@ -49,6 +51,14 @@ class GuestContainer {
   // directories whose new disks it cannot mount.
   Result<void> Create(Machine& machine, std::chrono::milliseconds timeout);
 
+  // After Deliver: what is to be called whenever the guest has brought the container's files back,
+  // as it does before it answers that the container is paused or removed. Empty: they are not with
+  // it. Bringing them takes as long as there are files.
+  std::function<void()> on_files_back() const;
+  static constexpr std::chrono::minutes kBringBackTime{5};
+  // The guest says that it has removed the container.
+  void RemovedByGuest() { removed_by_guest_ = true; }
+
   // After Deliver: what the root file system is made of, in words.
   const std::string& root_words() const { return root_words_; }
   // The same: its layers whose images are to be made for the next start.
@@ -80,20 +90,22 @@ class GuestContainer {
   // Returns those that are to be shared or read.
   std::vector<SharedVolume> FollowVolumes(Machine& machine,
                                           const std::vector<SharedVolume>& volumes);
+  void SettleUpperDisk();
   Result<void> ShareVolumes(Machine& machine, const std::vector<SharedVolume>& volumes);
   Result<void> AddDataDisks(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
                             const std::string& directory, std::vector<SharedVolume>* volumes);
   Result<void> ReadVolumes(const std::vector<SharedVolume>& volumes);
   Result<void> DeliverDirect(Machine& machine);
   void RemoveDirect(Machine& machine, bool keep_disks) const;
-  Result<hypervisor::GuestAddress> Attach(Machine& machine, const std::string& source,
-                                          bool read_only);
+  Result<AttachedDisk> Attach(Machine& machine, const std::string& source, bool read_only);
 
   int mount_namespace_ = -1;  // the caller's, until Create() has returned
   std::string container_id_;
   agent::CreateContainerRequest request_;
   std::optional<RootDisk> root_disk_;
   std::optional<LayeredRoot> layered_root_;
+  bool created_ = false;           // by the guest
+  bool removed_by_guest_ = false;  // with all that it was asked for
   std::string root_words_;
   LayeredRequest layered_request_;
   std::vector<GuestDisk> disks_;

@@ -16,12 +16,12 @@ void LayeredRequest::UseLayers(agent::CreateContainerRequest& request,
 }
 
 Result<void> LayeredRequest::Create(agent::CreateContainerRequest& request, const Ask& ask,
-                                    const std::function<void(const Error&)>& shared) {
+                                    const std::function<Result<void>(const Error&)>& shared) {
   auto created = ask(request);
   if (created || !in_use() || !IsOfOverlay(created.error())) return created;
   request.mutable_storages()->DeleteSubrange(0, std::exchange(storages_, 0));
   request.mutable_oci()->mutable_root()->set_path(std::exchange(shared_root_, {}));
-  shared(created.error());
+  KATA_TRY(shared(created.error()));
   return ask(request);
 }
 

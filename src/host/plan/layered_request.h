@@ -24,10 +24,11 @@ class LayeredRequest {
   bool in_use() const { return !shared_root_.empty(); }
 
   // Calls `ask` with the request. Where the guest could not mount what UseLayers has asked for, and
-  // there is a way back, takes that, tells `shared` why, and calls it once more.
+  // there is a way back, takes that, tells `shared` why, and calls it once more. An error of
+  // `shared` is the answer.
   using Ask = std::function<Result<void>(const agent::CreateContainerRequest&)>;
   Result<void> Create(agent::CreateContainerRequest& request, const Ask& ask,
-                      const std::function<void(const Error&)>& shared);
+                      const std::function<Result<void>(const Error&)>& shared);
 
  private:
   std::string shared_root_;  // its path in the guest; empty: see in_use()

@@ -39,11 +39,15 @@ class LayeredRequestTest : public testing::Test {
       errors.erase(errors.begin());
       return std::unexpected(std::move(error));
     };
-    return layered_.Create(request_, ask,
-                           [&](const Error& error) { reasons_.push_back(error.message()); });
+    return layered_.Create(request_, ask, [&](const Error& error) -> Result<void> {
+      reasons_.push_back(error.message());
+      if (may_share_) return {};
+      return Fail(Code::kFailedPrecondition, "its files are elsewhere");
+    });
   }
   agent::CreateContainerRequest request_;
   LayeredRequest layered_;
+  bool may_share_ = true;
   std::vector<std::string> roots_, storages_, reasons_;
 };
 
@@ -62,6 +66,14 @@ TEST_F(LayeredRequestTest, WhatTheGuestCannotMountIsAskedForAgainWithTheSharedRo
   EXPECT_THAT(storages_, ElementsAre("/disk"));
   EXPECT_THAT(reasons_, ElementsAre(kRefused));
   EXPECT_FALSE(layered_.in_use());
+}
+
+TEST_F(LayeredRequestTest, WhatMayNotBeSharedIsNotAskedForAgain) {
+  may_share_ = false;
+  const auto created = Create({Error(Code::kInternal, kRefused)});
+  ASSERT_FALSE(created);
+  EXPECT_EQ(created.error().message(), "its files are elsewhere");
+  EXPECT_THAT(roots_, ElementsAre("/root/c1"));
 }
 
 TEST_F(LayeredRequestTest, AsksNoThirdTime) {

@@ -12,6 +12,9 @@
 namespace kata::sandbox {
 namespace {
 
+// Where disks with upper directories are mounted in the guest.
+constexpr std::string_view kUppers = "/run/kata-containers/uppers/";
+
 constexpr std::array<std::string_view, 2> kDrivers = {"loop", "overlayfs"};
 constexpr std::string_view kKeepsLinks = "overlayfs-links";
 
@@ -38,12 +41,18 @@ std::string MountPointOf(const GuestOverlay::Layer& layer) {
 
 agent::Storage DiskStorage(const GuestOverlay::Disk& disk) {
   agent::Storage storage;
-  storage.set_driver("loop");
-  storage.set_source(disk.image);
+  storage.set_driver(disk.driver);
+  storage.set_source(disk.source);
   storage.set_fstype(disk.type);
   for (const std::string& option : disk.options) storage.add_options(option);
   storage.set_mount_point(disk.mount_point);
   return storage;
+}
+
+// The agent makes both directories.
+void CopyUpperFrom(const GuestOverlay& overlay, agent::Storage& root) {
+  root.add_driver_options("io.katacontainers.volume.overlayfs.create_directory=" + overlay.work);
+  root.add_driver_options("io.katacontainers.kata-cpp.upper_of=" + overlay.upper_of);
 }
 
 }  // namespace
@@ -79,7 +88,7 @@ std::vector<std::string> DirectoriesInUse(const oci::Spec& spec) {
 }
 
 std::string GuestUpperOf(const std::string& container_id) {
-  return fmt::format("/run/kata-containers/uppers/{}", container_id);
+  return std::string(kUppers) + container_id;
 }
 
 Result<void> CheckDrivers(const std::vector<std::string>& drivers, bool upper_is_shared) {
@@ -123,6 +132,7 @@ std::vector<agent::Storage> PlanOverlayStorages(const GuestOverlay& overlay,
   if (!overlay.work.empty()) {
     root.add_options("upperdir=" + overlay.upper);
     root.add_options("workdir=" + overlay.work);
+    if (!overlay.upper_of.empty()) CopyUpperFrom(overlay, root);
   } else {
     root.add_options("ro");
   }
@@ -131,11 +141,13 @@ std::vector<agent::Storage> PlanOverlayStorages(const GuestOverlay& overlay,
   return storages;
 }
 
-// Our agent names the driver.
+// Our agent names the driver and the place.
 bool IsOfOverlay(const Error& error) {
-  return std::ranges::any_of(kDrivers, [&](std::string_view driver) {
-    return error.message().find(fmt::format("storage {} on", driver)) != std::string::npos;
-  });
+  const auto names = [&](std::string_view words) { return error.message().contains(words); };
+  return names(fmt::format(" on \"{}", kUppers)) ||
+         std::ranges::any_of(kDrivers, [&](std::string_view driver) {
+           return names(fmt::format("storage {} on", driver));
+         });
 }
 
 std::string DescribeLayers(size_t images, size_t made_here, const GuestOverlay& overlay) {

@@ -49,9 +49,10 @@ struct GuestOverlay {
     std::string key;
     std::string image;  // path of the file in the guest
   };
-  // A file with a file system that has the upper directory.
+  // A file system that has the upper directory.
   struct Disk {
-    std::string image;  // path of the file in the guest
+    std::string driver;  // the agent's, for where it is
+    std::string source;  // a path in the guest, or a disk's address
     std::string type;
     std::vector<std::string> options;
     std::string mount_point;
@@ -60,6 +61,9 @@ struct GuestOverlay {
   std::optional<Disk> disk;
   std::string upper;  // paths in the guest; empty: none
   std::string work;   // empty: `upper` is not written to
+  // The directory that `upper`, on the disk, begins as a copy of and is brought back to; empty: it
+  // is nowhere else.
+  std::string upper_of;
 };
 
 // Where the disk with a container's upper directory is mounted in the guest.

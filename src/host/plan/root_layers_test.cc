@@ -108,7 +108,7 @@ TEST(RootLayers, HaveAnUpperDirectoryOnTopThatIsNotWrittenTo) {
 TEST(RootLayers, HaveAnUpperDirectoryOnADiskThatIsMountedBefore) {
   const GuestOverlay overlay{
       .layers = {{"k1", "/share/k1"}},
-      .disk = GuestOverlay::Disk{"/share/rw.img", "ext4", {"noatime"}, GuestUpperOf("c")},
+      .disk = GuestOverlay::Disk{"loop", "/share/rw.img", "ext4", {"noatime"}, GuestUpperOf("c")},
       .upper = GuestUpperOf("c") + "/upper",
       .work = GuestUpperOf("c") + "/work"};
   const auto storages = PlanOverlayStorages(overlay, "/root");
@@ -128,6 +128,7 @@ TEST(RootLayers, ThatTheGuestCannotMountAreTold) {
   const auto told = [](const char* words) { return IsOfOverlay(Error(Code::kUnknown, words)); };
   EXPECT_TRUE(told("CreateContainer: storage overlayfs on \"/root\": fsconfig: Invalid argument"));
   EXPECT_TRUE(told("storage loop on \"/run/kata-containers/layers/k1\": mount"));
+  EXPECT_TRUE(told("storage scsi on \"/run/kata-containers/uppers/c\": mount"));
   EXPECT_FALSE(told("storage scsi on \"/root\": mount"));
 }
 
@@ -135,6 +136,26 @@ TEST(RootLayers, AreDescribedInWords) {
   EXPECT_EQ(DescribeLayers(5, 1, {.layers = {}, .upper = "/u", .work = "/w"}),
             "layers (5 images, 1 made here), upper shared");
   EXPECT_EQ(DescribeLayers(1, 0, {.layers = {}, .upper = "", .work = ""}), "layers (1 image)");
+}
+
+TEST(RootLayers, HaveAnUpperLayerOnADiskThatBeginsAsTheHosts) {
+  const GuestOverlay overlay{.layers = {{"k", "/share/k"}},
+                             .disk = {{.driver = "scsi",
+                                       .source = "0:3",
+                                       .type = "ext4",
+                                       .options = {},
+                                       .mount_point = "/run/disk"}},
+                             .upper = "/run/disk/upper",
+                             .work = "/run/disk/work",
+                             .upper_of = "/share/diff"};
+  const auto storages = PlanOverlayStorages(overlay, "/root");
+  ASSERT_EQ(storages.size(), 3u);
+  EXPECT_EQ(storages[1].driver(), "scsi");
+  EXPECT_THAT(OptionsOf(storages[2]), testing::Contains("upperdir=/run/disk/upper"));
+  EXPECT_THAT(storages[2].driver_options(),
+              ElementsAre("io.katacontainers.volume.overlayfs.create_directory=/run/disk/work",
+                          "io.katacontainers.kata-cpp.upper_of=/share/diff"));
+  EXPECT_EQ(DescribeLayers(1, 0, overlay), "layers (1 image), upper disk");
 }
 
 }  // namespace

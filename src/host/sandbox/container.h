@@ -58,6 +58,10 @@ class Container {
   // Where the time of its start went; Create's part is set while it is created.
   StartTiming timing;
 
+  // Set once, while the container is created: what the host does when its files have been brought
+  // back from the guest; empty where they are not there.
+  std::function<void()> on_files_back;
+
   // Of its root file system: layers whose images are to be made once it has started.
   std::vector<std::string> layers_to_build;
 

@@ -161,10 +161,13 @@ void Sandbox::EndWithMachine(Process& process) {
   if (!machine_.alive()) process.Exited(ExitNow(kKilled));
 }
 
-void Sandbox::WaitForExit(const std::string& container_id,
-                          const std::shared_ptr<Process>& process) {
-  machine_.agent()->WaitProcess({container_id, process->exec_id()}, [process](Result<int> status) {
+void Sandbox::WaitForExit(const std::string& container_id, const std::shared_ptr<Process>& process,
+                          std::function<void()> on_end) {
+  machine_.agent()->WaitProcess({container_id, process->exec_id()}, [process,
+                                                                     on_end = std::move(on_end)](
+                                                                        Result<int> status) {
     if (status) {
+      if (on_end) on_end();
       const ExitInfo exit = ExitNow(static_cast<uint32_t>(*status));
       process->KnowExit(exit);
       return process->io().AfterOutput([process, exit] { process->Exited(exit); });
@@ -201,7 +204,11 @@ Result<void> Sandbox::Kill(const std::string& container_id, const std::string& e
 Result<void> Sandbox::Pause(const std::string& container_id) {
   const auto container = KATA_TRY(FindContainer(container_id));
   KATA_TRY(FindAlive(container_id));
-  KATA_TRY(Explained(machine_.agent()->PauseContainer(container_id)));
+  const auto& on_files_back = container->on_files_back;
+  const std::chrono::milliseconds patience =
+      on_files_back ? GuestContainer::kBringBackTime : std::chrono::milliseconds();
+  KATA_TRY(Explained(machine_.agent()->PauseContainer(container_id, patience)));
+  if (on_files_back) on_files_back();
   container->SetPaused(true);
   return {};
 }

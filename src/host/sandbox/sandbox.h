@@ -184,7 +184,9 @@ class Sandbox {
   void Report(const std::string& container_id, Process& process);
   // Of a process that others can find by now: its machine may have ended before that.
   void EndWithMachine(Process& process);
-  void WaitForExit(const std::string& container_id, const std::shared_ptr<Process>& process);
+  // `on_end` is called before others hear of an exit.
+  void WaitForExit(const std::string& container_id, const std::shared_ptr<Process>& process,
+                   std::function<void()> on_end = {});
   // Connects the process with its stand-in, if it has one.
   void FollowStandIn(const std::string& container_id, const std::shared_ptr<Process>& process);
   // Serves the /proc that is shown at the container's stand-in, if it has one.
@@ -198,8 +200,13 @@ class Sandbox {
   Result<ExitInfo> DeleteExec(Container& container, const std::string& exec_id);
   // `drained`: its output has come to its end. `last`: the machine ends as well.
   void RemoveFromGuest(Container& container, bool drained, bool last);
-  // Whether the guest has let go of the container.
-  bool AskToRemove(const std::string& container_id, std::chrono::milliseconds timeout);
+  // How it came that the guest has let go of a container, or that it has not.
+  enum class Removal {
+    kDone,      // it has removed it
+    kNotThere,  // there is no such container, or no machine any more
+    kFailed,
+  };
+  Removal AskToRemove(const std::string& container_id, std::chrono::milliseconds timeout);
   // Notes what the container asks for, and gives what all of them do.
   MachineSize AskFor(const std::string& container_id, const MachineSize& wanted);
   void Grow(const std::string& container_id, const oci::LinuxResources& resources);

@@ -181,7 +181,11 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   KATA_TRY(machine_.SyncNetwork());
   phases.End("hook_network");
   // A guest that has not answered in time may have it all the same, or make it later.
-  undo.Add([&] { in_guest = !AskToRemove(request.id, kUndoTimeout); });
+  undo.Add([&] {
+    const Removal removal = AskToRemove(request.id, kUndoTimeout);
+    in_guest = removal == Removal::kFailed;
+    if (removal == Removal::kDone) guest.RemovedByGuest();
+  });
   KATA_TRY(guest.Create(machine_, seconds(machine_.config()->runtime.create_container_timeout_s)));
   machine_.AwaitBoot();
   phases.End("create_container");
@@ -192,6 +196,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   }
   container.timing.created = phases.list();
   container.layers_to_build = guest.missing_layers();
+  container.on_files_back = guest.on_files_back();
   LogIfFailed(SaveRootReport(id_, request.id, guest.root_words(), machine_.records()));
   undo.Add([&] { LogIfFailed(RemoveRootReport(id_, request.id, machine_.records())); });
 
@@ -203,7 +208,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
   process->Created(caller.created);
   ShowProcesses(request.id, *io, container);
   FollowStandIn(request.id, process);
-  WaitForExit(request.id, process);
+  WaitForExit(request.id, process, container.on_files_back);
   EndWithMachine(*process);
   return {};
 }

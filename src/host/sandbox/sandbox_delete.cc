@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Removing containers and execs.
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <utility>
@@ -21,6 +22,8 @@ using std::chrono::seconds;
 constexpr auto kDrainPatience = seconds(2);
 // Removing a container is a courtesy to the guest; the host does not depend on it.
 constexpr auto kRemoveTimeout = seconds(5);
+// The same where it brings files back.
+constexpr std::chrono::milliseconds kBringBackTime = GuestContainer::kBringBackTime;
 constexpr auto kFlushTimeout = seconds(30);
 
 }  // namespace
@@ -91,24 +94,30 @@ void Sandbox::CloseIo(ProcessIo& io) {
   if (logger > 0) machine_.record().RemoveEnded(logger);
 }
 
-bool Sandbox::AskToRemove(const std::string& container_id, std::chrono::milliseconds timeout) {
-  if (!machine_.alive()) return true;
+Sandbox::Removal Sandbox::AskToRemove(const std::string& container_id,
+                                      std::chrono::milliseconds timeout) {
+  if (!machine_.alive()) return Removal::kNotThere;
   const auto removed = machine_.agent()->RemoveContainer(container_id, timeout);
-  if (removed || removed.error().code() == Code::kNotFound || !machine_.alive()) return true;
+  if (removed) return Removal::kDone;
+  if (removed.error().code() == Code::kNotFound || !machine_.alive()) return Removal::kNotThere;
   log::Warn("the guest does not remove a container",
             {{"container", container_id}, {"error", machine_.Explain(removed.error()).message()}});
-  return false;
+  return Removal::kFailed;
 }
 
 void Sandbox::RemoveFromGuest(Container& container, bool drained, bool last) {
-  bool removed = true;
+  Removal removal = Removal::kNotThere;
   const auto guest = container.TakeGuest();
   const bool holds = machine_.HoldsWrites() || (guest && guest->holds_writes());
   // The last one ends with its machine, unless something has to come out of it first.
   if (machine_.alive() && (!drained || !last || holds)) {
-    removed = AskToRemove(container.id(), holds ? kFlushTimeout : kRemoveTimeout);
+    const std::chrono::milliseconds timeout = holds ? kFlushTimeout : kRemoveTimeout;
+    removal = AskToRemove(container.id(),
+                          container.on_files_back ? std::max(timeout, kBringBackTime) : timeout);
   }
-  if (guest) guest->Remove(machine_, last || !removed);
+  if (!guest) return;
+  if (removal == Removal::kDone) guest->RemovedByGuest();
+  guest->Remove(machine_, last || removal == Removal::kFailed);
 }
 
 }  // namespace kata::sandbox

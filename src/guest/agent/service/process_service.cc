@@ -40,6 +40,12 @@ Result<void> SignalAll(Agent& agent, const SignalAllRequest& request) {
   return entry->container->SignalAll(signal);
 }
 
+void ReplyStatus(sys::ExitStatus status, Responder& responder) {
+  agent::WaitProcessResponse response;
+  response.set_status(status.ShellCode());
+  responder.Reply(response);
+}
+
 void WaitProcess(Agent& agent, const agent::WaitProcessRequest& request, Responder responder) {
   const auto process = agent.containers().FindProcess(request.container_id(), request.exec_id());
   if (!process) return responder.Fail(process.error());
@@ -47,13 +53,16 @@ void WaitProcess(Agent& agent, const agent::WaitProcessRequest& request, Respond
   if (!call) return;
   const auto entry = agent.containers().FindAny(request.container_id());
   Process& waited = **process;
+  if (*process == entry->init) {
+    // Its status is kept until the container is removed.
+    return waited.WhenExited([&agent, entry, call](sys::ExitStatus status) {
+      agent.SettleEnd(entry, [status, call] { ReplyStatus(status, *call); });
+    });
+  }
   waited.WhenExited([entry, process = *process, call](sys::ExitStatus status) mutable {
     const bool told = call->wanted();
-    agent::WaitProcessResponse response;
-    response.set_status(status.ShellCode());
-    call->Reply(response);
-    // The first process's status is kept until the container is removed.
-    if (!told || process == entry->init) return;
+    ReplyStatus(status, *call);
+    if (!told) return;
     process->collected = true;
     ContainerTable::Tidy(*entry);
   });

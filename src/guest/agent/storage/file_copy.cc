@@ -121,14 +121,37 @@ Result<uint64_t> CopyContent(int from, int to, off_t size) {
   return copied;
 }
 
-Result<uint64_t> CopyRegular(int from, int to, const std::string& name, const struct stat& status) {
+// The owner first: giving a file away takes its id bits. `made` is what it is.
+Result<void> GiveTo(int fd, const struct stat& made, const struct stat& wanted) {
+  if ((made.st_uid != wanted.st_uid || made.st_gid != wanted.st_gid) &&
+      ::fchown(fd, wanted.st_uid, wanted.st_gid) != 0) {
+    return FailErrno("chown");
+  }
+  if ((made.st_mode & kModeBits) != (wanted.st_mode & kModeBits) &&
+      ::fchmod(fd, wanted.st_mode & kModeBits) != 0) {
+    return FailErrno("chmod");
+  }
+  return {};
+}
+
+// By its descriptor as far as that goes: on a shared directory each look at a name is a request.
+Result<FileCopied> CopyRegular(int from, int to, const std::string& name,
+                               const struct stat& status) {
   const sys::UniqueFd source(::openat(from, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!source) return FailErrno("open");
   const sys::UniqueFd target(::openat(to, name.c_str(),
                                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                                       status.st_mode & kModeBits & ~kIdBits));
   if (!target) return FailErrno("create");
-  return CopyContent(source.get(), target.get(), status.st_size);
+  struct stat made{};
+  if (::fstat(target.get(), &made) != 0) return FailErrno("stat");
+  FileCopied copied{.bytes = KATA_TRY(CopyContent(source.get(), target.get(), status.st_size))};
+  KATA_TRY(GiveTo(target.get(), made, status));
+  // After the owner, with whose change the file's capabilities would go.
+  copied.lost_attributes = KATA_TRY(CopyAttributes(PathIn(from, name), PathIn(to, name)));
+  const timespec times[2] = {status.st_atim, status.st_mtim};
+  if (::futimens(target.get(), times) != 0) return FailErrno("set times");
+  return copied;
 }
 
 Result<void> CopySymbolicLink(int from, int to, const std::string& name) {
@@ -140,34 +163,18 @@ Result<void> CopySymbolicLink(int from, int to, const std::string& name) {
   return {};
 }
 
-// Content, or what it is otherwise; bytes of content.
-Result<uint64_t> Make(int from, int to, const std::string& name, const struct stat& status) {
-  if (S_ISREG(status.st_mode)) return CopyRegular(from, to, name, status);
-  if (S_ISLNK(status.st_mode)) {
-    KATA_TRY(CopySymbolicLink(from, to, name));
-  } else if (::mknodat(to, name.c_str(), status.st_mode & ~kIdBits, status.st_rdev) != 0) {
-    return FailErrno("mknod");
-  }
-  return 0;
+Result<void> Make(int from, int to, const std::string& name, const struct stat& status) {
+  if (S_ISLNK(status.st_mode)) return CopySymbolicLink(from, to, name);
+  if (::mknodat(to, name.c_str(), status.st_mode & ~kIdBits, status.st_rdev) == 0) return {};
+  return FailErrno("mknod");
 }
 
-// The owner first: giving a file away takes its id bits.
 Result<void> SetOwnerAndMode(int to, const std::string& name, const struct stat& wanted) {
-  struct stat made{};
-  if (::fstatat(to, name.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) return FailErrno("stat");
-  if ((made.st_uid != wanted.st_uid || made.st_gid != wanted.st_gid) &&
-      ::fchownat(to, name.c_str(), wanted.st_uid, wanted.st_gid, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (::fchownat(to, name.c_str(), wanted.st_uid, wanted.st_gid, AT_SYMLINK_NOFOLLOW) != 0) {
     return FailErrno("chown");
   }
-  const bool same = (made.st_mode & kModeBits) == (wanted.st_mode & kModeBits);
-  if (S_ISLNK(wanted.st_mode) || (same && (wanted.st_mode & kIdBits) == 0)) return {};
+  if (S_ISLNK(wanted.st_mode) || (wanted.st_mode & kIdBits) == 0) return {};
   if (::fchmodat(to, name.c_str(), wanted.st_mode & kModeBits, 0) != 0) return FailErrno("chmod");
-  return {};
-}
-
-Result<void> SetTimes(int to, const char* name, const struct stat& wanted) {
-  const timespec times[2] = {wanted.st_atim, wanted.st_mtim};
-  if (::utimensat(to, name, times, AT_SYMLINK_NOFOLLOW) != 0) return FailErrno("set times");
   return {};
 }
 
@@ -179,11 +186,13 @@ bool IsPortable(std::string_view attribute) {
 
 Result<FileCopied> CopyFileTo(int from, int to, const std::string& name,
                               const struct stat& status) {
-  FileCopied copied{.bytes = KATA_TRY(Make(from, to, name, status))};
+  if (S_ISREG(status.st_mode)) return CopyRegular(from, to, name, status);
+  KATA_TRY(Make(from, to, name, status));
   KATA_TRY(SetOwnerAndMode(to, name, status));
-  // After the owner, with whose change the file's capabilities would go.
+  FileCopied copied;
   copied.lost_attributes = KATA_TRY(CopyAttributes(PathIn(from, name), PathIn(to, name)));
-  KATA_TRY(SetTimes(to, name.c_str(), status));
+  const timespec times[2] = {status.st_atim, status.st_mtim};
+  if (::utimensat(to, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) return FailErrno("set times");
   return copied;
 }
 
@@ -191,14 +200,7 @@ Result<uint64_t> CopyDirectoryAttributes(int from, int to) {
   struct stat wanted{};
   struct stat made{};
   if (::fstat(from, &wanted) != 0 || ::fstat(to, &made) != 0) return FailErrno("stat");
-  if ((made.st_uid != wanted.st_uid || made.st_gid != wanted.st_gid) &&
-      ::fchown(to, wanted.st_uid, wanted.st_gid) != 0) {
-    return FailErrno("chown");
-  }
-  if ((made.st_mode & kModeBits) != (wanted.st_mode & kModeBits) &&
-      ::fchmod(to, wanted.st_mode & kModeBits) != 0) {
-    return FailErrno("chmod");
-  }
+  KATA_TRY(GiveTo(to, made, wanted));
   // A directory's own path, not a link to it.
   const std::string source = sys::DescriptorPath(from) + "/.";
   const std::string target = sys::DescriptorPath(to) + "/.";
