@@ -97,12 +97,14 @@ Finding CheckLayers(const config::Loaded& loaded) {
     return {.name = "layers", .detail = "not wanted: rootfs_layers is off, roots are shared"};
   }
   const auto kernel = config::DescribeKernel(loaded.config.hypervisor.kernel);
-  if (kernel && kernel->Lacks(config::kLacksOverlayLinks)) {
-    return {.name = "layers",
-            .verdict = Verdict::kNote,
-            .detail = fmt::format("kernel {} loses files with several names: roots are shared",
-                                  kernel->release),
-            .remedy = "use kata-cpp's own kernel (docs/guest-kernel.md)"};
+  if (kernel && kernel->Lacks(config::kLacksOverlayLinks) &&
+      loaded.config.runtime.rootfs_upper != "disk") {
+    return {
+        .name = "layers",
+        .verdict = Verdict::kNote,
+        .detail = fmt::format("kernel {} loses files with several names: roots are shared",
+                              kernel->release),
+        .remedy = "use kata-cpp's own kernel (docs/guest-kernel.md), or rootfs_upper = \"disk\""};
   }
   const auto program = factory::FindMkfsErofs();
   if (!program) {
