@@ -150,12 +150,14 @@ class Kata(Runtime):
                 "machine_type": "q35", "default_vcpus": 1, "default_memory": self.memory_mib,
                 "shared_fs": "virtio-fs", "virtio_fs_daemon": find("virtiofsd")}
 
-    def write_config(self, path, /, agent=None, factory=None, settings=None, **changes):
+    def write_config(self, path, /, agent=None, factory=None, settings=None, snapshot=None,
+                     **changes):
         """A configuration file; a change to None leaves the key out. Returns path.
 
         agent      keys of the table [agent.kata]
         factory    keys of the table [factory]; a changed machine has no template unless these say so
         settings   keys of the table [runtime]
+        snapshot   keys of the table [snapshot]
         changes    keys of the table [hypervisor.qemu]
         """
         templates = {"enable_template": self.start_from != "boot" and not changes,
@@ -163,7 +165,8 @@ class Kata(Runtime):
                      "vm_cache_endpoint": f"{os.path.dirname(path)}/factory.sock",
                      "layers_path": f"{os.path.dirname(path)}/layers"}
         tables = {"hypervisor.qemu": {**self.values(), **changes}, "agent.kata": agent or {},
-                  "runtime": settings or {}, "factory": {**templates, **(factory or {})}}
+                  "runtime": settings or {}, "factory": {**templates, **(factory or {})},
+                  **({"snapshot": snapshot} if snapshot else {})}
         with open(path, "w") as file:
             for name, keys in tables.items():
                 file.write(f"[{name}]\n")

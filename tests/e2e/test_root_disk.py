@@ -17,10 +17,12 @@ from testbed.process import wait_until
 MIB = 1 << 20
 
 
-def make_disk(path, mib=32):
-    """A file with the image's files in an ext4."""
+def make_disk(path, mib=32, programs=()):
+    """A file with the image's files in an ext4, and `programs` in its /bin."""
     tree = f"{path}.tree"
     image.write_tree(tree)
+    for program in programs:
+        shutil.copy(program, f"{tree}/bin")
     with open(path, "wb") as file:
         file.truncate(mib * MIB)
     subprocess.run(["/sbin/mkfs.ext4", "-q", "-d", tree, path], check=True)

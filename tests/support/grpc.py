@@ -4,6 +4,7 @@
 HTTP/2 is curl's; this file only frames messages. One process per call.
 """
 
+import json
 import re
 import struct
 import subprocess
@@ -14,6 +15,7 @@ from .ttrpc import RpcError
 
 TASKS = "containerd.services.tasks.v1.Tasks"
 SNAPSHOTS = "containerd.services.snapshots.v1.Snapshots"
+IMAGES = "containerd.services.images.v1.Images"
 
 STATUS = {0: "UNKNOWN", 1: "CREATED", 2: "RUNNING", 3: "STOPPED", 4: "PAUSED", 5: "PAUSING"}
 
@@ -45,17 +47,34 @@ def _mounts(containerd, name):
     return protobuf.decode(reply).get(1, [])
 
 
-def create_task(containerd, name, stdin="", stdout="", stderr="", timeout=60, rootfs=None):
+def create_task(containerd, name, stdin="", stdout="", stderr="", timeout=60, rootfs=None,
+                checkpoint=b""):
     """Tasks.Create for an existing container; the task's pid.
 
-    rootfs    [(type, source, options)] in place of the container's snapshot
+    rootfs      [(type, source, options)] in place of the container's snapshot
+    checkpoint  the descriptor of a checkpoint's content, as checkpoint() has it
     """
     mounts = _mounts(containerd, name) if rootfs is None else [
         protobuf.encode((1, kind), (2, source), (4, options)) for kind, source, options in rootfs]
     reply = call(containerd, TASKS, "Create",
-                 protobuf.encode((1, name), (3, mounts), (4, stdin), (5, stdout), (6, stderr)),
+                 protobuf.encode((1, name), (3, mounts), (4, stdin), (5, stdout), (6, stderr),
+                                 (8, checkpoint)),
                  timeout)
     return protobuf.first(protobuf.decode(reply), 2)
+
+
+def checkpoint(containerd, name, *flags, timeout=120):
+    """`ctr task checkpoint`: the descriptor for create_task. An image keeps the content."""
+    done = containerd.ctr("task", "checkpoint", *flags, name, timeout=timeout)
+    if done.code != 0:
+        raise AssertionError(done.err)
+    image = call(containerd, IMAGES, "Get", protobuf.encode((1, done.out.split()[-1])))
+    target = protobuf.decode(protobuf.first(protobuf.decode(protobuf.first(protobuf.decode(image), 1)), 3))
+    index = containerd.ctr("content", "get", protobuf.first(target, 2).decode(), check=True).out
+    for content in json.loads(index)["manifests"]:
+        if content["mediaType"].endswith("checkpoint.criu.tar"):
+            return protobuf.encode((1, content["mediaType"]), (2, content["digest"]), (3, content["size"]))
+    raise AssertionError(index)
 
 
 def start_task(containerd, name, exec_id="", timeout=60):

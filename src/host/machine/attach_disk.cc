@@ -22,28 +22,6 @@ namespace {
 constexpr auto kDeviceTimeout = std::chrono::seconds(20);
 constexpr auto kUnmountTime = std::chrono::seconds(1);
 
-// Two kernels that write to one file system destroy it: O_EXCL on a block device refuses one that
-// the host has mounted, and a file must not be looped. Unmounting on the host may end a moment
-// after the caller has been told so.
-Result<sys::UniqueFd> OpenDisk(const std::string& source, bool read_only) {
-  const int access = read_only ? O_RDONLY : O_RDWR;
-  const Deadline patience = Deadline::After(kUnmountTime);
-  for (;;) {
-    const bool looped = ClassifySource(source) == SourceKind::kFile && IsLooped(source);
-    if (!looped) {
-      auto fd = sys::Open(source, access | O_EXCL);
-      if (fd)
-        KATA_TRY_WITHIN(fmt::format("\"{}\"", source), storage::ClaimDisk(fd->get(), read_only));
-      if (fd || fd.error().error_number() != EBUSY) return fd;
-    }
-    if (patience.Passed()) {
-      return Fail(Code::kFailedPrecondition,
-                  fmt::format("\"{}\": in use on the host; unmount it first", source));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-}
-
 std::string DriverOf(const hypervisor::GuestAddress& address) {
   if (!address.node.empty()) return "mmioblk";
   return address.scsi.empty() ? "blk" : "scsi";
@@ -72,6 +50,28 @@ Result<AttachedDisk> AttachClaimed(Machine& machine, sys::UniqueFd file, bool re
 }
 
 }  // namespace
+
+// Two kernels that write to one file system destroy it: O_EXCL on a block device refuses one that
+// the host has mounted, and a file must not be looped. Unmounting on the host may end a moment
+// after the caller has been told so.
+Result<sys::UniqueFd> OpenDisk(const std::string& source, bool read_only) {
+  const int access = read_only ? O_RDONLY : O_RDWR;
+  const Deadline patience = Deadline::After(kUnmountTime);
+  for (;;) {
+    const bool looped = ClassifySource(source) == SourceKind::kFile && IsLooped(source);
+    if (!looped) {
+      auto fd = sys::Open(source, access | O_EXCL);
+      if (fd)
+        KATA_TRY_WITHIN(fmt::format("\"{}\"", source), storage::ClaimDisk(fd->get(), read_only));
+      if (fd || fd.error().error_number() != EBUSY) return fd;
+    }
+    if (patience.Passed()) {
+      return Fail(Code::kFailedPrecondition,
+                  fmt::format("\"{}\": in use on the host; unmount it first", source));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
 
 Result<AttachedDisk> AttachDisk(Machine& machine, const std::string& source, bool read_only) {
   sys::UniqueFd file = KATA_TRY_WITHIN("disk", OpenDisk(source, read_only));

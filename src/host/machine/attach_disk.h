@@ -25,6 +25,11 @@ Result<AttachedDisk> AttachDisk(Machine& machine, const std::string& source, boo
 // One that is open, with the access that it needs.
 Result<AttachedDisk> AttachDisk(Machine& machine, sys::UniqueFd file, bool read_only);
 
+// A file or block device as AttachDisk() opens it, for the machine alone.
+// Errors  kFailedPrecondition  another machine has it, or the host has it mounted
+//         others of opening it
+Result<sys::UniqueFd> OpenDisk(const std::string& source, bool read_only);
+
 // Waits until the guest has let go of it. A failure is logged: the disk stays until the machine's
 // end.
 void DetachDisk(Machine& machine, const std::string& id);

@@ -40,7 +40,7 @@ Growth::Growth(const StartedGuest& guest, std::shared_ptr<const config::Config> 
       config_(std::move(config)),
       sandbox_id_(std::move(sandbox_id)),
       records_(std::move(records)),
-      size_(guest.began_with) {}
+      size_(guest.has) {}
 
 // As long as one growth may take, most of which is the guest's.
 Deadline Growth::Turn() const {

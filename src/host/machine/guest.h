@@ -45,6 +45,7 @@ struct StartedGuest {
   unsigned first_disk = 0;  // the number of the first that is added to it
   hypervisor::AcceleratorKind accelerator = hypervisor::AcceleratorKind::kTcg;
   MachineSize began_with;                  // what it has had from its first moment
+  MachineSize has;                         // with what it had been given when it was saved
   std::shared_ptr<GuestNetwork> network;   // null: it has none
   std::unique_ptr<VmProcesses> processes;  // VMM, virtiofsd and the agent's client
 };

@@ -34,6 +34,17 @@ std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
 
 }  // namespace
 
+Result<sys::UniqueFd> OpenRootDisk(Machine& machine,
+                                   const std::vector<storage::RootfsMount>& rootfs) {
+  const auto disk = KATA_TRY(PlanRootDisk(rootfs, machine.config()->hypervisor));
+  if (!disk || disk->read_only) {
+    return Fail(Code::kFailedPrecondition,
+                "root file system: a container is restored to a disk that can be written; use the "
+                "snapshotter that it had");
+  }
+  return OpenDisk(disk->source, false);
+}
+
 Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::string& container_id,
                                                GuestPlan plan,
                                                const std::vector<storage::RootfsMount>& rootfs,
@@ -45,6 +56,7 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
   container.disks_ = std::move(plan.disks);
   container.direct_ = std::move(plan.direct);
+  container.NoteVolumes(plan.volumes);
   auto prepared = container.PlanRoot(machine, rootfs, bundle, plan);
   if (prepared && machine.shares_files()) {
     prepared = container.AddDataDisks(machine, rootfs, directory, &plan.volumes);
@@ -76,6 +88,25 @@ GuestContainer GuestContainer::InGuest(const std::string& container_id, GuestPla
     *container.request_.add_storages() = std::move(storage);
   }
   return container;
+}
+
+GuestContainer GuestContainer::Restored(const std::string& container_id,
+                                        const std::string& root_disk) {
+  GuestContainer container(container_id, oci::Spec());
+  container.disk_ids_ = {root_disk};
+  return container;
+}
+
+void GuestContainer::NoteVolumes(const std::vector<SharedVolume>& volumes) {
+  for (const SharedVolume& volume : volumes) volumes_.push_back(volume.destination);
+  for (const DirectMount& direct : direct_) {
+    volumes_.push_back(request_.oci().mounts(direct.mount).destination());
+  }
+  for (const GuestDisk& disk : disks_) volumes_.push_back(disk.container_path);
+}
+
+SavedBy GuestContainer::saved_by() const {
+  return {.root_words = root_words_, .root_disk = root_disk_id_, .volumes = volumes_};
 }
 
 Result<void> GuestContainer::PlanRoot(Machine& machine,
@@ -250,9 +281,10 @@ void GuestContainer::RemoveDirect(Machine& machine, bool keep_disks) const {
 Result<void> GuestContainer::DeliverRoot(Machine& machine) {
   if (layered_root_) KATA_TRY(DeliverLayers(machine));
   if (!root_disk_) return {};
-  root_words_ = "disk";
+  root_words_ = root_disk_->read_only ? "a read-only disk" : kDiskRoot;
   const AttachedDisk disk = KATA_TRY_WITHIN(
       "root file system", Attach(machine, root_disk_->source, root_disk_->read_only));
+  root_disk_id_ = disk.id;
   agent::Storage& root = *request_.add_storages();
   root.set_driver(disk.driver);
   root.set_source(disk.address);

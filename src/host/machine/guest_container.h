@@ -22,8 +22,25 @@
 #include "host/plan/root_layers.h"
 #include "host/storage/rootfs.h"
 #include "proto/agent.pb.h"
+#include "sys/fd.h"
 
 namespace kata::sandbox {
+
+// In GuestContainer::root_words, of a root that can be saved.
+inline constexpr char kDiskRoot[] = "disk";
+
+// What of a container a snapshot of its machine would have, and lack.
+struct SavedBy {
+  std::string root_words;            // what its root file system is made of
+  std::string root_disk;             // the device, where it is one
+  std::vector<std::string> volumes;  // destinations of what the host has given it besides
+};
+
+// The file or device that Prepare() would find to be the root, for the machine alone.
+// Errors  as PlanRootDisk
+//         kFailedPrecondition  it cannot be written, or is used on the host
+Result<sys::UniqueFd> OpenRootDisk(Machine& machine,
+                                   const std::vector<storage::RootfsMount>& rootfs);
 
 class GuestContainer {
  public:
@@ -40,6 +57,9 @@ class GuestContainer {
   // `storages`, with nothing else of the host.
   static GuestContainer InGuest(const std::string& container_id, GuestPlan plan,
                                 const std::string& root, std::vector<agent::Storage> storages = {});
+
+  // One that is in the machine's guest already, its root on the device `root_disk`.
+  static GuestContainer Restored(const std::string& container_id, const std::string& root_disk);
 
   // Attaches the disks to the machine, which has booted, and copies the volumes that it does not
   // share.
@@ -59,8 +79,8 @@ class GuestContainer {
   // The guest says that it has removed the container.
   void RemovedByGuest() { removed_by_guest_ = true; }
 
-  // After Deliver: what the root file system is made of, in words.
-  const std::string& root_words() const { return root_words_; }
+  // After Deliver.
+  SavedBy saved_by() const;
   // The same: its layers whose images are to be made for the next start.
   std::vector<std::string> missing_layers() const;
 
@@ -76,6 +96,7 @@ class GuestContainer {
 
  private:
   GuestContainer(const std::string& container_id, oci::Spec spec);
+  void NoteVolumes(const std::vector<SharedVolume>& volumes);
   Result<void> PlanRoot(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
                         const std::string& bundle, const GuestPlan& plan);
   Result<void> ShareRootfs(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
@@ -114,6 +135,8 @@ class GuestContainer {
   bool holds_writes_ = false;
   std::vector<VolumeCopy> copies_;  // until they are delivered
   std::vector<std::string> disk_ids_;
+  std::string root_disk_id_;
+  std::vector<std::string> volumes_;  // their destinations
 };
 
 }  // namespace kata::sandbox

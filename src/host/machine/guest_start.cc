@@ -148,6 +148,11 @@ Result<void> Start::StartVmm(hypervisor::VmSpec spec, Deadline deadline) {
   if (shares_files() && !spec.restored) spec.devices.emplace_back(Share());
   phases_.End("nics");
   guest_->began_with = {.vcpus = spec.cpus.boot, .memory_mib = spec.memory.boot_mib};
+  guest_->has = guest_->began_with;
+  guest_->has.vcpus += spec.cpus.plugged;
+  for (const hypervisor::MemoryModule& module : spec.memory.modules) {
+    guest_->has.memory_mib += module.size_mib;
+  }
   auto vm =
       setting_.host.make_vmm ? setting_.host.make_vmm(setting_.loop) : vmm.make(setting_.loop);
   KATA_TRY_WITHIN(fmt::format("start \"{}\"", config_.hypervisor.path),

@@ -9,26 +9,51 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
+
 namespace kata::sandbox {
 namespace {
 
 using hypervisor::DeviceShape;
 
-constexpr auto kResumeTime = std::chrono::seconds(10);
+using std::chrono::seconds;
+
+constexpr auto kFreezeTime = seconds(20);
+constexpr auto kHoldTime = seconds(60);
+constexpr auto kGoOnTime = seconds(60);
+
+Result<void> Release(const Guest& guest) {
+  const Deadline deadline = Deadline::After(kGoOnTime);
+  KATA_TRY_WITHIN("resume", guest.vm()->Resume(deadline));
+  KATA_TRY_WITHIN("renew", guest.agent()->Renew({}, deadline));
+  KATA_TRY_WITHIN("thaw", guest.agent()->Thaw(deadline));
+  return {};
+}
 
 }  // namespace
 
-Result<void> CaptureGuest(const Guest& guest, snapshot::Writer& writer, bool go_on,
-                          Deadline deadline) {
-  hypervisor::Hypervisor& vm = *guest.vm();
-  auto captured = [&]() -> Result<void> {
-    return writer.Capture(KATA_TRY(vm.Save(writer.state_folder(), deadline)));
-  }();
-  if (captured && !go_on) return {};
-  auto resumed = vm.Resume(Deadline::After(kResumeTime));
-  if (captured) return resumed;
-  LogIfFailed(resumed);
-  return captured;
+Result<StillGuest> StillGuest::Hold(std::shared_ptr<const Guest> guest, snapshot::Writer& writer) {
+  KATA_TRY_WITHIN("freeze", guest->agent()->Freeze(Deadline::After(kFreezeTime)));
+  StillGuest still(std::move(guest));
+  still.first_stream_ = still.guest_->agent()->next_stream();
+  hypervisor::SavedVm saved =
+      KATA_TRY(still.guest_->vm()->Save(writer.state_folder(), Deadline::After(kHoldTime)));
+  still.shape_ = saved.shape;
+  KATA_TRY(writer.Capture(std::move(saved)));
+  return still;
+}
+
+StillGuest::~StillGuest() { LogIfFailed(GoOn()); }
+
+Result<void> StillGuest::GoOn() {
+  const auto guest = std::exchange(guest_, nullptr);
+  if (!guest) return {};
+  auto released = Release(*guest);
+  if (released) return {};
+  // Half awake it would be worse than gone.
+  guest->processes().Kill();
+  return std::unexpected(
+      std::move(released).error().Within("the machine does not go on and is ended"));
 }
 
 std::vector<SavedNic> NicsOf(const hypervisor::MachineShape& machine) {

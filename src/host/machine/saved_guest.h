@@ -6,10 +6,11 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "base/deadline.h"
 #include "base/result.h"
 #include "host/agent/agent_client.h"
 #include "host/hypervisor/saved_vm.h"
@@ -31,13 +32,37 @@ struct SavedGuest {
   agent::Renewal renewal;
 };
 
-// The pause of a guest whose containers are frozen: saves it into `writer`, copies what would
-// change, and lets it go on, in any case where that failed. `go_on` false: it stands still then,
-// for its end to follow.
-// Errors  kFailedPrecondition  it has what cannot be saved; nothing has stood still
-//         kResourceExhausted   the disk is full
-Result<void> CaptureGuest(const Guest& guest, snapshot::Writer& writer, bool go_on,
-                          Deadline deadline);
+// A guest that stands still, all of it in `writer`, from Hold() until GoOn(); the destructor has it
+// go on as well, and logs what goes wrong. Blocks.
+class StillGuest {
+ public:
+  // Its containers are frozen and its processors stopped, in that order. After an error all goes
+  // on.
+  // Errors  kUnimplemented       its agent cannot be saved
+  //         kDeadlineExceeded    names what did not come to rest
+  //         kFailedPrecondition  as Hypervisor::Save
+  //         those of Writer::Capture
+  static Result<StillGuest> Hold(std::shared_ptr<const Guest> guest, snapshot::Writer& writer);
+  StillGuest(StillGuest&&) noexcept = default;
+  StillGuest& operator=(StillGuest&&) = delete;
+  ~StillGuest();
+
+  const hypervisor::MachineShape& shape() const { return shape_; }
+  // Of the agent's client in a guest that goes on from there.
+  uint32_t first_stream() const { return first_stream_; }
+
+  // One that cannot go on loses its machine: the error says so.
+  Result<void> GoOn();
+  // It shall not: its machine is about to end.
+  void Abandon() { guest_.reset(); }
+
+ private:
+  explicit StillGuest(std::shared_ptr<const Guest> guest) : guest_(std::move(guest)) {}
+
+  std::shared_ptr<const Guest> guest_;  // null: it goes on
+  hypervisor::MachineShape shape_;
+  uint32_t first_stream_ = 1;
+};
 
 // The NICs of that machine, in order.
 std::vector<SavedNic> NicsOf(const hypervisor::MachineShape& machine);

@@ -88,11 +88,13 @@ class SavedGuestTest : public testing::Test {
         host_(*loop_, directory_.path()),
         machine_("pod", *loop_, host_.host()) {
     host_.SetAgentScript([this](const AgentCall& call, std::function<void(Result<void>)> go) {
+      bool refused = false;
       {
         const MutexLock lock(mutex_);
         calls_.push_back(call.method);
+        refused = call.method == refused_;
       }
-      go({});
+      go(refused ? Fail(Code::kInternal, "refused") : Result<void>());
     });
     machine_.Identify(
         {.sandbox_id = "pod", .owner = "/socket", .on_end = [] {}, .on_network = [] {}});
@@ -111,17 +113,31 @@ class SavedGuestTest : public testing::Test {
     const MutexLock lock(mutex_);
     return std::exchange(calls_, {});
   }
-  // Boots, with a disk, and saves.
-  void SaveOne() {
+  void Refuse(const std::string& method) {
+    const MutexLock lock(mutex_);
+    refused_ = method;
+  }
+  void Boot() {
     ASSERT_TRUE(machine_.Open(config_));
     ASSERT_TRUE(machine_.Boot({}, {}, ""));
+    (void)calls();
+  }
+  Result<StillGuest> Hold() {
+    auto writer = KATA_TRY(snapshot::Writer::Begin(store_, "a"));
+    return StillGuest::Hold(machine_.guest(), writer);
+  }
+  // Boots, with a disk, and saves.
+  void SaveOne() {
+    Boot();
     const auto guest = machine_.guest();
     hypervisor::Disk disk{.id = guest->NextDiskId(), .path = "/x"};
     ASSERT_TRUE(guest->vm()->Attach(std::move(disk), Soon()));
     auto writer = snapshot::Writer::Begin(store_, "a");
     ASSERT_TRUE(writer) << writer.error().message();
-    const auto captured = CaptureGuest(*guest, *writer, true, Soon());
-    ASSERT_TRUE(captured) << captured.error().message();
+    auto still = StillGuest::Hold(guest, *writer);
+    ASSERT_TRUE(still) << still.error().message();
+    EXPECT_TRUE(host_.paused());
+    EXPECT_TRUE(still->GoOn());
     EXPECT_FALSE(host_.paused());
     const auto published = std::move(*writer).Publish({.sandbox_id = "pod", .shim = "{}"});
     ASSERT_TRUE(published) << published.error().message();
@@ -149,6 +165,7 @@ class SavedGuestTest : public testing::Test {
   std::thread thread_;
   Mutex mutex_;
   std::vector<std::string> calls_ KATA_GUARDED_BY(mutex_);
+  std::string refused_ KATA_GUARDED_BY(mutex_);
   FakeHost host_;
   Machine machine_;
   config::Loaded config_;
@@ -183,24 +200,64 @@ TEST_F(SavedGuestTest, OfADamagedSnapshotEndsAgain) {
   EXPECT_EQ(Restore(Disks()).error().code(), Code::kDataLoss);
 }
 
+TEST_F(SavedGuestTest, StandsStillUntilItGoesOn) {
+  Boot();
+  auto still = Hold();
+  ASSERT_TRUE(still) << still.error().message();
+  EXPECT_THAT(calls(), ElementsAre("Freeze"));
+  EXPECT_TRUE(host_.paused());
+  EXPECT_TRUE(still->GoOn());
+  EXPECT_THAT(calls(), ElementsAre("Renew", "Thaw"));
+  EXPECT_FALSE(host_.paused());
+  EXPECT_TRUE(still->GoOn()) << "a second time is nothing";
+  EXPECT_THAT(calls(), ElementsAre());
+}
+
+TEST_F(SavedGuestTest, GoesOnWithWhoeverLetsItGo) {
+  Boot();
+  ASSERT_TRUE(Hold());
+  EXPECT_THAT(calls(), ElementsAre("Freeze", "Renew", "Thaw"));
+  EXPECT_FALSE(host_.paused());
+  EXPECT_THAT(store_.List(), testing::IsEmpty());
+}
+
 TEST_F(SavedGuestTest, GoesOnWhereSavingFails) {
-  ASSERT_TRUE(machine_.Open(config_));
-  ASSERT_TRUE(machine_.Boot({}, {}, ""));
+  Boot();
   auto writer = snapshot::Writer::Begin(store_, "a");
   ASSERT_TRUE(writer);
   // What the copy of the memory is to be called is taken.
   ASSERT_TRUE(sys::MakeDirs(store_.root() + "/.new-a/memory"));
-  EXPECT_FALSE(CaptureGuest(*machine_.guest(), *writer, false, Soon()));
+  EXPECT_FALSE(StillGuest::Hold(machine_.guest(), *writer));
   EXPECT_FALSE(host_.paused());
+  EXPECT_THAT(calls(), ElementsAre("Freeze", "Renew", "Thaw"));
+}
+
+TEST_F(SavedGuestTest, IsLeftAloneWhereItsContainersDoNotComeToRest) {
+  Boot();
+  Refuse("Freeze");
+  EXPECT_THAT(Hold().error().message(), HasSubstr("freeze"));
+  EXPECT_THAT(calls(), ElementsAre("Freeze"));
+  EXPECT_TRUE(machine_.alive());
+}
+
+TEST_F(SavedGuestTest, LosesItsMachineWhereItCannotGoOn) {
+  Boot();
+  Refuse("Thaw");
+  auto still = Hold();
+  ASSERT_TRUE(still);
+  EXPECT_THAT(still->GoOn().error().message(), HasSubstr("thaw"));
+  host_.AwaitDeaths();
 }
 
 TEST_F(SavedGuestTest, StandsStillWhereItIsToEnd) {
-  ASSERT_TRUE(machine_.Open(config_));
-  ASSERT_TRUE(machine_.Boot({}, {}, ""));
-  auto writer = snapshot::Writer::Begin(store_, "a");
-  ASSERT_TRUE(writer);
-  ASSERT_TRUE(CaptureGuest(*machine_.guest(), *writer, false, Soon()));
+  Boot();
+  {
+    auto still = Hold();
+    ASSERT_TRUE(still);
+    still->Abandon();
+  }
   EXPECT_TRUE(host_.paused());
+  EXPECT_THAT(calls(), ElementsAre("Freeze"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "host/machine/guest_container.h"
+#include "host/plan/saved_container.h"
 #include "host/record/timing.h"
 #include "host/sandbox/hooks.h"
 #include "host/sandbox/process.h"
@@ -64,6 +66,11 @@ class Container {
 
   // Of its root file system: layers whose images are to be made once it has started.
   std::vector<std::string> layers_to_build;
+
+  // What a snapshot of it has to know, and where it goes on from one, what that said; set while it
+  // is created.
+  SavedBy saved_by;
+  std::optional<SavedContainer> restored;
 
   // The /proc that the host shows of the container, until the container goes.
   void SetProc(std::shared_ptr<sys::FuseServer> server) { proc_ = std::move(server); }

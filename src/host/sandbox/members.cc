@@ -121,6 +121,11 @@ bool Members::empty() const {
   return members_.empty();
 }
 
+size_t Members::size() const {
+  const MutexLock lock(mutex_);
+  return members_.size();
+}
+
 bool Members::BeginDelete(const std::string& id) {
   const MutexLock lock(mutex_);
   const auto entry = members_.find(id);

@@ -74,6 +74,8 @@ class Members {
   // Those that Find would find.
   std::vector<std::shared_ptr<Container>> All() const KATA_EXCLUDES(mutex_);
   bool empty() const KATA_EXCLUDES(mutex_);
+  // Those that are being made as well.
+  size_t size() const KATA_EXCLUDES(mutex_);
 
   // Begins to delete a container that was created. True: it is the only one, the machine will end
   // with it.

@@ -24,6 +24,12 @@ ExitInfo ExitNow(uint32_t status) {
   return {.status = status, .at = std::chrono::system_clock::now()};
 }
 
+// Restored and not started: nobody waits for its end in the guest, and nobody else is there.
+bool IsHeld(const Container& container) {
+  const auto init = container.Find("");
+  return container.restored && init && (*init)->state() == ProcessState::kCreated;
+}
+
 std::unexpected<Error> FilterIsBusy() {
   return Fail(Code::kDeadlineExceeded,
               "packet filter: the guest does not answer an earlier call; try again");
@@ -102,7 +108,7 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
   KATA_TRY(process->BeginStart());
   Phases phases;
   auto started = process->io().OpenInput();
-  if (started) started = Explained(StartInGuest(container_id, *process));
+  if (started) started = Explained(StartInGuest(*container, *process));
   if (!started) {
     process->FailStart();
     // Clients wait for the end of an exec's streams before they tell their user of the error.
@@ -131,14 +137,15 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
   return {};
 }
 
-Result<void> Sandbox::StartInGuest(const std::string& container_id, Process& process) {
+Result<void> Sandbox::StartInGuest(Container& container, Process& process) {
   if (!machine_.alive()) return Fail(Code::kUnavailable, "the sandbox has ended");
   const auto agent = machine_.agent();
   if (process.exec_id().empty()) {
     // Docker connects a container's network when it was created, before it is started.
     KATA_TRY(machine_.SyncNetwork());
-    return agent->StartContainer(container_id);
+    return container.restored ? Thaw(container) : agent->StartContainer(container.id());
   }
+  const std::string& container_id = container.id();
   agent::ExecProcessRequest request;
   request.set_container_id(container_id);
   request.set_exec_id(process.exec_id());
@@ -188,6 +195,10 @@ Result<void> Sandbox::Kill(const std::string& container_id, const std::string& e
   }
   if (process->ended() && !all) return Fail(Code::kNotFound, "process already finished");
   if (!machine_.alive()) return Fail(Code::kNotFound, "process already finished");
+  if (IsHeld(*KATA_TRY(FindContainer(container_id))) && signal == SIGKILL) {
+    machine_.Kill();
+    return {};
+  }
   const auto agent = machine_.agent();
   auto killed = all ? agent->SignalAll(container_id, signal)
                     : agent->SignalProcess({container_id, exec_id}, signal);

@@ -74,6 +74,15 @@ struct ContainerRequest {
   std::string bundle;  // holds config.json
   std::vector<storage::RootfsMount> rootfs;
   StdioRequest stdio;
+  std::string checkpoint = {};  // a directory that Checkpoint() has written; empty: begins anew
+};
+
+struct CheckpointRequest {
+  std::string container_id;
+  std::string directory;  // gets what a restore is told; made where it is missing
+  bool exit = false;      // the container ends with it; else it goes on
+  // Called once it is saved, before anybody hears of its end; must not block.
+  std::function<void()> saved = [] {};
 };
 
 // A moment's view of a process.
@@ -121,6 +130,10 @@ class Sandbox {
   //         kNotFound            also: it was being created, and is undone now
   Result<ExitInfo> Delete(const std::string& container_id, const std::string& exec_id);
 
+  // Saves a container that runs, with its machine. After an error it goes on, and nothing is left;
+  // before anything stands still:
+  // Errors  kFailedPrecondition  it cannot be saved: why, and what to change
+  Result<void> Checkpoint(const CheckpointRequest& request);
   Result<void> Pause(const std::string& container_id);
   Result<void> Resume(const std::string& container_id);
   Result<void> ResizeTerminal(const std::string& container_id, const std::string& exec_id,
@@ -168,8 +181,20 @@ class Sandbox {
                                                const std::string& exec_id) const;
   // Whether the container's first process has not ended; it may not have been started.
   Result<void> FindAlive(const std::string& container_id) const;
+  struct Creation;
   Result<void> CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
                              const Caller& caller, Container& container);
+  // Its parts: what is wanted, on an open machine; then one of two; then others can find it.
+  Result<void> BeginCreation(Creation& creation);
+  Result<void> MakeContainer(Creation& creation);
+  Result<void> RestoreContainer(Creation& creation);
+  Result<void> KeepCreation(Creation& creation);
+  Result<void> RunCreateHooks(Creation& creation);
+  Result<void> Save(const CheckpointRequest& request, Container& container);
+  // Of a container that was saved to end, and stands still.
+  Result<void> EndSaved(Process& init);
+  // The start of one that was restored.
+  Result<void> Thaw(Container& container);
   // The container is no longer there, whichever way; the machine ends with the last one.
   void Forget(const std::string& container_id);
   // Ends the creation of this name, if there is one, and waits until it has been undone.
@@ -177,9 +202,11 @@ class Sandbox {
   // Opens the machine for the first container, configured as that one's annotations say.
   Result<void> OpenFor(const std::string& container_id, const oci::Spec& spec,
                        const config::Loaded& config, Deadline deadline);
-  // Boots the machine, or makes the running one big enough for one container more.
-  Result<void> BootFor(const std::string& container_id, const oci::Spec& spec,
-                       bool share_pid_namespace, Deadline deadline);
+  // Boots the machine by `boot`, or makes the running one big enough for one container more.
+  // Errors  kFailedPrecondition  it runs, and the container is to be restored
+  Result<void> BootFor(
+      const Creation& creation,
+      const std::function<Result<void>(const MachineSize& size, const std::string& network)>& boot);
   // Observer::on_exit shall hear of the process's end.
   void Report(const std::string& container_id, Process& process);
   // Of a process that others can find by now: its machine may have ended before that.
@@ -193,7 +220,7 @@ class Sandbox {
   void ShowProcesses(const std::string& container_id, ProcessIo& io, Container& container);
   void ObeyLine(const std::string& container_id, Process& process,
                 const stdio::StandInEvent& event);
-  Result<void> StartInGuest(const std::string& container_id, Process& process);
+  Result<void> StartInGuest(Container& container, Process& process);
   // The host's ends of a process, whose logging program has ended then and leaves the record.
   void CloseIo(ProcessIo& io);
   Result<ExitInfo> DeleteContainer(Container& container);

@@ -18,6 +18,7 @@
 #include "host/plan/sandbox_request.h"
 #include "host/record/phases.h"
 #include "host/record/root_report.h"
+#include "host/sandbox/creation.h"
 #include "host/sandbox/sandbox.h"
 #include "oci/annotations.h"
 #include "oci/id.h"
@@ -89,6 +90,11 @@ std::unexpected<Error> BootsForAnother() {
               "the sandbox's machine is still being started for another container");
 }
 
+std::unexpected<Error> RunsAlready() {
+  return Fail(Code::kFailedPrecondition,
+              "a checkpoint is restored in a sandbox of its own, and this one runs already");
+}
+
 Result<oci::Spec> LoadSpec(const std::string& bundle) {
   auto parsed = KATA_TRY(oci::LoadBundle(bundle));
   for (const oci::Unsupported& part : parsed.unsupported) {
@@ -128,85 +134,122 @@ void Sandbox::Forget(const std::string& container_id) {
 
 Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const config::Loaded& config,
                                     const Caller& caller, Container& container) {
-  Phases phases;
-  const oci::Spec spec = KATA_TRY(LoadSpec(request.bundle));
-  oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(spec));
-  // Who comes into a machine that runs shares it, whatever the annotations say.
-  const bool was_booted = machine_.booted();
-  const bool by_namespaces = was_booted && JoinsNamespaces(spec);
-  if (machine_.booted()) role.kind = oci::ContainerKind::kMember;
-  bool in_guest = false;  // it could not be removed from there; before `undo`, which uses it
-  Rollback undo;
-  const auto io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
-  undo.Add([this, io] { CloseIo(*io); });
-  // What the host has mounted since this shim began need not have come into its own namespace.
-  const sys::UniqueFd of_caller = io->TakeMountNamespace();
-  const int mount_namespace = of_caller ? of_caller.get() : RememberedMountNamespace();
-  GuestPlan plan =
-      KATA_TRY(PlanGuest(spec, {.container_id = request.id,
-                                .bundle = request.bundle,
-                                .container_kind = std::string(oci::ContainerKindName(role.kind)),
-                                .by_namespaces = by_namespaces,
-                                .guest_seccomp = !config.config.runtime.disable_guest_seccomp,
-                                .classify = [&](const std::string& path) {
-                                  return ClassifySourceIn(mount_namespace, path);
-                                }}));
-  plan.spec.mutable_process()->set_no_stdin(!io->has_input());
-  for (const std::string& note : plan.notes) log::Warn(note, {{"container", request.id}});
-  phases.End("plan");
-  const bool share_pid_namespace = plan.share_pid_namespace;
-  KATA_TRY(OpenFor(request.id, spec, config, caller.deadline));
-  machine_.record().AddContainer(request.id);
-  undo.Add([this, &request] { machine_.record().RemoveContainer(request.id); });
-  if (io->logger_pid() > 0) machine_.record().AddProcess(io->logger_pid(), ProcessRole::kLogger);
+  Creation creation{.request = request, .config = config, .caller = caller, .container = container};
+  KATA_TRY(BeginCreation(creation));
+  KATA_TRY(request.checkpoint.empty() ? MakeContainer(creation) : RestoreContainer(creation));
+  return KeepCreation(creation);
+}
 
+Result<void> Sandbox::BeginCreation(Creation& creation) {
+  const ContainerRequest& request = creation.request;
+  creation.spec = KATA_TRY(LoadSpec(request.bundle));
+  oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(creation.spec));
+  // Who comes into a machine that runs shares it, whatever the annotations say.
+  creation.was_booted = machine_.booted();
+  const bool by_namespaces = creation.was_booted && JoinsNamespaces(creation.spec);
+  if (creation.was_booted && !request.checkpoint.empty()) return RunsAlready();
+  if (machine_.booted()) role.kind = oci::ContainerKind::kMember;
+  creation.io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
+  creation.undo.Add([this, &creation] { CloseIo(*creation.io); });
+  // What the host has mounted since this shim began need not have come into its own namespace.
+  creation.of_caller = creation.io->TakeMountNamespace();
+  creation.mount_namespace =
+      creation.of_caller ? creation.of_caller.get() : RememberedMountNamespace();
+  creation.plan = KATA_TRY(PlanGuest(
+      creation.spec, {.container_id = request.id,
+                      .bundle = request.bundle,
+                      .container_kind = std::string(oci::ContainerKindName(role.kind)),
+                      .by_namespaces = by_namespaces,
+                      .guest_seccomp = !creation.config.config.runtime.disable_guest_seccomp,
+                      .classify = [&](const std::string& path) {
+                        return ClassifySourceIn(creation.mount_namespace, path);
+                      }}));
+  creation.plan.spec.mutable_process()->set_no_stdin(!creation.io->has_input());
+  for (const std::string& note : creation.plan.notes) log::Warn(note, {{"container", request.id}});
+  creation.phases.End("plan");
+  KATA_TRY(OpenFor(request.id, creation.spec, creation.config, creation.caller.deadline));
+  machine_.record().AddContainer(request.id);
+  creation.undo.Add([this, &request] { machine_.record().RemoveContainer(request.id); });
+  if (creation.io->logger_pid() > 0) {
+    machine_.record().AddProcess(creation.io->logger_pid(), ProcessRole::kLogger);
+  }
+  return {};
+}
+
+Result<void> Sandbox::MakeContainer(Creation& creation) {
+  const ContainerRequest& request = creation.request;
+  Container& container = creation.container;
+  const bool share_pid_namespace = creation.plan.share_pid_namespace;
   GuestContainer& guest = container.SetGuest(std::make_unique<GuestContainer>(
-      KATA_TRY(GuestContainer::Prepare(machine_, request.id, std::move(plan), request.rootfs,
-                                       request.bundle, mount_namespace))));
-  undo.Add([&] { container.TakeGuest()->Remove(machine_, in_guest); });
-  phases.End("mounts");
+      KATA_TRY(GuestContainer::Prepare(machine_, request.id, std::move(creation.plan),
+                                       request.rootfs, request.bundle, creation.mount_namespace))));
+  creation.undo.Add(
+      [this, &creation] { creation.container.TakeGuest()->Remove(machine_, creation.in_guest); });
+  creation.phases.End("mounts");
   KATA_TRY(members_.CheckWanted(request.id));
-  KATA_TRY(BootFor(request.id, spec, share_pid_namespace, caller.deadline));
-  phases.End("boot");
+  KATA_TRY(BootFor(creation, [&](const MachineSize& size, const std::string& network) {
+    const auto config = machine_.config();
+    agent::CreateSandboxRequest sandbox =
+        SandboxRequest(id_, creation.spec.hostname(), machine_.shares_files());
+    sandbox.set_sandbox_pidns(share_pid_namespace);
+    AddKernelModules(config->agent.kernel_modules, sandbox);
+    return machine_.Boot(size, sandbox, network);
+  }));
+  creation.phases.End("boot");
   KATA_TRY(members_.CheckWanted(request.id));
   KATA_TRY(guest.Deliver(machine_));
-  phases.End("disks");
-  container.SetHooks(HookRunner(request.id, request.bundle, spec));
-  // As at every end of a container, whether it has lived or not.
-  undo.Add([&container] { container.hooks().RunPoststop(); });
-  KATA_TRY(container.hooks().RunCreate(machine_.pid()));
-  phases.End("hooks");
-  KATA_TRY(members_.CheckWanted(request.id));
-  // A hook may have made it, as Docker's does.
-  KATA_TRY(machine_.SyncNetwork());
-  phases.End("hook_network");
+  creation.phases.End("disks");
+  KATA_TRY(RunCreateHooks(creation));
   // A guest that has not answered in time may have it all the same, or make it later.
-  undo.Add([&] {
-    const Removal removal = AskToRemove(request.id, kUndoTimeout);
-    in_guest = removal == Removal::kFailed;
+  creation.undo.Add([this, &creation, &guest] {
+    const Removal removal = AskToRemove(creation.request.id, kUndoTimeout);
+    creation.in_guest = removal == Removal::kFailed;
     if (removal == Removal::kDone) guest.RemovedByGuest();
   });
   KATA_TRY(guest.Create(machine_, seconds(machine_.config()->runtime.create_container_timeout_s)));
   machine_.AwaitBoot();
-  phases.End("create_container");
-  phases.Log("container created");
-  if (!was_booted) {
+  creation.phases.End("create_container");
+  container.layers_to_build = guest.missing_layers();
+  container.on_files_back = guest.on_files_back();
+  container.saved_by = guest.saved_by();
+  return {};
+}
+
+Result<void> Sandbox::RunCreateHooks(Creation& creation) {
+  const ContainerRequest& request = creation.request;
+  Container& container = creation.container;
+  container.SetHooks(HookRunner(request.id, request.bundle, creation.spec));
+  // As at every end of a container, whether it has lived or not.
+  creation.undo.Add([&container] { container.hooks().RunPoststop(); });
+  KATA_TRY(container.hooks().RunCreate(machine_.pid()));
+  creation.phases.End("hooks");
+  KATA_TRY(members_.CheckWanted(request.id));
+  // A hook may have made it, as Docker's does.
+  KATA_TRY(machine_.SyncNetwork());
+  creation.phases.End("hook_network");
+  return {};
+}
+
+Result<void> Sandbox::KeepCreation(Creation& creation) {
+  const ContainerRequest& request = creation.request;
+  Container& container = creation.container;
+  creation.phases.Log(request.checkpoint.empty() ? "container created" : "container restored");
+  if (!creation.was_booted) {
     container.timing.from = machine_.guest()->origin();
     container.timing.booted = machine_.guest()->phases();
   }
-  container.timing.created = phases.list();
-  container.layers_to_build = guest.missing_layers();
-  container.on_files_back = guest.on_files_back();
-  LogIfFailed(SaveRootReport(id_, request.id, guest.root_words(), machine_.records()));
-  undo.Add([&] { LogIfFailed(RemoveRootReport(id_, request.id, machine_.records())); });
+  container.timing.created = creation.phases.list();
+  LogIfFailed(SaveRootReport(id_, request.id, container.saved_by.root_words, machine_.records()));
+  creation.undo.Add(
+      [this, &request] { LogIfFailed(RemoveRootReport(id_, request.id, machine_.records())); });
 
-  const auto process = std::make_shared<Process>("", request.stdio, io);
+  const auto process = std::make_shared<Process>("", request.stdio, creation.io);
   Report(request.id, *process);
   container.SetInit(process);
   KATA_TRY(members_.Keep(request.id));
-  undo.Release();
-  process->Created(caller.created);
-  ShowProcesses(request.id, *io, container);
+  creation.undo.Release();
+  process->Created(creation.caller.created);
+  ShowProcesses(request.id, *creation.io, container);
   FollowStandIn(request.id, process);
   WaitForExit(request.id, process, container.on_files_back);
   EndWithMachine(*process);
@@ -228,13 +271,17 @@ Result<void> Sandbox::OpenFor(const std::string& container_id, const oci::Spec& 
   return machine_.Open(effective);
 }
 
-Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& spec,
-                              bool share_pid_namespace, Deadline deadline) {
-  if (!booting_.Begin(deadline)) return BootsForAnother();
+Result<void> Sandbox::BootFor(
+    const Creation& creation,
+    const std::function<Result<void>(const MachineSize& size, const std::string& network)>& boot) {
+  const std::string& container_id = creation.request.id;
+  const oci::Spec& spec = creation.spec;
+  if (!booting_.Begin(creation.caller.deadline)) return BootsForAnother();
   const CallTurn turn(booting_);
   KATA_TRY(members_.CheckWanted(container_id));
   const MachineSize size = SizeOf(spec.linux().resources());
   if (machine_.booted()) {
+    if (!creation.request.checkpoint.empty()) return RunsAlready();
     Grow(container_id, spec.linux().resources());
     return {};
   }
@@ -242,13 +289,8 @@ Result<void> Sandbox::BootFor(const std::string& container_id, const oci::Spec& 
     const MutexLock sizes(mutex_);
     sizes_[container_id] = size;
   }
-  const auto config = machine_.config();
-  agent::CreateSandboxRequest request =
-      SandboxRequest(id_, spec.hostname(), machine_.shares_files());
-  request.set_sandbox_pidns(share_pid_namespace);
-  AddKernelModules(config->agent.kernel_modules, request);
   machine_.UseCgroup(KATA_TRY(HostCgroupPath(spec.linux().cgroups_path())));
-  if (auto booted = machine_.Boot(size, request, NetworkOf(spec)); !booted) {
+  if (auto booted = boot(size, NetworkOf(spec)); !booted) {
     members_.LoseMachine();
     return booted;
   }

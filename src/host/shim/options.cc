@@ -24,12 +24,34 @@ bool Contains(const std::array<std::string_view, n>& names, std::string_view nam
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+constexpr std::string_view kCheckpoint = "containerd.runc.v1.CheckpointOptions";
+
+// "type.googleapis.com/" and the like do not change the message.
+std::string_view TypeOf(const wellknown::Any& options) {
+  std::string_view type = options.type_url();
+  type.remove_prefix(type.rfind('/') + 1);
+  return type;
+}
+
 }  // namespace
 
+Result<bool> ParseCheckpointExit(const wellknown::Any& options) {
+  const std::string_view type = TypeOf(options);
+  if (type.empty() && options.value().empty()) return false;
+  if (type != kCheckpoint) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("checkpoint options of type \"{}\" are not known: use {}",
+                            type.substr(0, 128), kCheckpoint));
+  }
+  CheckpointOptions message;
+  if (!message.ParseFromString(options.value())) {
+    return Fail(Code::kInvalidArgument, "checkpoint options do not parse");
+  }
+  return message.exit();
+}
+
 Result<RuntimeOptionsValue> ParseRuntimeOptions(const wellknown::Any& options) {
-  std::string_view type = options.type_url();
-  // "type.googleapis.com/" and the like do not change the message.
-  type.remove_prefix(type.rfind('/') + 1);
+  const std::string_view type = TypeOf(options);
   if ((type.empty() && options.value().empty()) || Contains(kRuncs, type)) {
     return RuntimeOptionsValue{};
   }

@@ -23,4 +23,9 @@ struct RuntimeOptionsValue {
 //                           something that would be lost
 Result<RuntimeOptionsValue> ParseRuntimeOptions(const wellknown::Any& options);
 
+// Whether a container is to end when it has been saved. containerd.runc.v1.CheckpointOptions is
+// read, whose other members say nothing to a machine; nothing at all is no. Errors kInvalidArgument
+// an unknown type, or a value that does not parse
+Result<bool> ParseCheckpointExit(const wellknown::Any& options);
+
 }  // namespace kata::shim

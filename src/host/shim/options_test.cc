@@ -47,5 +47,16 @@ TEST(RuntimeOptions, UnknownOnesAreAnError) {
   EXPECT_FALSE(ParseRuntimeOptions(MakeAny("runtimeoptions.v1.Options", "\xff")));
 }
 
+TEST(CheckpointOptions, SayWhetherTheContainerEnds) {
+  constexpr char kType[] = "containerd.runc.v1.CheckpointOptions";
+  EXPECT_FALSE(ParseCheckpointExit({}).value());
+  EXPECT_FALSE(ParseCheckpointExit(MakeAny(kType, "")).value());
+  // Exit, and file_locks.
+  EXPECT_TRUE(ParseCheckpointExit(MakeAny(kType, "\x08\x01\x28\x01")).value());
+  EXPECT_EQ(ParseCheckpointExit(MakeAny("runsc.v1.Options", "")).error().code(),
+            Code::kInvalidArgument);
+  EXPECT_EQ(ParseCheckpointExit(MakeAny(kType, "\xff")).error().code(), Code::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace kata::shim

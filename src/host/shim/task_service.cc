@@ -282,14 +282,12 @@ Result<config::Loaded> TaskService::LoadConfig(const task::CreateTaskRequest& re
 Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskRequest& request,
                                                      const ttrpc::Responder& responder,
                                                      Deadline deadline) {
-  if (!request.checkpoint().empty()) {
-    return Fail(Code::kUnimplemented, "restore from a checkpoint is not supported");
-  }
   const config::Loaded config = KATA_TRY(LoadConfig(request));
   const sandbox::ContainerRequest container{.id = request.id(),
                                             .bundle = request.bundle(),
                                             .rootfs = RootfsOf(request),
-                                            .stdio = StdioOf(request)};
+                                            .stdio = StdioOf(request),
+                                            .checkpoint = request.checkpoint()};
   const sandbox::Caller caller{.wanted = [&responder] { return responder.wanted(); },
                                .deadline = deadline,
                                .created = [&] { events_.TaskCreate(request, pid()); }};
@@ -357,8 +355,16 @@ Result<wellknown::Empty> TaskService::Resume(const task::ResumeRequest& request)
   return wellknown::Empty();
 }
 
-Result<wellknown::Empty> TaskService::Checkpoint(const task::CheckpointTaskRequest&) {
-  return Fail(Code::kUnimplemented, "checkpoint is not supported");
+Result<wellknown::Empty> TaskService::Checkpoint(const task::CheckpointTaskRequest& request) {
+  if (request.path().empty()) {
+    return Fail(Code::kInvalidArgument, "checkpoint: no directory is named");
+  }
+  bool exit = false;
+  if (request.has_options()) exit = KATA_TRY(ParseCheckpointExit(request.options()));
+  return EmptyAfter(sandbox_.Checkpoint(
+      {.container_id = request.id(), .directory = request.path(), .exit = exit, .saved = [&] {
+         events_.TaskCheckpointed(request.id(), request.path());
+       }}));
 }
 
 Result<wellknown::Empty> TaskService::Kill(const task::KillRequest& request) {

@@ -71,6 +71,7 @@ class TaskService {
   Result<task::PidsResponse> Pids(const task::PidsRequest& request);
   Result<wellknown::Empty> Pause(const task::PauseRequest& request);
   Result<wellknown::Empty> Resume(const task::ResumeRequest& request);
+  // containerd puts what it makes of its call into `path`, an empty directory or one to be made.
   Result<wellknown::Empty> Checkpoint(const task::CheckpointTaskRequest& request);
   Result<wellknown::Empty> Kill(const task::KillRequest& request);
   Result<wellknown::Empty> Exec(const task::ExecProcessRequest& request);

@@ -55,6 +55,8 @@ void FakeAgent::Handle(std::string_view service, const std::string& method,
 void FakeAgent::Register() {
   Handle(kHealth, "Check", &FakeAgent::Check);
   Handle(kGuest, "Renew", &FakeAgent::Acknowledge<guest::RenewRequest>);
+  Handle(kGuest, "Freeze", &FakeAgent::Acknowledge<guest::FreezeRequest>);
+  Handle(kGuest, "Thaw", &FakeAgent::Acknowledge<guest::ThawRequest>);
   Handle(kAgent, "CreateSandbox", &FakeAgent::Acknowledge<agent::CreateSandboxRequest>);
   Handle(kAgent, "CreateContainer", &FakeAgent::CreateContainer);
   Handle(kAgent, "StartContainer", &FakeAgent::StartContainer);

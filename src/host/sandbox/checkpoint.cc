@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/sandbox/checkpoint.h"
+
+#include <chrono>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "host/hypervisor/accelerator.h"
+#include "host/hypervisor/agent_channel.h"
+#include "host/hypervisor/registry.h"
+#include "host/plan/savable.h"
+#include "host/snapshot/compatible.h"
+#include "sys/files.h"
+
+namespace kata::sandbox {
+namespace {
+
+constexpr auto kProbeTime = std::chrono::seconds(30);
+constexpr size_t kMaxCheckpoint = 4096;
+
+Result<void> CheckAccelerator(const config::Config& config, const hypervisor::MachineShape& shape) {
+  const auto here = KATA_TRY(hypervisor::ChooseAccelerator(config.hypervisor.accelerator));
+  if (here.kind == shape.accelerator) return {};
+  return Fail(
+      Code::kFailedPrecondition,
+      fmt::format("the snapshot's machine ran {} KVM, and here it would run {}; restore it "
+                  "on a host like its own",
+                  shape.accelerator == hypervisor::AcceleratorKind::kKvm ? "with" : "without",
+                  here.name()));
+}
+
+}  // namespace
+
+snapshot::Store StoreOf(const config::Config& config) {
+  return snapshot::Store(config.snapshot.path, config.snapshot.quota_mb);
+}
+
+Result<snapshot::Origin> OriginOf(const config::Config& config,
+                                  const hypervisor::MachineShape& shape) {
+  const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config.runtime.hypervisor_name));
+  return snapshot::OriginHere(config, vmm, shape, Deadline::After(kProbeTime));
+}
+
+Result<void> CheckSavable(const Machine& machine, size_t containers, const Container& container) {
+  const auto config = machine.config();
+  const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config->runtime.hypervisor_name));
+  const auto channel =
+      KATA_TRY(hypervisor::ChooseAgentChannel(config->hypervisor.agent_channel, vmm.capabilities));
+  SavableFacts facts{.vmm_saves = vmm.capabilities.save,
+                     .vsock = !std::holds_alternative<hypervisor::VirtioSerialChannel>(channel),
+                     .shares_files = machine.shares_files(),
+                     .huge_or_preallocated = config->hypervisor.enable_hugepages ||
+                                             config->hypervisor.enable_mem_prealloc,
+                     .containers = containers,
+                     .root = container.saved_by.root_words,
+                     .volumes = container.saved_by.volumes,
+                     .execs = {}};
+  for (const auto& process : container.Processes()) {
+    const bool runs = process->state() == ProcessState::kRunning;
+    if (process->exec_id().empty()) {
+      facts.runs = runs;
+    } else if (runs || process->state() == ProcessState::kStarting) {
+      facts.execs.push_back(process->exec_id());
+    }
+  }
+  return CheckSavable(facts);
+}
+
+Result<void> WriteCheckpoint(const std::string& directory, const std::string& snapshot,
+                             const snapshot::Store& store) {
+  KATA_TRY(sys::MakeDirs(directory, 0700));
+  return sys::ReplaceFile(directory + "/" + kCheckpointFile,
+                          FormatCheckpoint(snapshot, store.root()), 0600);
+}
+
+Result<OpenedCheckpoint> OpenCheckpoint(const config::Config& config,
+                                        const std::string& directory) {
+  if (config.hypervisor.shares_files()) {
+    return Fail(
+        Code::kFailedPrecondition,
+        "a saved machine shares no files with the host; set shared_fs = \"none\", as it had");
+  }
+  const std::string path = directory + "/" + kCheckpointFile;
+  auto text = sys::ReadFile(path, kMaxCheckpoint);
+  if (!text) {
+    return std::unexpected(std::move(text).error().Within("no checkpoint of this runtime"));
+  }
+  const std::string id = KATA_TRY_WITHIN(path, ParseCheckpoint(*text));
+  const snapshot::Store store = StoreOf(config);
+  auto snapshot = KATA_TRY(snapshot::Snapshot::Open(store, id));
+  const snapshot::Manifest& manifest = snapshot.manifest();
+  KATA_TRY(CheckAccelerator(config, manifest.machine));
+  const snapshot::Origin here = KATA_TRY(OriginOf(config, manifest.machine));
+  KATA_TRY(snapshot::CheckCompatible(manifest, here));
+  SavedContainer container = KATA_TRY(ParseSavedContainer(manifest.shim));
+  return OpenedCheckpoint{.snapshot = std::move(snapshot), .container = std::move(container)};
+}
+
+Result<void> CheckSame(const GuestPlan& plan, bool terminal, const SavedContainer& saved) {
+  if (terminal != saved.terminal) {
+    return Fail(Code::kFailedPrecondition,
+                fmt::format("the saved container has {} terminal; restore it {}",
+                            saved.terminal ? "a" : "no", saved.terminal ? "with one" : "without"));
+  }
+  if (!plan.volumes.empty() || !plan.direct.empty() || !plan.disks.empty()) {
+    return Fail(Code::kFailedPrecondition,
+                "the saved container has no volumes and devices of the host; restore it without");
+  }
+  return {};
+}
+
+}  // namespace kata::sandbox

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Saving a container that runs, and creating one that goes on from there.
+#include <chrono>
+#include <future>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "host/machine/saved_guest.h"
+#include "host/sandbox/checkpoint.h"
+#include "host/sandbox/creation.h"
+#include "host/sandbox/sandbox.h"
+
+namespace kata::sandbox {
+namespace {
+
+using std::chrono::seconds;
+
+// A killed VMM is soon heard of.
+constexpr auto kEndTime = seconds(10);
+constexpr auto kThawTime = seconds(30);
+
+}  // namespace
+
+Result<void> Sandbox::Checkpoint(const CheckpointRequest& request) {
+  const auto container = KATA_TRY(FindContainer(request.container_id));
+  // Nor does another container come meanwhile.
+  if (!booting_.Begin(RequestDeadline())) {
+    return Fail(Code::kDeadlineExceeded,
+                "checkpoint: another one, or the boot of the machine, does not end; try again");
+  }
+  const CallTurn turn(booting_);
+  KATA_TRY_WITHIN("checkpoint", CheckSavable(machine_, members_.size(), *container));
+  return Explained(Save(request, *container));
+}
+
+Result<void> Sandbox::Save(const CheckpointRequest& request, Container& container) {
+  const auto config = machine_.config();
+  const auto init = KATA_TRY(container.Find(""));
+  const snapshot::Store store = StoreOf(*config);
+  auto writer = KATA_TRY(snapshot::Writer::Begin(store, snapshot::NewId()));
+  Phases phases;
+  StillGuest still = KATA_TRY(StillGuest::Hold(machine_.guest(), writer));
+  phases.End("still");
+  snapshot::Manifest manifest;
+  manifest.sandbox_id = id_;
+  manifest.containers = {container.id()};
+  manifest.shim = Format(SavedContainer{.id = container.id(),
+                                        .root_disk = container.saved_by.root_disk,
+                                        .terminal = init->stdio().terminal,
+                                        .paused = container.paused(),
+                                        .first_stream = still.first_stream()});
+  // Until all is safe a container that is to end could still have to go on.
+  if (!request.exit) KATA_TRY(still.GoOn());
+  phases.End("go_on");
+  manifest.origin = KATA_TRY(OriginOf(*config, still.shape()));
+  const std::string id = KATA_TRY(std::move(writer).Publish(std::move(manifest))).id;
+  if (auto written = WriteCheckpoint(request.directory, id, store); !written) {
+    LogIfFailed(store.Remove(id));
+    return written;
+  }
+  phases.End("publish");
+  phases.Log("container saved", id);
+  request.saved();
+  if (!request.exit) return {};
+  still.Abandon();
+  return EndSaved(*init);
+}
+
+Result<void> Sandbox::EndSaved(Process& init) {
+  // What came out of it before belongs to its callers, and the guest's copy does not have it.
+  std::promise<void> delivered;
+  init.io().AfterOutput([&] { delivered.set_value(); });
+  delivered.get_future().wait();
+  machine_.Kill();
+  const auto ended = std::make_shared<std::promise<void>>();
+  init.OnExit([ended](const ExitInfo&) { ended->set_value(); });
+  if (ended->get_future().wait_for(kEndTime) == std::future_status::ready) return {};
+  return Fail(Code::kDeadlineExceeded, "the container was saved, and its machine does not end");
+}
+
+Result<void> Sandbox::RestoreContainer(Creation& creation) {
+  const ContainerRequest& request = creation.request;
+  auto opened = KATA_TRY_WITHIN(fmt::format("restore \"{}\"", request.checkpoint),
+                                OpenCheckpoint(*machine_.config(), request.checkpoint));
+  const std::string root_disk = opened.container.root_disk;
+  KATA_TRY_WITHIN("restore", CheckSame(creation.plan, request.stdio.terminal, opened.container));
+  creation.phases.End("open_snapshot");
+  sys::UniqueFd root = KATA_TRY(OpenRootDisk(machine_, request.rootfs));
+  KATA_TRY_WITHIN("root file system", opened.snapshot.WriteDisk(root_disk, root.get()));
+  creation.phases.End("disks");
+  SavedGuest saved{.snapshot = &opened.snapshot,
+                   .disks = {},
+                   .first_stream = opened.container.first_stream,
+                   .renewal = {.hostname = creation.spec.hostname(),
+                               .names = {{opened.container.id, request.id}}}};
+  saved.disks.emplace(root_disk, std::move(root));
+  Container& container = creation.container;
+  container.saved_by = {.root_words = kDiskRoot, .root_disk = root_disk, .volumes = {}};
+  container.restored = std::move(opened.container);
+  container.SetGuest(
+      std::make_unique<GuestContainer>(GuestContainer::Restored(request.id, root_disk)));
+  // Its machine ends with it.
+  creation.undo.Add([&] { container.TakeGuest()->Remove(machine_, true); });
+  KATA_TRY(members_.CheckWanted(request.id));
+  KATA_TRY(BootFor(creation, [&](const MachineSize& size, const std::string& network) {
+    return machine_.Restore(std::move(saved), size, network);
+  }));
+  creation.phases.End("restore");
+  KATA_TRY(members_.CheckWanted(request.id));
+  KATA_TRY(RunCreateHooks(creation));
+  machine_.AwaitBoot();
+  return {};
+}
+
+Result<void> Sandbox::Thaw(Container& container) {
+  const auto agent = machine_.agent();
+  KATA_TRY(agent->Thaw(Deadline::After(kThawTime)));
+  // Front ends pause a container to save it, and want one that runs.
+  if (container.restored->paused) KATA_TRY(agent->ResumeContainer(container.id()));
+  return {};
+}
+
+}  // namespace kata::sandbox

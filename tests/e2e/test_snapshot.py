@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers that are saved while they run, and go on from there (docs/snapshots.md)."""
+
+import glob
+import os
+import shutil
+import signal
+import subprocess
+import unittest
+
+from support import grpc
+from support.case import Settings, core, only
+from support.ttrpc import RpcError
+from test_root_disk import DiskCase, make_disk
+from testbed.containerd import kill
+from testbed.process import wait_until
+
+ROOM_MIB = 64  # of a disk
+
+
+def counts(text):
+    """The numbers of the counting program's whole lines; AssertionError where a call went wrong."""
+    lines = [line.split(" ", 2) for line in text.split("\n")[:-1]]
+    for line in lines:
+        assert line[1] == "0", f"the counting program: {line}"
+    return [int(line[0]) for line in lines]
+
+
+class SnapshotCase(DiskCase):
+    """A counting program on a disk, in a machine that shares nothing."""
+
+    @classmethod
+    def set_up_bed(cls):
+        cls.counting = cls.compiled("counting")
+        cls.store = f"{cls.containerd.base}/snapshots"
+        cls.write_config(cls.runtime.config)
+
+    @classmethod
+    def write_config(cls, path, store=None, **changes):
+        """Of a machine that can be saved; the path."""
+        boots = cls.runtime.start_from == "boot"
+        return cls.runtime.write_config(
+            path, **{"shared_fs": "none", "virtio_fs_daemon": None, **changes},
+            factory={"enable_template": not boots, "template_path": f"{cls.containerd.base}/templates"},
+            agent={"dial_timeout": 200}, snapshot={"path": store or cls.store})
+
+    def setUp(self):
+        super().setUp()
+        os.unlink(self.disk)
+        make_disk(self.disk, ROOM_MIB, [self.counting])
+
+    def tearDown(self):
+        super().tearDown()
+        self.remove_containerds_copies()
+
+    def assert_clean(self, *arguments):
+        self.remove_containerds_copies()
+        super().assert_clean(*arguments)
+
+    def remove_containerds_copies(self):
+        """Each restore leaves one of what a checkpoint's directory had."""
+        for folder in glob.glob("/tmp/ct*d-checkpoint*"):
+            if self.store in read(f"{folder}/kata-snapshot.json"):
+                shutil.rmtree(folder)
+
+    def count(self, lines=20):
+        """Starts a container that counts, and waits for so many lines."""
+        self.create("exec /bin/counting /count")
+        grpc.start_task(self.containerd, self.name)
+        self.wait_counted(lines)
+
+    def wait_counted(self, number, output=None):
+        """Waits until the program has said `number`; all that it has said."""
+        def reached():
+            said = counts(read(output or self.output))
+            return said if said and said[-1] >= number else None
+        return wait_until(reached, 120, lambda: f"count {number} in {read(output or self.output)[-300:]!r}")
+
+    def assert_goes_on(self, output=None):
+        """It counts, one after the other."""
+        said = counts(read(output or self.output))
+        now = self.wait_counted((said[-1] if said else 0) + 20, output)
+        self.assertEqual(now, list(range(now[0], now[0] + len(now))))
+
+    def restore(self, checkpoint, name=None, disk=None):
+        """Another task that goes on from `checkpoint`; where its output goes. Not started."""
+        name = name or self.name
+        output = f"{self.containerd.base}/{name}.restored"
+        if os.path.exists(output):
+            os.unlink(output)
+        if name != self.name:
+            self.containerd.ctr("container", "create", "--runtime", self.runtime.type, self.image, name,
+                                "script", "exec /bin/counting /count", check=True)
+        grpc.create_task(self.containerd, name, stdout=f"file://{output}", timeout=200,
+                         rootfs=[("ext4", disk or self.disk, ["loop"])], checkpoint=checkpoint)
+        return output
+
+    def end(self, name=None):
+        """Kills a task that runs, and its container goes."""
+        name = name or self.name
+        grpc.kill_task(self.containerd, name, signal.SIGKILL)
+        self.wait_status(name, "STOPPED", 60)
+        code = grpc.delete_task(self.containerd, name)[0]
+        self.assertEqual(code, 128 + signal.SIGKILL)
+
+    def save_and_end(self):
+        """(checkpoint, whether it is of the very last moment): ctr before 2 says --exit to runc alone."""
+        at_once = Settings.series.startswith("2.")
+        checkpoint = grpc.checkpoint(self.containerd, self.name, *(["--exit"] if at_once else []))
+        if not at_once:
+            grpc.kill_task(self.containerd, self.name, signal.SIGKILL)
+        self.wait_status(self.name, "STOPPED", 60)
+        self.assertEqual(grpc.delete_task(self.containerd, self.name)[0], 128 + signal.SIGKILL)
+        return checkpoint, at_once
+
+    def snapshots(self, store=None):
+        """What is in the store, unfinished ones as well."""
+        store = store or self.store
+        return sorted(os.listdir(store)) if os.path.exists(store) else []
+
+    def refusal_of_checkpoint(self, name=None):
+        done = self.containerd.ctr("task", "checkpoint", name or self.name, timeout=120)
+        self.assertNotEqual(done.code, 0, done)
+        return done.err
+
+
+def read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+@only("kata", "needs machines")
+class Snapshot(SnapshotCase):
+
+    @core
+    def test_a_container_that_ends_when_it_is_saved_goes_on_twice_where_it_was(self):
+        self.count()
+        with self.containerd.events() as events:
+            checkpoint, at_once = self.save_and_end()
+            events.wait_for(self.name, "/tasks/checkpointed")
+            events.wait_for(self.name, "/tasks/exit", exit_status=128 + signal.SIGKILL)
+        before = counts(self.read_output())
+        # What the disk says now is not what counts.
+        make_disk(self.disk, ROOM_MIB)
+        output = self.restore(checkpoint)
+        self.assertEqual(self.containerd.status(self.name), "CREATED")
+        self.assertEqual(read(output), "")
+        grpc.start_task(self.containerd, self.name)
+        now = self.wait_counted(before[-1] + 20, output)
+        first = now[0]
+        if at_once:
+            self.assertEqual(first, before[-1] + 1, "neither lost nor twice")
+        self.assertLessEqual(first, before[-1] + 1)
+        self.assertEqual(before, list(range(1, before[-1] + 1)))
+        self.assertEqual(now, list(range(first, first + len(now))))
+        # The same once more beside it, under another name.
+        other, disk = f"{self.name}-b", make_disk(f"{self.disk}-b", ROOM_MIB)
+        output_of_other = self.restore(checkpoint, other, disk)
+        grpc.start_task(self.containerd, other)
+        now = self.wait_counted(before[-1] + 20, output_of_other)
+        self.assertEqual(now[0], first)
+        self.assert_goes_on(output)
+        # It is a container as any other.
+        log = self.containerd.exec(other, ["cat", "/count/log"])
+        self.assert_code(log, 0)
+        said = [int(line) for line in log.out.split()]
+        self.assertEqual(said, list(range(1, len(said) + 1)))
+        uuids = [self.containerd.exec(name, ["cat", "/proc/sys/kernel/random/uuid"]).out
+                 for name in (self.name, other)]
+        self.assertNotEqual(*uuids)
+        self.end(other)
+        self.end()
+        for name in (self.name, other):
+            self.containerd.remove(name)
+        self.assert_clean()
+
+    @core
+    def test_a_container_that_is_saved_goes_on_and_so_does_its_copy(self):
+        self.count()
+        checkpoint = grpc.checkpoint(self.containerd, self.name)
+        self.assert_goes_on()
+        saved_by = self.wait_counted(1)[-1]
+        self.end()
+        everything = counts(self.read_output())
+        self.assertEqual(everything, list(range(1, len(everything) + 1)))
+        output = self.restore(checkpoint)
+        grpc.start_task(self.containerd, self.name)
+        now = self.wait_counted(saved_by, output)
+        self.assertGreater(now[0], 20)
+        self.assertLessEqual(now[0], saved_by)
+        self.assert_goes_on(output)
+        if not Settings.series.startswith("2."):
+            self.end()
+            return  # its ctr takes no second checkpoint of a container: "already exists"
+        # And what goes on from a snapshot can be saved as well.
+        again = grpc.checkpoint(self.containerd, self.name, "--exit")
+        self.wait_status(self.name, "STOPPED", 20)
+        last = counts(read(output))[-1]
+        grpc.delete_task(self.containerd, self.name)
+        output = self.restore(again)
+        grpc.start_task(self.containerd, self.name)
+        self.assertEqual(self.wait_counted(last + 5, output)[0], last + 1)
+        self.end()
+        self.containerd.remove(self.name)
+        self.assert_clean()
+
+    def test_one_that_was_not_started_again_ends_as_any_other(self):
+        self.count()
+        checkpoint, _ = self.save_and_end()
+        self.restore(checkpoint)
+        self.end()
+        self.restore(checkpoint)
+        self.containerd.remove(self.name)
+        self.assert_clean()
+
+    def test_an_image_path_gets_a_file_that_names_the_snapshot(self):
+        if not Settings.series.startswith("2."):
+            self.skipTest("ctr before 2 says --image-path to runc alone")
+        self.count()
+        path = f"{self.containerd.base}/{self.name}.image"
+        done = self.containerd.ctr("task", "checkpoint", "--image-path", path, self.name, timeout=120)
+        self.assert_code(done, 0)
+        self.assertEqual(os.listdir(path), ["kata-snapshot.json"])
+        self.assertLess(os.stat(f"{path}/kata-snapshot.json").st_size, 4096)
+        self.assert_goes_on()
+
+    def test_what_cannot_be_saved_is_told_with_the_remedy_and_goes_on(self):
+        volume = f"{self.containerd.base}/{self.name}.volume"
+        with open(volume, "w") as file:
+            file.write("text\n")
+        self.create("exec /bin/counting /count", "--mount",
+                    f"type=bind,src={volume},dst=/etc/text,options=rbind:ro")
+        grpc.start_task(self.containerd, self.name)
+        self.wait_counted(20)
+        before = self.snapshots()
+        self.assertRegex(self.refusal_of_checkpoint(), "volumes are not saved: /etc/text; run .* without")
+        self.assert_goes_on()
+        self.assertEqual(self.snapshots(), before)
+
+    def test_shared_files_are_refused_with_the_remedy(self):
+        self.config = self.runtime.write_config(f"{self.containerd.base}/shared.toml")
+        self.count()
+        self.assertRegex(self.refusal_of_checkpoint(), 'virtiofs.*use shared_fs = .?"none')
+        self.assert_goes_on()
+
+    def test_a_disk_that_is_full_harms_nobody(self):
+        full = f"{self.containerd.base}/{self.name}.full"
+        os.mkdir(full)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "full", full], check=True)
+        try:
+            self.config = self.write_config(f"{self.containerd.base}/full.toml", store=f"{full}/store")
+            self.count()
+            self.assertRegex(self.refusal_of_checkpoint(), "(No space left|full|quota|room)")
+            self.assert_goes_on()
+            self.assertEqual(self.snapshots(f"{full}/store"), [])
+            self.containerd.remove(self.name)
+        finally:
+            subprocess.run(["umount", full], check=True)
+        self.assert_clean()
+
+    def test_a_snapshot_that_has_gone_or_is_damaged_is_told(self):
+        self.count()
+        checkpoint, _ = self.save_and_end()
+        snapshot = max((f"{self.store}/{name}" for name in self.snapshots()), key=os.path.getmtime)
+        for name in ("memory", "disk1"):
+            with self.subTest(file=name), open(f"{snapshot}/{name}", "r+b") as file:
+                at = file.seek(0, os.SEEK_DATA) if hasattr(os, "SEEK_DATA") else 0
+                byte = file.read(1)
+                file.seek(at)
+                file.write(bytes([byte[0] ^ 1]))
+                file.flush()
+                with self.assertRaises(RpcError) as refused:
+                    self.restore(checkpoint)
+                self.assertRegex(str(refused.exception), "(damaged|is not what was saved)")
+                file.seek(at)
+                file.write(byte)
+        shutil.rmtree(snapshot)
+        with self.assertRaises(RpcError) as refused:
+            self.restore(checkpoint)
+        self.assertRegex(str(refused.exception), os.path.basename(snapshot))
+        self.containerd.remove(self.name)
+        self.assert_clean()
+
+    def test_a_shim_or_machine_that_is_killed_meanwhile_leaves_no_snapshot(self):
+        for role in ("vmm", "shim"):
+            with self.subTest(role=role):
+                before = self.snapshots()
+                self.count()
+                victim = self.runtime.victims(self.containerd, self.name)[role]
+                with self.background(self.containerd.popen("task", "checkpoint", self.name)) as saving:
+                    # Where it writes is the first that is seen of it.
+                    wait_until(lambda: self.snapshots() != before, 60, "a snapshot begins")
+                    kill(victim)
+                    saving.wait(60)
+                wait_until(lambda: self.containerd.status(self.name) in ("STOPPED", "UNKNOWN", None), 30,
+                           "containerd learns of the end")
+                self.containerd.remove(self.name)
+                self.assert_clean()
+                # What a killed writer left goes with the next one.
+                os.unlink(self.disk)
+                make_disk(self.disk, ROOM_MIB, [self.counting])
+
+
+@only("kata", "needs machines")
+class Images(SnapshotCase):
+    """ctr's own way: an image that is a checkpoint."""
+
+    snapshotter = "blockfile"
+
+    @classmethod
+    def setUpClass(cls):
+        if not Settings.series.startswith("2."):
+            raise unittest.SkipTest("containerd has this snapshotter since 2.0")
+        super().setUpClass()
+
+    @core
+    def test_ctr_saves_a_container_and_restores_it(self):
+        image = f"checkpoint.local/{self.name}:1"
+        count = "i=0; while :; do i=$((i+1)); echo $i >> /counted; sleep 0.1; done"
+        self.containerd.run_detached(self.name, ["sh", "-c", count], "--snapshotter", "blockfile", timeout=120)
+        counted = self.wait_lines(self.name, 5)
+        done = self.containerd.ctr("container", "checkpoint", "--task", self.name, image, timeout=120)
+        self.assert_code(done, 0)
+        self.wait_lines(self.name, counted + 5)
+        self.containerd.remove(self.name)
+        done = self.containerd.ctr("container", "restore", "--live", self.name, image, timeout=200)
+        self.assert_code(done, 0)
+        self.wait_lines(self.name, counted + 5)
+        self.end()
+        self.containerd.remove(self.name)
+        self.containerd.ctr("image", "rm", image, check=True)
+        self.containerd.ctr("snapshot", "--snapshotter", "blockfile", "rm", self.name)
+        # ctr has made them, and ended at once.
+        for fifo in glob.glob(f"/run/containerd/fifo/*/{self.name}-std*"):
+            shutil.rmtree(os.path.dirname(fifo), ignore_errors=True)
+        self.assert_clean()
+
+    def wait_lines(self, name, number):
+        """Waits until so many lines were counted, one after the other; how many there are."""
+        def counted():
+            said = self.containerd.exec(name, ["cat", "/counted"]).out.split()
+            self.assertEqual(said, [str(1 + n) for n in range(len(said))])
+            return len(said) if len(said) >= number else None
+        return wait_until(counted, 120, f"{number} lines counted")
