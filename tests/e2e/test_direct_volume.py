@@ -39,8 +39,8 @@ class DirectVolume(ContainerdCase):
         self.direct("add", "--mount-info", json.dumps(info))
         self.addCleanup(self.direct, "remove")
 
-    def start(self, name, kind=SANDBOX, options="rbind:rw"):
-        self.containerd.run_detached(name, ["sleep", "1000"], "--annotation", kind, "--annotation",
+    def start(self, name, kind=SANDBOX, options="rbind:rw", *flags):
+        self.containerd.run_detached(name, ["sleep", "1000"], *flags, "--annotation", kind, "--annotation",
                                      f"io.kubernetes.cri.sandbox-id={self.name}", "--mount",
                                      f"type=bind,src={self.volume},dst=/v,options={options}", timeout=90)
         return name
@@ -81,6 +81,56 @@ class DirectVolume(ContainerdCase):
         self.assertTrue(self.containerd.remove(pod))
         self.assertIn("no sandbox has it", self.direct("stats", check=False).stderr)
 
+    def resize(self, size):
+        return self.direct("resize", "--size", str(size), check=False)
+
+    def total(self, name):
+        return int(self.sh(name, "stat -f -c '%b %S' /v | awk '{ print $1 * $2 }'"))
+
+    def test_it_grows_while_it_is_in_use(self):
+        self.add()
+        self.assertIn("no sandbox has it", self.resize(64 * MIB).stderr)
+        pod = self.start(self.name)
+        self.sh(pod, "echo kept > /v/file; (while echo line; do sleep 0.1; done) > /v/log &")
+        for size in (64 * MIB, 64 * MIB, 200 * MIB + 4096):
+            done = self.resize(size)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(os.path.getsize(self.disk), size)
+            self.assertGreater(self.total(pod), size * 0.8)
+        self.sh(pod, "dd if=/dev/zero of=/v/large bs=1M count=100; kill %1; sync")
+        cut = self.resize(100 * MIB)
+        self.assertNotEqual(cut.returncode, 0)
+        self.assertIn("only grows", cut.stderr)
+        self.assertEqual(os.path.getsize(self.disk), 200 * MIB + 4096)
+        self.assertTrue(self.containerd.remove(pod))
+        self.assertEqual(subprocess.run(["/sbin/e2fsck", "-fn", self.disk]).returncode, 0)
+
+    def test_it_grows_on_the_bus_of_block_devices(self):
+        config = self.runtime.write_config(f"{self.containerd.base}/blk.toml", block_device_driver="virtio-blk")
+        self.add()
+        pod = self.start(self.name, SANDBOX, "rbind:rw", "--runtime-config-path", config)
+        self.assertEqual(self.resize(64 * MIB).stderr, "")
+        self.assertGreater(self.total(pod), 50 * MIB)
+
+    def test_a_block_device_is_as_large_as_its_driver_has_made_it(self):
+        device = subprocess.run(["losetup", "--find", "--show", self.disk], check=True, capture_output=True,
+                                text=True).stdout.strip()
+        self.addCleanup(subprocess.run, ["losetup", "--detach", device], check=True)
+        self.add(device=device)
+        pod = self.start(self.name)
+        self.assertIn("direct volume", self.resize(64 * MIB).stderr)
+        os.truncate(self.disk, 64 * MIB)
+        subprocess.run(["losetup", "--set-capacity", device], check=True)
+        self.assertEqual(self.resize(64 * MIB).stderr, "")
+        self.assertGreater(self.total(pod), 50 * MIB)
+        self.assertTrue(self.containerd.remove(pod))
+
+    def test_what_cannot_grow_stays_as_it_is_and_says_why(self):
+        self.add(options=["ro"])
+        self.start(self.name)
+        self.assertIn("read-only", self.resize(64 * MIB).stderr)
+        self.assertEqual(os.path.getsize(self.disk), 32 * MIB)
+
     def test_the_last_container_gives_the_disk_back_while_the_machine_lives(self):
         self.containerd.run_detached(self.name, ["sleep", "1000"], "--annotation", SANDBOX,
                                      "--annotation", f"io.kubernetes.cri.sandbox-id={self.name}", timeout=90)
@@ -103,7 +153,7 @@ class DirectVolume(ContainerdCase):
             done = self.direct("add", *words, check=False)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(reason, done.stderr)
-        self.assertIn("stop the pod", self.direct("resize", "--size", "1", check=False).stderr)
+        self.assertIn("not a number of bytes", self.direct("resize", "--size", "1G", check=False).stderr)
         self.add(device="/dev/nowhere")
         with self.assertRaisesRegex(AssertionError, "direct volume.*nowhere.*No such file"):
             self.start(self.name)

@@ -16,6 +16,7 @@
 #include "guest/agent/modules/sandbox_modules.h"
 #include "guest/agent/mount_storages.h"
 #include "guest/agent/run_in_child.h"
+#include "guest/agent/storage/grow.h"
 
 namespace kata::guest {
 namespace {
@@ -37,6 +38,22 @@ Result<bool> StoragesAreReady(const List& storages) {
     if (!KATA_TRY(StorageIsReady(storage))) return false;
   }
   return true;
+}
+
+// Work that has nothing to say but whether it was done.
+void DoInChild(sys::EventLoop& loop, const std::function<Result<void>()>& work, Agent::Done done) {
+  const auto finish = std::make_shared<Agent::Done>(std::move(done));
+  const auto begun = RunInChild(
+      loop,
+      [&]() -> Result<std::string> {
+        KATA_TRY(work());
+        return std::string();
+      },
+      [finish](const Result<std::string>& result) {
+        if (!result) return (*finish)(std::unexpected(result.error()));
+        (*finish)({});
+      });
+  if (!begun) (*finish)(begun);
 }
 
 }  // namespace
@@ -124,18 +141,20 @@ Result<void> Agent::FinishSandbox(const agent::CreateSandboxRequest& request,
 
 void Agent::ReconfigureMount(const std::string& mount_point, Done done) {
   if (auto mounted = storages_.CheckMounted(mount_point); !mounted) return done(mounted);
-  const auto finish = std::make_shared<Done>(std::move(done));
-  const auto begun = RunInChild(
-      loop_,
-      [&]() -> Result<std::string> {
-        KATA_TRY(StorageTable::Reconfigure(mount_point));
-        return std::string();
-      },
-      [finish](const Result<std::string>& changed) {
-        if (!changed) return (*finish)(std::unexpected(changed.error()));
-        (*finish)({});
+  DoInChild(loop_, [&] { return StorageTable::Reconfigure(mount_point); }, std::move(done));
+}
+
+void Agent::GrowStorage(const std::string& mount_point, uint64_t bytes, Done done) {
+  if (auto mounted = storages_.CheckMounted(mount_point); !mounted) return done(mounted);
+  devices_.Wait(
+      [mount_point, bytes] { return DiskHas(mount_point, bytes); }, config_.hotplug_timeout,
+      [this, mount_point, done = std::move(done)](Result<void> large) mutable {
+        if (!large) {
+          return done(std::unexpected(
+              std::move(large).error().Within(fmt::format("larger disk of \"{}\"", mount_point))));
+        }
+        DoInChild(loop_, [&] { return GrowFileSystem(mount_point); }, std::move(done));
       });
-  if (!begun) (*finish)(begun);
 }
 
 void Agent::DestroySandbox(Done done) {

@@ -77,6 +77,12 @@ class Agent {
   // In the namespace that the sandbox's containers share.
   // Errors  kFailedPrecondition  there is no sandbox
   Result<void> SetHostname(const std::string& hostname);
+  // Waits until the storage's disk has `bytes`, which the host has given it, and makes its file
+  // system as large.
+  // Errors  kNotFound            no storage is mounted there
+  //         kDeadlineExceeded    the disk has not become so large
+  //         and those of GrowFileSystem (storage/grow.h)
+  void GrowStorage(const std::string& mount_point, uint64_t bytes, Done done);
 
   // The reaper's news: of our processes and of strangers.
   void OnChildExit(pid_t pid, sys::ExitStatus status);

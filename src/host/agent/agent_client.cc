@@ -179,6 +179,14 @@ Result<csi::VolumeStatsResponse> AgentClient::VolumeStats(const std::string& pat
   return Call<csi::VolumeStatsResponse>("GetVolumeStats", request);
 }
 
+Result<void> AgentClient::ResizeVolume(const std::string& mount_point, uint64_t bytes,
+                                       std::chrono::milliseconds timeout) {
+  agent::ResizeVolumeRequest request;
+  request.set_volume_guest_path(mount_point);
+  request.set_size(bytes);
+  return CallVoid("ResizeVolume", request, timeout);
+}
+
 Result<types::Interface> AgentClient::UpdateInterface(const types::Interface& interface) {
   agent::UpdateInterfaceRequest request;
   *request.mutable_interface() = interface;

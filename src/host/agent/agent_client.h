@@ -108,6 +108,9 @@ class AgentClient {
       std::move_only_function<void(Result<std::vector<guest::GuestProcess>>)> done);
   // Of the file system at a path of the guest.
   Result<csi::VolumeStatsResponse> VolumeStats(const std::string& path);
+  // Makes the file system of a storage as large as its disk, which has, or gets, `bytes`.
+  Result<void> ResizeVolume(const std::string& mount_point, uint64_t bytes,
+                            std::chrono::milliseconds timeout);
   Result<types::Interface> UpdateInterface(const types::Interface& interface);
   // kUnimplemented from an agent that is not ours.
   Result<void> ReleaseInterface(const std::string& permanent_mac);

@@ -72,6 +72,13 @@ class Hypervisor {
   //         kDeadlineExceeded  the guest does not answer; the device stays
   virtual Result<void> Detach(const std::string& id, Deadline deadline) = 0;
 
+  // Makes an attached disk larger: a file grows to `bytes`, a block device must have them already.
+  // The guest is told. A disk of this size is left as it is.
+  // Errors  kNotFound            no attached disk has this id
+  //         kInvalidArgument     it is larger than `bytes`
+  //         kFailedPrecondition  it is read-only, or its device has not so many
+  virtual Result<void> GrowDisk(const std::string& id, uint64_t bytes, Deadline deadline) = 0;
+
   // Grows towards `wanted` as far as it goes, memory rounded up to what the VMM can plug, at its
   // end down. Smaller values than the present ones change nothing. After an error (the VMM does not
   // answer) what had been added by then stays.

@@ -1,11 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/machine/direct_disks.h"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
 namespace kata::sandbox {
+
+Result<void> CheckGrows(const DirectDisk& disk) {
+  const agent::Storage& storage = disk.storage;
+  constexpr std::string_view kRemedy = "stop the pod and resize the file system on the host";
+  if (storage.fstype() != "ext4") {
+    return Fail(Code::kUnimplemented,
+                fmt::format("{} does not grow while it is mounted, ext4 alone does; {}",
+                            storage.fstype(), kRemedy));
+  }
+  if (std::ranges::find(storage.options(), "ro") != storage.options().end()) {
+    return Fail(Code::kFailedPrecondition, fmt::format("its disk is read-only; {}", kRemedy));
+  }
+  return {};
+}
 
 Result<agent::Storage> DirectDisks::Use(const std::string& container_id, const std::string& source,
                                         const std::function<Result<DirectDisk>()>& attach) {
@@ -43,7 +59,7 @@ std::vector<DirectDisks::Free> DirectDisks::Release(const std::string& container
   return free;
 }
 
-Result<std::string> DirectDisks::MountPointOf(const std::string& source) {
+Result<DirectDisk> DirectDisks::Find(const std::string& source) {
   std::shared_future<Result<DirectDisk>> disk;
   {
     const MutexLock lock(mutex_);
@@ -54,9 +70,7 @@ Result<std::string> DirectDisks::MountPointOf(const std::string& source) {
     }
     disk = found->second.disk;
   }
-  const Result<DirectDisk>& result = disk.get();
-  if (!result) return std::unexpected(result.error());
-  return result->storage.mount_point();
+  return disk.get();
 }
 
 }  // namespace kata::sandbox

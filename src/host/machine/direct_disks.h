@@ -22,6 +22,10 @@ struct DirectDisk {
   agent::Storage storage;  // as the guest is asked for it
 };
 
+// Whether the disk's file system can grow in the guest.
+// Errors  kUnimplemented, kFailedPrecondition  why not, and what to do
+Result<void> CheckGrows(const DirectDisk& disk);
+
 // Safe from every thread.
 class DirectDisks {
  public:
@@ -40,9 +44,9 @@ class DirectDisks {
   // way.
   std::vector<Free> Release(const std::string& container_id) KATA_EXCLUDES(mutex_);
 
-  // Where the volume is in the guest. Waits for its attachment.
+  // The disk of the volume. Waits for its attachment.
   // Errors  kNotFound  no container has it
-  Result<std::string> MountPointOf(const std::string& source) KATA_EXCLUDES(mutex_);
+  Result<DirectDisk> Find(const std::string& source) KATA_EXCLUDES(mutex_);
 
  private:
   struct Entry {

@@ -23,8 +23,8 @@ TEST(DirectDisks, AreAttachedOnceAndFreeWithTheirLastContainer) {
   ASSERT_TRUE(again);
   EXPECT_EQ(again->mount_point(), "/run/direct/1");
   EXPECT_EQ(attached, 1);
-  EXPECT_EQ(disks.MountPointOf("/v").value_or(""), "/run/direct/1");
-  EXPECT_EQ(disks.MountPointOf("/w").error().code(), Code::kNotFound);
+  EXPECT_EQ(disks.Find("/v").value_or(DirectDisk()).storage.mount_point(), "/run/direct/1");
+  EXPECT_EQ(disks.Find("/w").error().code(), Code::kNotFound);
   EXPECT_THAT(disks.Release("a"), IsEmpty());
   const auto free = disks.Release("b");
   ASSERT_THAT(free, SizeIs(1));
@@ -43,6 +43,18 @@ TEST(DirectDisks, OneThatCannotBeAttachedIsTriedAgainByTheNextContainer) {
   ASSERT_THAT(free, SizeIs(1));
   EXPECT_EQ(free[0].disk_id, "");
   EXPECT_TRUE(disks.Use("b", "/v", []() -> Result<DirectDisk> { return DirectDisk(); }));
+}
+
+TEST(DirectDisks, GrowWhereTheirFileSystemCanAndTheyCanBeWritten) {
+  const auto disk = [](const char* fs_type, const char* option) {
+    DirectDisk made;
+    made.storage.set_fstype(fs_type);
+    made.storage.add_options(option);
+    return made;
+  };
+  EXPECT_TRUE(CheckGrows(disk("ext4", "rw")));
+  EXPECT_EQ(CheckGrows(disk("xfs", "rw")).error().code(), Code::kUnimplemented);
+  EXPECT_EQ(CheckGrows(disk("ext4", "ro")).error().code(), Code::kFailedPrecondition);
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ class PlugBoard : public hypervisor::Hypervisor {
     return Fail(Code::kResourceExhausted, "no free port");
   }
   Result<void> Detach(const std::string&, Deadline) override { return {}; }
+  Result<void> GrowDisk(const std::string&, uint64_t, Deadline) override { return {}; }
   Result<hypervisor::Resized> Resize(hypervisor::Resources, Deadline) override {
     return hypervisor::Resized();
   }

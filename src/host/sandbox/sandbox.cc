@@ -87,8 +87,23 @@ Result<csi::VolumeStatsResponse> Sandbox::VolumeStats(const std::string& volume)
   if (!machine_.booted() || !machine_.alive()) {
     return Fail(Code::kFailedPrecondition, "the sandbox has ended");
   }
-  const std::string place = KATA_TRY(machine_.direct_disks().MountPointOf(volume));
-  return Explained(machine_.agent()->VolumeStats(place));
+  const DirectDisk disk = KATA_TRY(machine_.direct_disks().Find(volume));
+  return Explained(machine_.agent()->VolumeStats(disk.storage.mount_point()));
+}
+
+Result<void> Sandbox::GrowVolume(const std::string& volume, uint64_t bytes) {
+  if (!machine_.booted() || !machine_.alive()) {
+    return Fail(Code::kFailedPrecondition, "the sandbox has ended");
+  }
+  const DirectDisk disk = KATA_TRY(machine_.direct_disks().Find(volume));
+  const std::string context = fmt::format("direct volume \"{}\"", volume);
+  KATA_TRY_WITHIN(context, CheckGrows(disk));
+  const auto guest = machine_.guest();
+  // First the disk: where the guest fails, the same call goes on from there.
+  KATA_TRY_WITHIN(context, guest->vm()->GrowDisk(disk.disk_id, bytes, RequestDeadline()));
+  // A file system takes longer, the more it grows.
+  const std::chrono::seconds patience(machine_.config()->runtime.create_container_timeout_s);
+  return Explained(guest->agent()->ResizeVolume(disk.storage.mount_point(), bytes, patience));
 }
 
 Result<void> Sandbox::SetIpTables(bool ipv6, const std::string& rules) {

@@ -167,6 +167,12 @@ class Sandbox {
   // Of a volume that is a disk, by its path on the host.
   // Errors  kNotFound  no container has it
   Result<csi::VolumeStatsResponse> VolumeStats(const std::string& volume);
+  // Makes the disk `bytes` large, and its file system as large as it. After an error it can be
+  // asked for again: the disk may have grown already.
+  // Errors  kNotFound            no container has it
+  //         kInvalidArgument     it is larger
+  //         kUnimplemented, kFailedPrecondition  as CheckGrows (machine/direct_disks.h)
+  Result<void> GrowVolume(const std::string& volume, uint64_t bytes);
   Result<void> SetIpTables(bool ipv6, const std::string& rules);
 
   bool HasContainers() const;

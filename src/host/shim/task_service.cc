@@ -213,6 +213,7 @@ void TaskService::Register(ttrpc::Server& server) {
   Handle(server, "Update", &TaskService::Update, pool_);
   Handle(server, "Stats", &TaskService::Stats, pool_);
   HandleIn(server, kSandboxService, "GetVolumeStats", &TaskService::GetVolumeStats, pool_);
+  HandleIn(server, kSandboxService, "ResizeVolume", &TaskService::ResizeVolume, pool_);
   HandleIn(server, kSandboxService, "GetIPTables", &TaskService::GetIpTables, pool_);
   HandleIn(server, kSandboxService, "SetIPTables", &TaskService::SetIpTables, pool_);
   for (const char* service : kServices) {
@@ -249,6 +250,11 @@ Result<task::StateResponse> TaskService::State(const task::StateRequest& request
 Result<csi::VolumeStatsResponse> TaskService::GetVolumeStats(
     const agent::VolumeStatsRequest& request) {
   return sandbox_.VolumeStats(request.volume_guest_path());
+}
+
+Result<wellknown::Empty> TaskService::ResizeVolume(const agent::ResizeVolumeRequest& request) {
+  KATA_TRY(sandbox_.GrowVolume(request.volume_guest_path(), request.size()));
+  return wellknown::Empty();
 }
 
 Result<agent::GetIPTablesResponse> TaskService::GetIpTables(

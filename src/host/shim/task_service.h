@@ -81,6 +81,7 @@ class TaskService {
   Result<task::StatsResponse> Stats(const task::StatsRequest& request);
   Result<task::ConnectResponse> Connect(const task::ConnectRequest& request);
   Result<csi::VolumeStatsResponse> GetVolumeStats(const agent::VolumeStatsRequest& request);
+  Result<wellknown::Empty> ResizeVolume(const agent::ResizeVolumeRequest& request);
   Result<agent::GetIPTablesResponse> GetIpTables(const agent::GetIPTablesRequest& request);
   Result<agent::SetIPTablesResponse> SetIpTables(const agent::SetIPTablesRequest& request);
 

@@ -82,6 +82,12 @@ void RegisterSandboxMethods(ttrpc::Server& server, Agent& agent) {
       [&agent](CallContext, const ReconfigureMountRequest& request, Responder responder) {
         agent.ReconfigureMount(request.mount_point(), AnswerLater(std::move(responder)));
       });
+  server.Handle<agent::ResizeVolumeRequest>(
+      kAgentService, "ResizeVolume",
+      [&agent](CallContext, const agent::ResizeVolumeRequest& request, Responder responder) {
+        agent.GrowStorage(request.volume_guest_path(), request.size(),
+                          AnswerLater(std::move(responder)));
+      });
   HandleNow<agent::UpdateEphemeralMountsRequest>(server, kAgentService, "UpdateEphemeralMounts",
                                                  UpdateEphemeralMounts);
   HandleNow<agent::RemoveStaleVirtiofsShareMountsRequest>(

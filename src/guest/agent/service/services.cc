@@ -23,7 +23,6 @@ constexpr std::array kMissing = {
     Missing{"MemAgentCompactSet", kNoMemAgent},
     Missing{"AddSwap", kNoSwap},
     Missing{"AddSwapPath", kNoSwap},
-    Missing{"ResizeVolume", "this agent does not resize volumes"},
     Missing{"SetPolicy", "this agent has no policy engine"},
 };
 

@@ -2,7 +2,14 @@
 //
 // Needs root, and of the kernel loop devices, EROFS or ext4, and overlayfs: layers in files, and an
 // overlay over them, in a mount namespace of the test's own.
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +20,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "guest/agent/storage/grow.h"
 #include "guest/agent/storage/loop.h"
 #include "guest/agent/storage/overlay.h"
 #include "guest/agent/storage/storage.h"
@@ -53,6 +61,12 @@ class LayersTest : public sys::testing::MountTest {
     EXPECT_EQ(::truncate(path.c_str(), kSize), 0);
     Run({"/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", path});
     return path;
+  }
+  // Of the file system on `point`.
+  uint64_t SizeOf(const std::string& point) const {
+    struct statfs system{};
+    EXPECT_EQ(::statfs(At(point).c_str(), &system), 0);
+    return system.f_blocks * static_cast<uint64_t>(system.f_bsize);
   }
   static void Run(const std::vector<std::string>& argv) {
     auto child = sys::ChildProcess::Spawn({.argv = argv});
@@ -142,6 +156,49 @@ TEST_F(LayersTest, ADiskInAFileIsWrittenAndKeepsWhatItWasGiven) {
   ASSERT_TRUE(table_.Release(*points));
   ASSERT_TRUE(Mount({disk}));
   EXPECT_EQ(*sys::ReadFile(At("disk-of/file")), "content");
+}
+
+// Some containers leave root without it; a guest's agent has it.
+bool MayGrowFileSystems() { return ::prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE, 0, 0, 0) == 1; }
+
+// As a machine's disk does when the host has resized it.
+void MakeLoopAsLargeAsItsFile(const std::string& mount_point) {
+  struct stat status{};
+  ASSERT_EQ(::stat(mount_point.c_str(), &status), 0);
+  const auto loop = sys::Open(fmt::format("/dev/loop{}", gnu_dev_minor(status.st_dev)), O_RDWR);
+  ASSERT_TRUE(loop) << loop.error().message();
+  ASSERT_EQ(::ioctl(loop->get(), LOOP_SET_CAPACITY), 0);
+}
+
+TEST_F(LayersTest, AnExt4GrowsWithItsDisk) {
+  if (!MayGrowFileSystems()) GTEST_SKIP() << "needs CAP_SYS_RESOURCE";
+  constexpr uint64_t kLarger = 64 << 20;
+  const std::string path = MakeDisk("disk");
+  const auto points = Mount({Make("loop", path, "ext4", "disk-of", {"rw"})});
+  ASSERT_TRUE(points) << points.error().message();
+  ASSERT_TRUE(sys::WriteFile(At("disk-of/file"), "content"));
+  EXPECT_FALSE(DiskHas(At("disk-of"), kLarger).value_or(true));
+  const uint64_t before = SizeOf("disk-of");
+  EXPECT_TRUE(GrowFileSystem(At("disk-of")));
+  EXPECT_EQ(SizeOf("disk-of"), before);
+  ASSERT_EQ(::truncate(path.c_str(), kLarger), 0);
+  MakeLoopAsLargeAsItsFile(At("disk-of"));
+  EXPECT_TRUE(DiskHas(At("disk-of"), kLarger).value_or(false));
+  const auto grown = GrowFileSystem(At("disk-of"));
+  EXPECT_TRUE(grown) << grown.error().message();
+  EXPECT_GT(SizeOf("disk-of"), before + kLarger / 2);
+  EXPECT_EQ(*sys::ReadFile(At("disk-of/file")), "content");
+  ASSERT_TRUE(table_.Release(*points));
+  Run({"/usr/sbin/e2fsck", "-fn", path});
+}
+
+TEST_F(LayersTest, WhatCannotGrowSaysWhy) {
+  if (!MayGrowFileSystems()) GTEST_SKIP() << "needs CAP_SYS_RESOURCE";
+  ASSERT_TRUE(Mount({Make("loop", MakeLayer("layer", "1"), "erofs", "l/layer", {"ro"}),
+                     Make("loop", MakeDisk("disk"), "ext4", "disk-of", {"ro"})}));
+  EXPECT_EQ(GrowFileSystem(At("l/layer")).error().code(), Code::kUnimplemented);
+  EXPECT_EQ(GrowFileSystem(At("disk-of")).error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(DiskHas("/proc", 0).error().code(), Code::kFailedPrecondition);
 }
 
 TEST_F(LayersTest, AReadOnlyRootIsAnOverlayWithoutAnUpper) {

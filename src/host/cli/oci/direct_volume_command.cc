@@ -3,6 +3,10 @@
 // kata-runtime direct-volume: volumes that are disks of the machine
 // (host/storage/direct_volumes.h).
 #include <array>
+#include <charconv>
+#include <cstdint>
+#include <string_view>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -13,6 +17,7 @@
 #include "host/storage/direct_volumes.h"
 #include "proto/agent.pb.h"
 #include "proto/csi.pb.h"
+#include "proto/wellknown.pb.h"
 
 namespace kata::cli::oci {
 namespace {
@@ -25,10 +30,11 @@ constexpr std::array kVolumeFlags = {
     Flag{"size", '\0', true, "bytes, for resize", "BYTES"},
 };
 
-Result<csi::VolumeStatsResponse> AskForStats(const std::string& volume) {
-  agent::VolumeStatsRequest request;
-  request.set_volume_guest_path(volume);
-  Result<csi::VolumeStatsResponse> answer =
+// The answer of the first sandbox that has the volume and does what it is asked for.
+template <class Response>
+Result<Response> AskSandbox(const std::string& volume, std::string_view method,
+                            const google::protobuf::MessageLite& request) {
+  Result<Response> answer =
       Fail(Code::kNotFound, fmt::format("direct volume \"{}\": no sandbox has it", volume));
   // A shim that was killed has left its sandbox's name.
   for (const std::string& user : KATA_TRY(storage::DirectVolumes().UsersOf(volume))) {
@@ -36,7 +42,7 @@ Result<csi::VolumeStatsResponse> AskForStats(const std::string& volume) {
     if (!record) continue;
     const auto shim = Shim::Connect(record->owner);
     if (!shim) continue;
-    answer = (*shim)->CallSandbox<csi::VolumeStatsResponse>("GetVolumeStats", request);
+    answer = (*shim)->CallSandbox<Response>(method, request);
     if (answer) break;
   }
   return answer;
@@ -44,7 +50,10 @@ Result<csi::VolumeStatsResponse> AskForStats(const std::string& volume) {
 
 // In the words of Kata Containers' command.
 Result<int> Stats(const std::string& volume) {
-  const csi::VolumeStatsResponse stats = KATA_TRY(AskForStats(volume));
+  agent::VolumeStatsRequest request;
+  request.set_volume_guest_path(volume);
+  const auto stats =
+      KATA_TRY(AskSandbox<csi::VolumeStatsResponse>(volume, "GetVolumeStats", request));
   Json usages = Json::array();
   for (const csi::VolumeUsage& usage : stats.usage()) {
     usages.push_back({{"available", usage.available()},
@@ -55,6 +64,21 @@ Result<int> Stats(const std::string& volume) {
   const Json answer = {{"usage", usages},
                        {"volume_condition", {{"abnormal", stats.volume_condition().abnormal()}}}};
   KATA_TRY(Print(answer.dump() + "\n"));
+  return 0;
+}
+
+Result<int> Resize(const std::string& volume, const std::string& size) {
+  uint64_t bytes = 0;
+  const char* const end = size.data() + size.size();
+  const auto [stop, status] = std::from_chars(size.data(), end, bytes);
+  if (status != std::errc() || stop != end || bytes == 0) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("direct-volume resize: --size \"{}\" is not a number of bytes", size));
+  }
+  agent::ResizeVolumeRequest request;
+  request.set_volume_guest_path(volume);
+  request.set_size(bytes);
+  KATA_TRY(AskSandbox<wellknown::Empty>(volume, "ResizeVolume", request));
   return 0;
 }
 
@@ -74,11 +98,7 @@ Result<int> RunDirectVolume(const Globals&, const Arguments& arguments) {
     return 0;
   }
   if (verb == "stats") return Stats(volume);
-  if (verb == "resize") {
-    return Fail(Code::kUnimplemented,
-                "direct-volume resize: a file system that a guest has mounted cannot grow yet; "
-                "stop the pod and resize the file system on the host");
-  }
+  if (verb == "resize") return Resize(volume, arguments.Get("size"));
   return Fail(Code::kInvalidArgument,
               fmt::format("direct-volume: \"{}\" is none of add, remove, stats and resize", verb));
 }
@@ -93,7 +113,9 @@ const Command kDirectVolume{
         "  kata-runtime direct-volume add --volume-path DIR --mount-info "
         "'{\"volume-type\":\"block\",\"device\":\"/dev/sdf\",\"fstype\":\"ext4\"}'\n"
         "                                                        DIR is a disk from now on\n"
-        "  kata-runtime direct-volume stats --volume-path DIR    how full it is\n",
+        "  kata-runtime direct-volume stats --volume-path DIR    how full it is\n"
+        "  kata-runtime direct-volume resize --volume-path DIR --size 21474836480\n"
+        "                                                        it grows while it is in use\n",
     .flags = kVolumeFlags,
     .min_words = 1,
     .max_words = 1,

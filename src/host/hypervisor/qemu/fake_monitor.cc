@@ -71,6 +71,11 @@ std::set<std::string> FakeMonitor::back_ends() {
   return back_ends_;
 }
 
+std::map<std::string, uint64_t> FakeMonitor::disks() {
+  const MutexLock lock(mutex_);
+  return disks_;
+}
+
 std::set<std::string> FakeMonitor::descriptors() {
   const MutexLock lock(mutex_);
   std::set<std::string> names;
@@ -146,8 +151,18 @@ nlohmann::json FakeMonitor::Do(const std::string& command, const Json& arguments
     sets_.erase(fmt::format("{}", arguments.at("fdset-id").get<int64_t>()));
   } else if (command == "blockdev-add") {
     back_ends_.insert(Text(arguments, "node-name"));
+    disks_[Text(arguments, "node-name")] = kFakeDisk;
   } else if (command == "blockdev-del") {
     back_ends_.erase(Text(arguments, "node-name"));
+    disks_.erase(Text(arguments, "node-name"));
+  } else if (command == "query-named-block-nodes") {
+    Json nodes = Json::array();
+    for (const auto& [name, bytes] : disks_) {
+      nodes.push_back({{"node-name", name}, {"image", {{"virtual-size", bytes}}}});
+    }
+    return nodes;
+  } else if (command == "block_resize") {
+    disks_.at(Text(arguments, "node-name")) = arguments.at("size").get<uint64_t>();
   } else if (command == "chardev-add") {
     (void)Take(Text(arguments.at(Json::json_pointer("/backend/data/addr/data")), "str"), refusal);
     if (refusal->empty()) back_ends_.insert(id);

@@ -22,6 +22,8 @@
 
 namespace kata::hypervisor::qemu {
 
+inline constexpr uint64_t kFakeDisk = 10 << 20;
+
 // Answers on a thread of its own, one command after the other, until the peer closes.
 class FakeMonitor {
  public:
@@ -41,6 +43,8 @@ class FakeMonitor {
 
   std::set<std::string> devices();
   std::set<std::string> back_ends();
+  // Block nodes, bytes each; a new one has kFakeDisk.
+  std::map<std::string, uint64_t> disks();
   // What was given with getfd and add-fd and is still there.
   std::set<std::string> descriptors();
 
@@ -75,6 +79,7 @@ class FakeMonitor {
   std::map<std::string, Json> devices_ KATA_GUARDED_BY(mutex_);
   std::set<std::string> leaving_ KATA_GUARDED_BY(mutex_);
   std::set<std::string> back_ends_ KATA_GUARDED_BY(mutex_);
+  std::map<std::string, uint64_t> disks_ KATA_GUARDED_BY(mutex_);
   // Memory back ends, bytes each.
   std::map<std::string, uint64_t> modules_ KATA_GUARDED_BY(mutex_);
   std::map<std::string, sys::UniqueFd> descriptors_ KATA_GUARDED_BY(mutex_);

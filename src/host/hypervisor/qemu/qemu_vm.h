@@ -114,6 +114,7 @@ class QemuVm : public Hypervisor {
   Result<sys::UniqueFd> ConnectAgent(Deadline deadline) override;
   Result<GuestAddress> Attach(Device device, Deadline deadline) override;
   Result<void> Detach(const std::string& id, Deadline deadline) override;
+  Result<void> GrowDisk(const std::string& id, uint64_t bytes, Deadline deadline) override;
   Result<Resized> Resize(Resources wanted, Deadline deadline) override;
   Result<SavedVm> Save(const std::string& folder, Deadline deadline) override;
   Result<void> Restore(const std::string& folder, Deadline deadline) override;
@@ -193,6 +194,7 @@ class QemuVm : public Hypervisor {
   Result<void> AddModule(uint32_t size_mib, Deadline deadline) KATA_REQUIRES(resizing_);
   // Gives QEMU a file in memory of that size; its number there, and the set that it is in.
   Result<std::pair<int, int64_t>> PassMemory(uint32_t size_mib, Deadline deadline);
+  Result<uint64_t> SizeOfDisk(const std::string& id, Deadline deadline);
   // What was plugged so far, as QEMU counts it: a command that was not answered in time may have
   // been done all the same.
   Result<void> CountModules(Deadline deadline) KATA_REQUIRES(resizing_);
@@ -220,7 +222,7 @@ class QemuVm : public Hypervisor {
   int64_t next_fd_set_ KATA_GUARDED_BY(mutex_) = kFirstFdSet;
   uint64_t next_number_ KATA_GUARDED_BY(mutex_) = 0;
 
-  CallQueue resizing_;  // one Resize at a time
+  CallQueue resizing_;  // one Resize or GrowDisk at a time
   uint32_t vcpus_ KATA_GUARDED_BY(resizing_) = 0;
   uint32_t memory_mib_ KATA_GUARDED_BY(resizing_) = 0;
   std::vector<Module> modules_ KATA_GUARDED_BY(resizing_);  // as QEMU counted them last

@@ -143,4 +143,33 @@ Result<Resized> QemuVm::Resize(Resources wanted, Deadline deadline) {
   return reached;
 }
 
+Result<uint64_t> QemuVm::SizeOfDisk(const std::string& id, Deadline deadline) {
+  const json nodes = KATA_TRY(Call("query-named-block-nodes", {{"flat", true}}, deadline));
+  if (!nodes.is_array()) return Fail(Code::kDataLoss, "QEMU query-named-block-nodes: no list");
+  static const json::json_pointer kSize("/image/virtual-size");
+  for (const json& node : nodes) {
+    if (!node.is_object() || node.value("node-name", json()) != "drive-" + id) continue;
+    if (!node.contains(kSize) || !node[kSize].is_number_unsigned()) break;
+    return node[kSize].get<uint64_t>();
+  }
+  return Fail(Code::kNotFound, "no such disk");
+}
+
+Result<void> QemuVm::GrowDisk(const std::string& id, uint64_t bytes, Deadline deadline) {
+  const std::string context = fmt::format("grow disk \"{}\"", id);
+  // Two at once could make the disk smaller: what QEMU is told to cut off is gone.
+  if (!resizing_.Begin(deadline)) {
+    return Fail(Code::kDeadlineExceeded, "another change of the VM's size does not end");
+  }
+  const CallTurn turn(resizing_);
+  const uint64_t now = KATA_TRY_WITHIN(context, SizeOfDisk(id, deadline));
+  if (now > bytes) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("{}: it has {} bytes, and only grows", context, now));
+  }
+  KATA_TRY_WITHIN(context,
+                  Call("block_resize", {{"node-name", "drive-" + id}, {"size", bytes}}, deadline));
+  return {};
+}
+
 }  // namespace kata::hypervisor::qemu

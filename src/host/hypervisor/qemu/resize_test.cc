@@ -70,5 +70,40 @@ TEST_F(Resize, WaitsForOneThatHangsNoLongerThanItMay) {
   EXPECT_EQ(second.get().error().code(), Code::kDeadlineExceeded);
 }
 
+class GrowDisk : public FakeMonitorTest {
+ protected:
+  void SetUp() override {
+    Start({.hotplug_ports = 1});
+    ASSERT_TRUE(
+        vm_->Attach(Disk{.id = "d", .path = "/dev/null", .bus = Disk::Bus::kBlock}, Soon()));
+  }
+  void ExpectBytes(uint64_t bytes) {
+    EXPECT_THAT(monitor_->disks(), ::testing::ElementsAre(std::pair("drive-d", bytes)));
+  }
+};
+
+TEST_F(GrowDisk, MakesADiskLargerAndTakesItsOwnSize) {
+  constexpr uint64_t kLarger = 2 * kFakeDisk;
+  ASSERT_TRUE(vm_->GrowDisk("d", kLarger, Soon()));
+  ExpectBytes(kLarger);
+  EXPECT_TRUE(vm_->GrowDisk("d", kLarger, Soon()));
+  ExpectBytes(kLarger);
+}
+
+TEST_F(GrowDisk, NeverCutsADiskOff) {
+  const auto cut = vm_->GrowDisk("d", kFakeDisk - 1, Soon());
+  ASSERT_FALSE(cut);
+  EXPECT_EQ(cut.error().code(), Code::kInvalidArgument);
+  ExpectBytes(kFakeDisk);
+}
+
+TEST_F(GrowDisk, SaysWhatQemuDoesNotDo) {
+  EXPECT_EQ(vm_->GrowDisk("other", 2 * kFakeDisk, Soon()).error().code(), Code::kNotFound);
+  monitor_->Refuse("block_resize");
+  const auto refused = vm_->GrowDisk("d", 2 * kFakeDisk, Soon());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), ::testing::HasSubstr("refused"));
+}
+
 }  // namespace
 }  // namespace kata::hypervisor::qemu

@@ -197,6 +197,12 @@ class FakeVmm : public hypervisor::Hypervisor {
     return {};
   }
 
+  Result<void> GrowDisk(const std::string& id, uint64_t, Deadline) override {
+    const MutexLock lock(vm_->mutex);
+    if (!vm_->disks.contains(id)) return Fail(Code::kNotFound, id);
+    return {};
+  }
+
   Result<hypervisor::Resized> Resize(hypervisor::Resources wanted, Deadline) override {
     return hypervisor::Resized{.now = wanted, .shortfall = {}};
   }
