@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/agent/agent_client.h"
 
-#include <sys/random.h>
-#include <time.h>
-
 #include <algorithm>
 #include <csignal>
 #include <utility>
@@ -26,9 +23,6 @@ constexpr auto kFilterTimeout = std::chrono::minutes(2);
 constexpr std::chrono::milliseconds kKillTimeout = std::chrono::seconds(5);
 // Somebody waits in a system call for the answer.
 constexpr std::chrono::milliseconds kLookTimeout = std::chrono::seconds(5);
-// More than the guest's generator can hold.
-constexpr size_t kSeedBytes = 64;
-constexpr std::string_view kGuestService = "kata.cpp.v1.Guest";
 
 template <class Request>
 Request ForProcess(const ProcessName& process) {
@@ -384,54 +378,6 @@ Result<Online> AgentClient::OnlineCpusAndMemory(uint32_t cpus, uint32_t plugged_
   plain.set_nb_cpus(cpus);
   KATA_TRY(CallVoid("OnlineCPUMem", plain));
   return Online{.vcpus = cpus, .plugged_mib = plugged_mib};
-}
-
-Result<void> AgentClient::Renew(const Renewal& renewal, Deadline deadline) {
-  std::string entropy(kSeedBytes, '\0');
-  if (::getrandom(entropy.data(), entropy.size(), 0) != static_cast<ssize_t>(entropy.size())) {
-    return FailErrno("getrandom");
-  }
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  guest::RenewRequest request;
-  request.set_entropy(std::move(entropy));
-  request.set_seconds(now.tv_sec);
-  request.set_nanoseconds(now.tv_nsec);
-  request.set_look_for_devices(renewal.look_for_devices);
-  request.set_hostname(renewal.hostname);
-  for (const auto& [old, wanted] : renewal.names) {
-    guest::ContainerName& name = *request.add_names();
-    name.set_old(old);
-    name.set_now(wanted);
-  }
-  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "Renew", request, deadline));
-  return {};
-}
-
-Result<void> AgentClient::Freeze(Deadline deadline) {
-  const std::chrono::milliseconds left(std::max(deadline.PollMillis(), 0));
-  guest::FreezeRequest request;
-  request.set_timeout_ms(static_cast<uint32_t>(left.count()));
-  waiting_->Hold();
-  // The guest's own deadline comes first: after that nothing of it is frozen.
-  auto frozen = client_->Call<wellknown::Empty>(kGuestService, "Freeze", request,
-                                                Deadline::After(left + kKillTimeout));
-  if (frozen) return {};
-  waiting_->Release();
-  return std::unexpected(std::move(frozen).error());
-}
-
-Result<void> AgentClient::Thaw(Deadline deadline) {
-  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "Thaw", guest::ThawRequest(), deadline));
-  waiting_->Release();
-  return {};
-}
-
-uint32_t AgentClient::next_stream() const {
-  // An agent takes a lower number for another client's, too.
-  constexpr uint64_t kMany = 1U << 31;
-  const uint64_t next = client_->next_stream_id();
-  return next < kMany ? static_cast<uint32_t>(next) : 1;
 }
 
 void AgentClient::WaitProcess(const ProcessName& process,

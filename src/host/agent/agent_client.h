@@ -186,6 +186,8 @@ class AgentClient {
   void Close(Error reason) { client_->Close(std::move(reason)); }
 
  private:
+  static constexpr std::string_view kGuestService = "kata.cpp.v1.Guest";
+
   AgentClient(std::unique_ptr<ttrpc::Client> client, std::shared_ptr<WaitingCalls> waiting,
               std::chrono::milliseconds request_timeout)
       : waiting_(std::move(waiting)),

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 
@@ -94,7 +95,7 @@ class SavedGuestTest : public testing::Test {
         calls_.push_back(call.method);
         refused = call.method == refused_;
       }
-      go(refused ? Fail(Code::kInternal, "refused") : Result<void>());
+      go(refused ? Fail(refusal_, "refused") : Result<void>());
     });
     machine_.Identify(
         {.sandbox_id = "pod", .owner = "/socket", .on_end = [] {}, .on_network = [] {}});
@@ -113,9 +114,10 @@ class SavedGuestTest : public testing::Test {
     const MutexLock lock(mutex_);
     return std::exchange(calls_, {});
   }
-  void Refuse(const std::string& method) {
+  void Refuse(const std::string& method, Code code = Code::kInternal) {
     const MutexLock lock(mutex_);
     refused_ = method;
+    refusal_ = code;
   }
   void Boot() {
     ASSERT_TRUE(machine_.Open(config_));
@@ -166,6 +168,7 @@ class SavedGuestTest : public testing::Test {
   Mutex mutex_;
   std::vector<std::string> calls_ KATA_GUARDED_BY(mutex_);
   std::string refused_ KATA_GUARDED_BY(mutex_);
+  std::atomic<Code> refusal_ = Code::kInternal;
   FakeHost host_;
   Machine machine_;
   config::Loaded config_;
@@ -211,6 +214,14 @@ TEST_F(SavedGuestTest, StandsStillUntilItGoesOn) {
   EXPECT_FALSE(host_.paused());
   EXPECT_TRUE(still->GoOn()) << "a second time is nothing";
   EXPECT_THAT(calls(), ElementsAre());
+}
+
+TEST_F(SavedGuestTest, GoesOnWhereItsAnswerComesTooLate) {
+  Boot();
+  Refuse("Freeze", Code::kDeadlineExceeded);
+  EXPECT_EQ(Hold().error().code(), Code::kDeadlineExceeded);
+  EXPECT_THAT(calls(), ElementsAre("Freeze", "Renew", "Thaw"));
+  EXPECT_FALSE(host_.paused());
 }
 
 TEST_F(SavedGuestTest, GoesOnWithWhoeverLetsItGo) {
