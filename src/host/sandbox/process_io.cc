@@ -149,14 +149,14 @@ void ProcessIo::OnStreamEnd() {
 
 void ProcessIo::AfterOutput(std::function<void()> then) {
   loop_.Post([self = shared_from_this(), then = std::move(then)]() mutable {
-    self->after_output_ = std::move(then);
+    self->after_output_.push_back(std::move(then));
     self->after_output_since_ = std::chrono::steady_clock::now();
     self->TryAfterOutput();
   });
 }
 
 void ProcessIo::TryAfterOutput() {
-  if (!after_output_) return;
+  if (after_output_.empty()) return;
   const auto now = std::chrono::steady_clock::now();
   // Before there are pumps, the answer to the start is on its way, or the process was never
   // started.
@@ -173,7 +173,8 @@ void ProcessIo::TryAfterOutput() {
     if (closed_) waiting = false;
   }
   if (!waiting || now - after_output_since_ >= kLongestWait) {
-    return std::exchange(after_output_, {})();
+    for (const auto& then : std::exchange(after_output_, {})) then();
+    return;
   }
   loop_.RunAfter(kSilenceCheck, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->TryAfterOutput();

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/deadline.h"
 #include "base/mutex.h"
@@ -64,7 +65,7 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   // Of a process that has ended: runs `then` on the loop's thread once its output has arrived at
   // the host's ends, or none has moved for a while, or two seconds later: a descendant holds the
   // stream open, or nobody reads. Clients close their ends when they hear of the end, whether all
-  // has been read or not.
+  // has been read or not. May be asked for several times.
   void AfterOutput(std::function<void()> then);
 
   // Closes the host's ends and waits for a logging program to end. Idempotent.
@@ -117,7 +118,7 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
   std::shared_ptr<stdio::StandInChannel> channel_;
   std::optional<uint32_t> stand_in_status_;
   std::function<void()> stand_in_after_;
-  std::function<void()> after_output_;
+  std::vector<std::function<void()>> after_output_;
   std::chrono::steady_clock::time_point after_output_since_;
 
   Mutex mutex_;
