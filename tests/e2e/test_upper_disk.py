@@ -117,7 +117,7 @@ class UpperDisk(LayersCase):
 
     def kill_machine(self, script):
         """A container whose machine ended before its files were brought back: /kept is among them."""
-        self.start(self.name, f"echo synced > /kept; {script}; sync; sleep 1000")
+        self.start(self.name, f"[ -e /kept ] || echo synced > /kept; {script}; sync; sleep 1000")
         wait_until(lambda: self.inside(self.name, "cat /kept 2>/dev/null; true") == "synced\n", 60,
                    "the file")
         self.inside(self.name, "sync")
@@ -147,6 +147,11 @@ class UpperDisk(LayersCase):
             os.rename(away, self.store)
         self.assertNotEqual(done.code, 0)
         self.assertRegex(done.err, f"images of 1 of its 2 layers .* the disk .*{KEPT}")
+        self.runtime.write_config(self.runtime.config, settings={"rootfs_layers": False})
+        done = self.containerd.ctr("task", "start", "-d", self.name, timeout=120)
+        self.runtime.write_config(self.runtime.config, settings=SETTINGS)
+        self.assertNotEqual(done.code, 0)
+        self.assertRegex(done.err, f"rootfs_layers is off.* the disk .*{KEPT}")
         self.restart(self.name)
         self.assertEqual(self.inside(self.name, "cat /kept"), "synced\n")
         self.end(self.name)

@@ -136,22 +136,27 @@ Result<void> GuestContainer::ShareRootfs(Machine& machine,
     return storage::CheckRoot(share.RootfsOf(container_id_), use);
   }));
   root_words_ = "shared";
-  PlanLayers(machine, {.mounts = mounts, .directory = directory, .read_only = root.readonly()});
-  return {};
+  return PlanLayers(machine,
+                    {.mounts = mounts, .directory = directory, .read_only = root.readonly()});
 }
 
 // What the caller has mounted is looked for where he is.
-void GuestContainer::PlanLayers(Machine& machine, const RootSource& source) {
-  if (!machine.config()->runtime.rootfs_layers) return;
+Result<void> GuestContainer::PlanLayers(Machine& machine, const RootSource& source) {
   auto overlay = PlanRootLayers(source, [this](const std::string& directory) {
     return storage::FindOverlay(directory, mount_namespace_);
   });
+  if (!machine.config()->runtime.rootfs_layers) {
+    if (!overlay) return {};
+    return LayeredRoot::CheckNothingIsKept(
+        *overlay, Error(Code::kFailedPrecondition, "rootfs_layers is off"));
+  }
   if (overlay) {
     layered_root_ = LayeredRoot::Begin(machine, container_id_, *std::move(overlay),
                                        DirectoriesInUse(request_.oci()));
   } else {
     StaysShared(overlay.error());
   }
+  return {};
 }
 
 void GuestContainer::StaysShared(const Error& reason) {

@@ -101,7 +101,7 @@ class GuestContainer {
                         const std::string& bundle, const GuestPlan& plan);
   Result<void> ShareRootfs(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
                            const std::string& bundle, const GuestPlan& plan);
-  void PlanLayers(Machine& machine, const RootSource& source);
+  Result<void> PlanLayers(Machine& machine, const RootSource& source);
   void StaysShared(const Error& reason);
   Result<void> ShareDataDisks(Machine& machine, const Error& reason);
   // With the disks for data, and without where the guest cannot mount them.

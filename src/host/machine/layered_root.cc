@@ -177,17 +177,21 @@ void LayeredRoot::End() {
 
 Result<void> LayeredRoot::GiveUp(const Error& reason) {
   watch_.reset();
-  if (overlay_.upper.empty() || overlay_.read_only) return {};
-  const bool is_new = disk_ && !disk_->taken_over();
-  disk_.reset();
-  const UpperDiskFile disk(overlay_.upper);
-  if (is_new) return disk.Remove();
+  const auto disk = std::exchange(disk_, std::nullopt);
+  if (disk && !disk->taken_over()) return disk->Remove();
+  return CheckNothingIsKept(overlay_, reason);
+}
+
+Result<void> LayeredRoot::CheckNothingIsKept(const storage::OverlayTable& overlay,
+                                             const Error& reason) {
+  if (overlay.upper.empty() || overlay.read_only) return {};
+  const UpperDiskFile disk(overlay.upper);
   if (!disk.exists()) return {};
   return Fail(
       Code::kFailedPrecondition,
-      fmt::format("{}; but its files are on the disk \"{}\": make the images "
-                  "(kata-runtime layers build) or repair the disk (e2fsck), or remove it to begin "
-                  "with the files that were brought back",
+      fmt::format("{}; but the container's files are on the disk \"{}\": make that otherwise "
+                  "(kata-runtime layers build makes images, e2fsck repairs the disk), or remove it "
+                  "to begin with the files that were brought back",
                   reason.message(), disk.path()));
 }
 

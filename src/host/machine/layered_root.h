@@ -53,6 +53,9 @@ class LayeredRoot {
   // Errors  kFailedPrecondition  the container's files are on a disk that an earlier machine has
   //                              left; without them the root would be another one
   Result<void> GiveUp(const Error& reason);
+  // Whether a root over `overlay` may be shared, because of `reason`.
+  // Errors  as GiveUp
+  static Result<void> CheckNothingIsKept(const storage::OverlayTable& overlay, const Error& reason);
 
   // After Share().
   const std::string& description() const { return description_; }
