@@ -337,7 +337,7 @@ class NotShared(RootDiskTests, DiskCase):
         self.assert_clean()
 
 
-class Blockfile(ContainerdCase):
+class BlockfileCase(ContainerdCase):
     """containerd's own snapshotter of block files, with images."""
 
     snapshotter = "blockfile"
@@ -348,6 +348,8 @@ class Blockfile(ContainerdCase):
             raise unittest.SkipTest("containerd has this snapshotter since 2.0")
         super().setUpClass()
 
+
+class Blockfile(BlockfileCase):
     @core
     def test_an_image_runs_from_it_as_under_runc(self):
         flags = ("--snapshotter", "blockfile")

@@ -11,7 +11,7 @@ import unittest
 from support import grpc
 from support.case import Settings, core, only
 from support.ttrpc import RpcError
-from test_root_disk import DiskCase, make_disk
+from test_root_disk import BlockfileCase, DiskCase, make_disk
 from testbed.containerd import kill
 from testbed.process import wait_until
 
@@ -36,13 +36,13 @@ class SnapshotCase(DiskCase):
         cls.write_config(cls.runtime.config)
 
     @classmethod
-    def write_config(cls, path, store=None, **changes):
+    def write_config(cls, path, store=None, quota_mb=0, **changes):
         """Of a machine that can be saved; the path."""
         boots = cls.runtime.start_from == "boot"
         return cls.runtime.write_config(
             path, **{"shared_fs": "none", "virtio_fs_daemon": None, **changes},
             factory={"enable_template": not boots, "template_path": f"{cls.containerd.base}/templates"},
-            agent={"dial_timeout": 200}, snapshot={"path": store or cls.store})
+            agent={"dial_timeout": 200}, snapshot={"path": store or cls.store, "quota_mb": quota_mb})
 
     def setUp(self):
         super().setUp()
@@ -247,19 +247,33 @@ class Snapshot(SnapshotCase):
         self.assert_goes_on()
 
     def test_a_disk_that_is_full_harms_nobody(self):
+        for size, quota_mb, said in (("4m", 0, "no space for snapshots .* 64 are needed"),
+                                     ("66m", 1, "MiB, and all in .* may take 1: raise snapshot.quota_mb"),
+                                     ("66m", 1000, "No space left on device")):
+            with self.subTest(size=size, quota_mb=quota_mb):
+                self.save_to_full_disk(size, quota_mb, said)
+
+    def save_to_full_disk(self, size, quota_mb, said):
         full = f"{self.containerd.base}/{self.name}.full"
         os.mkdir(full)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "full", full], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "full", full], check=True)
         try:
-            self.config = self.write_config(f"{self.containerd.base}/full.toml", store=f"{full}/store")
-            self.count()
-            self.assertRegex(self.refusal_of_checkpoint(), "(No space left|full|quota|room)")
+            self.config = self.write_config(f"{self.containerd.base}/full.toml", store=f"{full}/store",
+                                            quota_mb=quota_mb)
+            large = 40 if quota_mb > 1 else 0
+            self.create(f"dd if=/dev/urandom of=/large bs=1M count={large}; sync; exec /bin/counting /count")
+            grpc.start_task(self.containerd, self.name)
+            self.wait_counted(20)
+            self.assertRegex(self.refusal_of_checkpoint(), said)
             self.assert_goes_on()
             self.assertEqual(self.snapshots(f"{full}/store"), [])
             self.containerd.remove(self.name)
         finally:
             subprocess.run(["umount", full], check=True)
+            os.rmdir(full)
         self.assert_clean()
+        os.unlink(self.disk)
+        make_disk(self.disk, ROOM_MIB, [self.counting])
 
     def test_a_snapshot_that_has_gone_or_is_damaged_is_told(self):
         self.count()
@@ -294,27 +308,25 @@ class Snapshot(SnapshotCase):
                     # Where it writes is the first that is seen of it.
                     wait_until(lambda: self.snapshots() != before, 60, "a snapshot begins")
                     kill(victim)
-                    saving.wait(60)
+                    self.assertNotEqual(saving.wait(60), 0)
                 wait_until(lambda: self.containerd.status(self.name) in ("STOPPED", "UNKNOWN", None), 30,
                            "containerd learns of the end")
                 self.containerd.remove(self.name)
                 self.assert_clean()
-                # What a killed writer left goes with the next one.
+                left = set(self.snapshots()) - set(before)
+                self.assertEqual([name for name in left if not name.startswith(".new-")], [])
                 os.unlink(self.disk)
                 make_disk(self.disk, ROOM_MIB, [self.counting])
+        # What a killed writer left goes with the next one.
+        self.count()
+        grpc.checkpoint(self.containerd, self.name)
+        self.assertEqual([name for name in self.snapshots() if name.startswith(".")], [])
+        self.end()
 
 
 @only("kata", "needs machines")
-class Images(SnapshotCase):
+class Images(BlockfileCase, SnapshotCase):
     """ctr's own way: an image that is a checkpoint."""
-
-    snapshotter = "blockfile"
-
-    @classmethod
-    def setUpClass(cls):
-        if not Settings.series.startswith("2."):
-            raise unittest.SkipTest("containerd has this snapshotter since 2.0")
-        super().setUpClass()
 
     @core
     def test_ctr_saves_a_container_and_restores_it(self):

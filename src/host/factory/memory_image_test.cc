@@ -8,9 +8,13 @@
 #include <gtest/gtest.h>
 
 #include "sys/fd.h"
+#include "sys/testing/file_bytes.h"
 
 namespace kata::factory {
 namespace {
+
+using sys::testing::Get;
+using sys::testing::Put;
 
 constexpr off_t kSize = 4 << 20;
 
@@ -18,16 +22,6 @@ sys::UniqueFd MakeFile() {
   sys::UniqueFd file(::memfd_create("memory", MFD_CLOEXEC));
   EXPECT_EQ(::ftruncate(file.get(), kSize), 0);
   return file;
-}
-
-void Put(int fd, off_t at, const std::string& text) {
-  ASSERT_EQ(::pwrite(fd, text.data(), text.size(), at), static_cast<ssize_t>(text.size()));
-}
-
-std::string Get(int fd, off_t at, size_t size) {
-  std::string text(size, '\0');
-  EXPECT_EQ(::pread(fd, text.data(), size, at), static_cast<ssize_t>(size));
-  return text;
 }
 
 TEST(MemoryImage, KeepsWhatIsThereAndNothingElse) {

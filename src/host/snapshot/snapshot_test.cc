@@ -16,11 +16,14 @@
 #include "host/snapshot/read.h"
 #include "host/snapshot/write.h"
 #include "sys/files.h"
+#include "sys/testing/file_bytes.h"
 
 namespace kata::snapshot {
 namespace {
 
 using hypervisor::SavedVm;
+using sys::testing::Get;
+using sys::testing::Put;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -29,16 +32,6 @@ constexpr uint32_t kBootMib = 64;
 constexpr uint32_t kModuleMib = 1;
 constexpr uint64_t kMib = 1 << 20;
 constexpr off_t kPlace = 5'000'000;
-
-void Put(int fd, off_t at, const std::string& text) {
-  ASSERT_EQ(::pwrite(fd, text.data(), text.size(), at), static_cast<ssize_t>(text.size()));
-}
-
-std::string Get(int fd, off_t at, size_t size) {
-  std::string text(size, '\0');
-  EXPECT_EQ(::pread(fd, text.data(), size, at), static_cast<ssize_t>(size));
-  return text;
-}
 
 uint64_t SizeOf(int fd) {
   struct stat status{};
