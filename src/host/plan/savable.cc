@@ -25,9 +25,8 @@ Result<void> CheckSavable(const SavableFacts& facts) {
   if (!facts.runs) return Refused("the container does not run; start it first");
   if (facts.vsock) {
     return Refused(
-        "the agent is connected by vsock, whose address is one machine's alone; set agent_channel "
-        "= "
-        "\"virtio-serial\"");
+        "the agent is connected by vsock, whose address is one machine's alone; set "
+        "agent_channel = \"virtio-serial\"");
   }
   if (facts.shares_files) {
     return Refused(
@@ -36,8 +35,7 @@ Result<void> CheckSavable(const SavableFacts& facts) {
   }
   if (facts.root != "disk") {
     return Refused(
-        fmt::format("the root file system is {}; use a snapshotter of disks (blockfile, "
-                    "devmapper)",
+        fmt::format("the root file system is {}; use a snapshotter of disks (blockfile, devmapper)",
                     facts.root));
   }
   if (facts.huge_or_preallocated) {
