@@ -232,6 +232,30 @@ TEST_F(FreezeTest, ARenewalGivesAFrozenContainerAndTheSandboxOtherNames) {
   EXPECT_TRUE(RemoveContainer("c2"));
 }
 
+TEST_F(FreezeTest, ARenewalGivesContainersAnotherBootIdAsOftenAsItIsAsked) {
+  const auto read = [&] {
+    EXPECT_TRUE(Write("c1", "", "x\n"));
+    return StdoutUntil("c1", "", "\n");
+  };
+  Run("c1", {"sh", "-c", "while read x; do cat /proc/sys/kernel/random/boot_id; done"});
+  const std::string kernels = read();
+  RenewRequest request;
+  request.set_entropy(std::string(64, 'e'));
+  for (const char* boot_id :
+       {"01234567-89ab-4cde-8f01-23456789abcd", "f1234567-89ab-4cde-8f01-23456789abcd"}) {
+    ASSERT_TRUE(Freeze());
+    request.set_boot_id("../../etc/passwd");
+    EXPECT_EQ(Do("Renew", request, kGuestService).error().code(), Code::kInvalidArgument);
+    request.set_boot_id(boot_id);
+    const auto renewed = Do("Renew", request, kGuestService);
+    ASSERT_TRUE(renewed) << renewed.error().message();
+    ASSERT_TRUE(Thaw());
+    EXPECT_EQ(read(), std::string(boot_id) + "\n");
+  }
+  EXPECT_NE(read(), kernels);
+  EXPECT_TRUE(RemoveContainer("c1"));
+}
+
 TEST_F(FreezeTest, AnEndWhileAllIsFrozenIsToldAfterwards) {
   Run("c1", {"sleep", "1000"});
   auto waiter = std::async(std::launch::async, [&] {

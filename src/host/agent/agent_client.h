@@ -58,6 +58,9 @@ struct Renewal {
   std::string hostname;           // of the sandbox; empty: as it is
   // Of containers that are frozen, from what they were called to what they are.
   std::map<std::string, std::string> names;
+  // A UUID that containers read in place of the kernel's; empty: they read what they did. An older
+  // agent does not know of it.
+  std::string boot_id;
 };
 
 class AgentClient {

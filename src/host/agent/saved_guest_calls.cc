@@ -35,6 +35,7 @@ Result<void> AgentClient::Renew(const Renewal& renewal, Deadline deadline) {
   request.set_nanoseconds(now.tv_nsec);
   request.set_look_for_devices(renewal.look_for_devices);
   request.set_hostname(renewal.hostname);
+  request.set_boot_id(renewal.boot_id);
   for (const auto& [old, wanted] : renewal.names) {
     guest::ContainerName& name = *request.add_names();
     name.set_old(old);

@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "base/version.h"
+#include "guest/agent/boot_id.h"
 #include "guest/agent/hotplug.h"
 #include "guest/agent/metrics.h"
 #include "guest/agent/service/services.h"
@@ -104,7 +105,8 @@ void Freeze(Agent& agent, Freezer::OpenCalls open_calls, const FreezeRequest& re
                          AnswerLater(std::move(responder)));
 }
 
-Result<void> Renew(Agent& agent, const RenewRequest& request) {
+// All of it that takes no time.
+Result<void> RenewNow(Agent& agent, const RenewRequest& request) {
   constexpr size_t kLeastSeed = 32;
   if (request.entropy().size() < kLeastSeed) {
     return Fail(Code::kInvalidArgument, fmt::format("seed of {} bytes, not {} or more",
@@ -119,8 +121,20 @@ Result<void> Renew(Agent& agent, const RenewRequest& request) {
   for (const ContainerName& name : request.names()) {
     KATA_TRY(agent.RenameContainer(name.old(), name.now()));
   }
-  agent.freezer().Renewed();
   return {};
+}
+
+void Renew(Agent& agent, const RenewRequest& request, Responder responder) {
+  if (auto renewed = RenewNow(agent, request); !renewed) return responder.Fail(renewed.error());
+  const auto end = [&agent](Responder& to, const Result<void>& result) {
+    if (result) agent.freezer().Renewed();
+    Answer(to, result);
+  };
+  if (request.boot_id().empty()) return end(responder, {});
+  ShowBootId(agent.loop(), agent.containers(), request.boot_id(),
+             [end, responder = std::move(responder)](const Result<void>& shown) mutable {
+               end(responder, shown);
+             });
 }
 
 Result<csi::VolumeStatsResponse> GetVolumeStats(const agent::VolumeStatsRequest& request) {
@@ -221,8 +235,11 @@ void RegisterMachineMethods(ttrpc::Server& server, Agent& agent) {
                                             SetGuestDateTime);
   HandleNow<agent::ReseedRandomDevRequest>(server, kAgentService, "ReseedRandomDev",
                                            ReseedRandomDev);
-  HandleNow<RenewRequest>(server, kGuestService, "Renew",
-                          [&agent](const RenewRequest& request) { return Renew(agent, request); });
+  server.Handle<RenewRequest>(
+      kGuestService, "Renew",
+      [&agent](CallContext, const RenewRequest& request, Responder responder) {
+        Renew(agent, request, std::move(responder));
+      });
   server.Handle<FreezeRequest>(
       kGuestService, "Freeze",
       [&agent, &server](CallContext, const FreezeRequest& request, Responder responder) {
