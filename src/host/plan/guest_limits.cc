@@ -60,6 +60,17 @@ void RemoveUnusableCapabilities(oci::Process* process, std::vector<std::string>*
   sets.mutable_ambient()->Swap(&kept);
 }
 
+oci::LinuxResources LimitsAnew(const oci::LinuxResources& wanted) {
+  constexpr int64_t kNone = -1;
+  oci::LinuxResources limits = wanted;
+  oci::LinuxMemory& memory = *limits.mutable_memory();
+  if (memory.limit() == 0) memory.set_limit(kNone);
+  memory.set_check_before_update(true);
+  if (limits.cpu().quota() == 0) limits.mutable_cpu()->set_quota(kNone);
+  if (limits.pids().limit() == 0) limits.mutable_pids()->set_limit(kNone);
+  return limits;
+}
+
 void RemoveHostResources(oci::LinuxResources* resources, const std::vector<GuestDisk>& disks,
                          const std::function<dev_t(const std::string&)>& device_number,
                          std::vector<std::string>* notes) {

@@ -30,4 +30,8 @@ void RemoveHostResources(oci::LinuxResources* resources, const std::vector<Guest
                          const std::function<dev_t(const std::string&)>& device_number,
                          std::vector<std::string>* notes);
 
+// For a container that has the limits of another one: those of `wanted`, and none where it names
+// none. A limit of memory below what is in use is refused.
+oci::LinuxResources LimitsAnew(const oci::LinuxResources& wanted);
+
 }  // namespace kata::sandbox

@@ -32,15 +32,43 @@ bool Take(const json& from, const char* name, T* value) {
   return true;
 }
 
+bool TakeWords(const json& from, const char* name, std::vector<std::string>* words) {
+  const auto member = from.find(name);
+  if (member == from.end() || !member->is_array()) return false;
+  for (const json& word : *member) {
+    if (!word.is_string()) return false;
+    words->push_back(word.get<std::string>());
+  }
+  return true;
+}
+
+json ToJson(const SavedProgram& program) {
+  return {{"args", program.args},
+          {"uid", program.uid},
+          {"gid", program.gid},
+          {"mounts", program.mounts}};
+}
+
+// Also where there is none.
+bool TakeProgram(const json& from, std::optional<SavedProgram>* program) {
+  const auto member = from.find("program");
+  if (member == from.end()) return true;
+  SavedProgram& taken = program->emplace();
+  return member->is_object() && TakeWords(*member, "args", &taken.args) &&
+         Take(*member, "uid", &taken.uid) && Take(*member, "gid", &taken.gid) &&
+         TakeWords(*member, "mounts", &taken.mounts);
+}
+
 }  // namespace
 
 std::string Format(const SavedContainer& container) {
-  return json{{"id", container.id},
-              {"root_disk", container.root_disk},
-              {"terminal", container.terminal},
-              {"paused", container.paused},
-              {"first_stream", container.first_stream}}
-      .dump();
+  json whole{{"id", container.id},
+             {"root_disk", container.root_disk},
+             {"terminal", container.terminal},
+             {"paused", container.paused},
+             {"first_stream", container.first_stream}};
+  if (container.program) whole["program"] = ToJson(*container.program);
+  return whole.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 Result<SavedContainer> ParseSavedContainer(std::string_view text) {
@@ -50,7 +78,8 @@ Result<SavedContainer> ParseSavedContainer(std::string_view text) {
       !Take(parsed, "root_disk", &container.root_disk) ||
       !Take(parsed, "terminal", &container.terminal) ||
       !Take(parsed, "paused", &container.paused) ||
-      !Take(parsed, "first_stream", &container.first_stream)) {
+      !Take(parsed, "first_stream", &container.first_stream) ||
+      !TakeProgram(parsed, &container.program)) {
     return Damaged("what the snapshot says of its container");
   }
   return container;

@@ -7,10 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
+#include "host/plan/saved_program.h"
 
 namespace kata::sandbox {
 
@@ -18,8 +20,9 @@ struct SavedContainer {
   std::string id;         // in the guest
   std::string root_disk;  // the device's id
   bool terminal = false;
-  bool paused = false;        // by its front end
-  uint32_t first_stream = 1;  // of the agent's next client
+  bool paused = false;                  // by its front end
+  uint32_t first_stream = 1;            // of the agent's next client
+  std::optional<SavedProgram> program;  // nothing: not known, as earlier versions saved it
 
   friend bool operator==(const SavedContainer&, const SavedContainer&) = default;
 };
