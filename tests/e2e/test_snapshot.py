@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers that are saved while they run, and go on from there (docs/snapshots.md)."""
 
+import contextlib
 import glob
+import json
 import os
 import shutil
 import signal
 import subprocess
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from support import grpc
 from support.case import Settings, core, only
+from support.case import snapshot as snapshot_of_host
+from support.network_case import NetworkCase
 from support.ttrpc import RpcError
 from test_root_disk import BlockfileCase, DiskCase, make_disk
 from testbed.containerd import kill
-from testbed.process import wait_until
+from testbed.process import parallel, run, wait_until
 
 ROOM_MIB = 64  # of a disk
 
@@ -112,6 +117,21 @@ class SnapshotCase(DiskCase):
         self.wait_status(self.name, "STOPPED", 60)
         self.assertEqual(grpc.delete_task(self.containerd, self.name)[0], 128 + signal.SIGKILL)
         return checkpoint, at_once
+
+    def cli(self, *words, config=None):
+        """What kata-runtime does."""
+        return run([f"{self.runtime.bin_dir}/kata-runtime", "--config", config or self.runtime.config, *words],
+                   200)
+
+    def fork(self, name, snapshot, *flags, script="exec /bin/counting /count"):
+        """Another container that begins from the snapshot; where its output goes. Not started."""
+        output = f"{self.containerd.base}/{name}.out"
+        self.containerd.ctr("container", "create", "--runtime", self.runtime.type, "--annotation",
+                            f"io.katacontainers.snapshot={snapshot}", *flags, self.image, name, "script",
+                            script, check=True)
+        grpc.create_task(self.containerd, name, stdout=f"file://{output}", timeout=200,
+                         rootfs=[("ext4", make_disk(f"{self.disk}-{name}", ROOM_MIB), ["loop"])])
+        return output
 
     def snapshots(self, store=None):
         """What is in the store, unfinished ones as well."""
@@ -357,3 +377,284 @@ class Images(BlockfileCase, SnapshotCase):
             self.assertEqual(said, [str(1 + n) for n in range(len(said))])
             return len(said) if len(said) >= number else None
         return wait_until(counted, 120, f"{number} lines counted")
+
+
+class NamedCase(SnapshotCase):
+    """kata-runtime snapshot, and containers that begin from what it has made."""
+
+    @classmethod
+    def write_config(cls, path, **changes):
+        return super().write_config(path, **{"enable_annotations": ["snapshot"], **changes})
+
+    def tearDown(self):
+        super().tearDown()
+        self.cli("snapshot", "remove", self.name)
+
+    @contextlib.contextmanager
+    def background_call(self, work):
+        """Does `work` beside the block, which gets a function: what has gone wrong by its end, or None."""
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(work)
+            yield lambda: future.exception(200)
+
+    def answer(self, *words):
+        done = self.cli(*words)
+        self.assert_code(done, 0)
+        return json.loads(done.out)
+
+    def refusal_of(self, *words):
+        done = self.cli(*words)
+        self.assertEqual(done.code, 1, done)
+        self.assertEqual(done.out, "")
+        return done.err
+
+    def refusal_of_fork(self, *arguments, **options):
+        with self.assertRaises(RpcError) as refused:
+            self.fork(*arguments, **options)
+        return str(refused.exception)
+
+    def say(self, name, *lines):
+        """What a shell in the container says."""
+        done = self.containerd.exec(name, ["script", "\n".join(lines)])
+        self.assert_code(done, 0)
+        return done.out
+
+
+@only("kata", "needs machines")
+class Named(NamedCase):
+
+    @core
+    def test_containers_begin_from_one_that_runs(self):
+        self.count()
+        done = self.cli("state", "--snapshot", self.name)
+        self.assertEqual((done.code, done.out), (0, "can be saved: yes\n"))
+        saved = self.answer("snapshot", "create", "--json", self.name, self.name)
+        self.assertEqual(saved["path"], f"{self.store}/{self.name}")
+        self.assertGreater(saved["bytes"], 1 << 20)
+        self.assert_goes_on()
+        forks = [f"{self.name}-{n}" for n in range(2)]
+        def begin(name):
+            output = self.fork(name, self.name)
+            grpc.start_task(self.containerd, name)
+            return output
+        outputs = parallel([lambda name=name: begin(name) for name in forks], len(forks))
+        firsts = []
+        for output in outputs:
+            firsts.append(self.wait_counted(40, output)[0])
+            self.assert_goes_on(output)
+        self.assertEqual(firsts[0], firsts[1], "both go on from one moment")
+        self.assert_goes_on()
+        for file in ("uuid", "boot_id"):
+            ids = [self.say(name, f"cat /proc/sys/kernel/random/{file}") for name in (self.name, *forks)]
+            self.assertEqual(len({each for each in ids if len(each) == 37}), 3, ids)
+        drawn = [self.say(name, "head -c 32 /dev/urandom | md5sum") for name in (self.name, *forks)]
+        self.assertEqual(len(set(drawn)), 3, drawn)
+        for name in (self.name, *forks):
+            self.end(name)
+            self.containerd.remove(name)
+        self.assert_clean()
+
+    def test_what_there_is_is_told_checked_and_removed(self):
+        self.count()
+        self.assert_code(self.cli("snapshot", "create", "--stop", self.name, self.name), 0)
+        self.wait_status(self.name, "STOPPED", 20)
+        self.containerd.remove(self.name)
+        listed = self.answer("snapshot", "list", "--json")
+        self.assertEqual([one["containers"] for one in listed["snapshots"] if one["name"] == self.name],
+                         [[self.name]])
+        self.assertIn(self.name, self.cli("snapshot", "list").out)
+        told = self.answer("snapshot", "inspect", "--json", self.name)
+        self.assertEqual((told["goes_on_here"], told["disks"][0]["bytes"]), (True, ROOM_MIB << 20))
+        self.assertIn("goes_on_here   true", self.cli("snapshot", "inspect", self.name).out)
+        self.assertEqual(self.cli("snapshot", "verify").out, f"{self.name}: is what was saved\n")
+        with open(f"{self.store}/{self.name}/memory", "r+b") as file:
+            at = file.seek(0, os.SEEK_DATA)
+            byte = file.read(1)
+            file.seek(at)
+            file.write(bytes([byte[0] ^ 1]))
+        self.assertRegex(self.refusal_of("snapshot", "verify", self.name), "damaged")
+        self.assert_code(self.cli("snapshot", "remove", self.name), 0)
+        for word in ("remove", "inspect", "verify"):
+            self.assertRegex(self.refusal_of("snapshot", word, self.name), f'no snapshot "{self.name}"')
+        self.assert_clean()
+
+    def test_who_asks_for_what_cannot_be_is_told(self):
+        self.assertRegex(self.refusal_of("snapshot", "create", "nobody"), '"nobody" does not exist')
+        self.assertRegex(self.refusal_of_fork(f"{self.name}-0", "nothing"), 'there is no snapshot "nothing"')
+        self.assertRegex(self.refusal_of_fork(f"{self.name}-1", "../../etc"), "there is no snapshot")
+        self.count()
+        self.assertRegex(self.refusal_of("snapshot", "create", self.name, "../up"), "lower-case letters")
+        self.assert_code(self.cli("snapshot", "create", self.name, self.name), 0)
+        self.assertRegex(self.refusal_of("snapshot", "create", self.name, self.name), "already")
+        self.assert_goes_on()
+        refused = self.write_config(f"{self.containerd.base}/refused.toml", enable_annotations=[])
+        self.assertRegex(self.refusal_of_fork(f"{self.name}-2", self.name, "--runtime-config-path", refused),
+                         'snapshot: not allowed .* add .?"snapshot')
+        self.assertRegex(self.refusal_of_fork(f"{self.name}-3", self.name, "-t"), "terminal")
+        self.end()
+        for number in range(4):
+            self.containerd.remove(f"{self.name}-{number}")
+        self.containerd.remove(self.name)
+        self.assert_clean()
+
+    def test_a_fork_has_limits_of_its_own_and_no_other_program(self):
+        self.create("exec /bin/counting /count", "--memory-limit", str(256 << 20))
+        grpc.start_task(self.containerd, self.name)
+        self.wait_counted(20)
+        self.assert_code(self.cli("snapshot", "create", "--stop", self.name, self.name), 0)
+        self.wait_status(self.name, "STOPPED", 20)
+        other = f"{self.name}-other"
+        self.assertRegex(self.refusal_of_fork(other, self.name, script="exec /bin/counting /another"),
+                         'program is .*counting /count.*asks for .*counting /another')
+        self.assertRegex(self.refusal_of_fork(f"{self.name}-small", self.name, "--memory-limit", "4096"),
+                         "limits: memory.limit: 4096 is below")
+        limits = {"less": str(100 << 20), "none": ""}
+        for word, limit in limits.items():
+            name = f"{self.name}-{word}"
+            self.fork(name, self.name, *(["--memory-limit", limit] if limit else []))
+            grpc.start_task(self.containerd, name)
+            memory = self.containerd.metrics(name)["memory"]
+            told = memory["usage_limit"] if "usage_limit" in memory else memory["usage"]["limit"]
+            self.assertTrue(told == int(limit) if limit else told > 1 << 60, told)
+            self.end(name)
+        for name in self.containerd.containers():
+            self.containerd.remove(name)
+        self.assert_clean()
+
+    def test_signals_wait_for_the_start_of_what_was_restored(self):
+        script = "trap 'exit 7' TERM; i=0; while :; do i=$((i+1)); echo $i 0; sleep 0.1; done"
+        self.create(script)
+        grpc.start_task(self.containerd, self.name)
+        self.wait_counted(20)
+        self.assert_code(self.cli("snapshot", "create", "--stop", self.name, self.name), 0)
+        fork = f"{self.name}-0"
+        self.fork(fork, self.name, script=script)
+        grpc.kill_task(self.containerd, fork, signal.SIGTERM)
+        self.assertEqual(self.containerd.status(fork), "CREATED")
+        grpc.start_task(self.containerd, fork)
+        self.wait_status(fork, "STOPPED", 60)
+        self.assertEqual(grpc.delete_task(self.containerd, fork)[0], 7)
+
+    def test_the_state_says_why_a_container_cannot_be_saved(self):
+        self.config = self.runtime.write_config(f"{self.containerd.base}/shared.toml")
+        self.count()
+        self.assertRegex(self.cli("state", "--snapshot", self.name).out,
+                         "^can be saved: no: .*virtiofs.*shared_fs")
+        told = self.answer("state", "--snapshot", "--json", self.name)
+        self.assertFalse(told["savable"])
+        self.assertRegex(self.refusal_of("snapshot", "create", self.name), told["reason"][:40])
+
+
+@only("kata", "needs machines")
+class Killed(NamedCase):
+    """The machine or its shim is killed at every step of a save, and of a beginning from what was saved."""
+
+    # What is in the folder of a snapshot, as it is written; the last is its own end.
+    STEPS = ("state", "memory", "disk1", "manifest.json", "published")
+
+    def run_until(self, argv, reached, victim):
+        """Kills the victim when `reached`; whether the program succeeded."""
+        with self.background(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as child:
+            # It may be over before anybody looks.
+            wait_until(lambda: reached() or child.poll() is not None, 60, "a step")
+            kill(victim)
+            return child.wait(60) == 0
+
+    def test_whenever_that_is_a_save_leaves_a_whole_snapshot_or_none(self):
+        for role in ("vmm", "shim"):
+            for step in self.STEPS:
+                with self.subTest(role=role, step=step):
+                    self.kill_a_save(role, step)
+
+    def kill_a_save(self, role, step):
+        name = f"{role}-{step}".replace(".", "-")
+        self.count()
+        victim = self.runtime.victims(self.containerd, self.name)[role]
+
+        def reached():
+            if os.path.exists(f"{self.store}/{name}"):
+                return True
+            return step != "published" and os.path.exists(f"{self.store}/.new-{name}/{step}")
+        saved = self.run_until([f"{self.runtime.bin_dir}/kata-runtime", "snapshot", "create", self.name, name],
+                               reached, victim)
+        wait_until(lambda: self.containerd.status(self.name) in ("STOPPED", "UNKNOWN", None), 30,
+                   "containerd learns of the end")
+        self.containerd.remove(self.name)
+        self.assert_clean()
+        if saved or os.path.exists(f"{self.store}/{name}"):
+            self.assert_code(self.cli("snapshot", "verify", name), 0)
+            self.assert_code(self.cli("snapshot", "remove", name), 0)
+        self.assertEqual([left for left in self.snapshots() if not left.startswith(".new-")], [])
+        os.unlink(self.disk)
+        make_disk(self.disk, ROOM_MIB, [self.counting])
+
+    def test_a_beginning_that_is_killed_leaves_nothing_and_harms_no_snapshot(self):
+        self.count()
+        self.assert_code(self.cli("snapshot", "create", self.name, self.name), 0)
+        self.before = snapshot_of_host()
+        fork = f"{self.name}-0"
+        for role in ("vmm", "shim"):
+            with self.subTest(role=role):
+                with self.background_call(lambda: self.fork(fork, self.name)) as ended:
+                    victim = wait_until(lambda: self.runtime.victims(self.containerd, fork).get(role), 60, role)
+                    kill(victim)
+                    self.assertIsInstance(ended(), RpcError)
+                self.containerd.remove(fork)
+                self.assert_clean()
+        self.fork(fork, self.name)
+        grpc.start_task(self.containerd, fork)
+        self.assert_goes_on(f"{self.containerd.base}/{fork}.out")
+
+    def test_a_snapshot_may_be_removed_while_a_container_begins_from_it(self):
+        self.count()
+        for number in range(4):
+            self.assert_code(self.cli("snapshot", "create", self.name, self.name), 0)
+            fork = f"{self.name}-{number}"
+            with self.background_call(lambda: self.fork(fork, self.name)) as ended:
+                wait_until(lambda: os.path.exists(f"/run/vc/sbs/{fork}") or number % 2, 60, "a beginning")
+                self.assert_code(self.cli("snapshot", "remove", self.name), 0)
+                error = ended()
+            if error:
+                self.assertRegex(str(error), "there is no snapshot")
+            else:
+                grpc.start_task(self.containerd, fork)
+                self.assert_goes_on(f"{self.containerd.base}/{fork}.out")
+            self.containerd.remove(fork)
+        self.assert_goes_on()
+
+
+@only("kata", "needs machines")
+class ForkedNetworks(NetworkCase, NamedCase):
+
+    @classmethod
+    def set_up_bed(cls):
+        for base in (NetworkCase, NamedCase):
+            base.set_up_bed.__func__(cls)
+
+    def test_a_fork_has_the_network_of_its_own_namespace(self):
+        namespaces = [self.new_namespace() for _ in range(3)]
+        for number, ns in enumerate(namespaces):
+            self.net.add_veth(ns, 21 + number)
+        self.create("exec /bin/counting /count", *self.in_namespace(namespaces[0]))
+        grpc.start_task(self.containerd, self.name)
+        self.wait_counted(20)
+        self.assert_code(self.cli("snapshot", "create", self.name, self.name), 0)
+        names = [self.name, f"{self.name}-1", f"{self.name}-2"]
+        for name, ns in list(zip(names, namespaces))[1:]:
+            self.fork(name, self.name, *self.in_namespace(ns))
+            grpc.start_task(self.containerd, name)
+        macs = set()
+        for number, (name, ns) in enumerate(zip(names, namespaces)):
+            mac = json.loads(self.net.ip("-j", "link", "show", "eth0", ns=ns))[0]["address"]
+            macs.add(mac)
+            said = self.say(name, "cat /sys/class/net/eth0/address", "ip -4 -o addr show eth0", "ip route",
+                            f"ping -c 2 -W 10 {self.net.GATEWAY} >/dev/null && echo ping")
+            self.assertEqual(said.split()[0], mac)
+            self.assertIn(f"inet 10.88.0.{21 + number}/16", said)
+            self.assertNotIn("10.88.0.21/" if number else "10.88.0.22/", said)
+            self.assertIn("ping\n", said)
+        self.assertEqual(len(macs), 3)
+        for name in names:
+            self.end(name)
+            self.containerd.remove(name)
+        self.assert_clean()

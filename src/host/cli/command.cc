@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/log.h"
 #include "sys/fd.h"
@@ -23,6 +24,11 @@ Result<config::Loaded> LoadConfig(const Globals& globals) {
 int Print(std::string_view text) {
   const auto written = sys::WriteAll(STDOUT_FILENO, text);
   return written ? 0 : PrintError(written.error());
+}
+
+int PrintJson(const nlohmann::ordered_json& json) {
+  constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
+  return Print(json.dump(2, ' ', false, kReplace) + "\n");
 }
 
 int PrintError(const Error& error) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "base/result.h"
 #include "host/cli/finding.h"
@@ -40,6 +41,7 @@ void AddDoctor(CLI::App& app, const Globals& globals, int* status);
 void AddFactory(CLI::App& app, const Globals& globals, int* status);
 void AddLayers(CLI::App& app, const Globals& globals, int* status);
 void AddSetup(CLI::App& app, int* status);
+void AddSnapshot(CLI::App& app, const Globals& globals, int* status);
 
 // "kata-runtime version 0.1.0" and what it implements, one line each, as `--version` prints it.
 std::string VersionText();
@@ -53,6 +55,7 @@ std::vector<Finding> AllChecks(const Globals& globals);
 
 // Writes to standard output; returns the exit status, 1 when that fails.
 int Print(std::string_view text);
+int PrintJson(const nlohmann::ordered_json& json);
 // "kata-runtime: <message>" on standard error; returns 1.
 int PrintError(const Error& error);
 

@@ -27,10 +27,6 @@ LayerStore StoreOf(const config::FactoryConfig& config) {
   return {config.layers_path, config.layer_cache_size_mb};
 }
 
-int PrintJson(const Json& json) {
-  return Print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-}
-
 Json ToJson(const LayerInfo& info) {
   return {{"name", info.name},       {"directory", info.directory},
           {"entries", info.entries}, {"image_bytes", info.image_bytes},

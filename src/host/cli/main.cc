@@ -134,6 +134,7 @@ int Main(int argc, char** argv) {
   AddFactory(app, globals, &status);
   AddLayers(app, globals, &status);
   AddSetup(app, &status);
+  AddSnapshot(app, globals, &status);
   if (argc == 2 && std::strcmp(argv[1], help::kDumpWord) == 0) {
     return Print(help::RenderJson(WholeTree(app)));
   }

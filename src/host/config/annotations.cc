@@ -42,19 +42,6 @@ std::string WhereAllowed(const Loaded& loaded) {
   return loaded.files.empty() ? "configuration.toml" : loaded.files.front();
 }
 
-Result<void> CheckAllowed(const std::string& annotation, const std::string& name,
-                          const Loaded& loaded) {
-  const StringList& patterns = loaded.config.hypervisor.enable_annotations;
-  const bool allowed = std::any_of(patterns.begin(), patterns.end(),
-                                   [&](const auto& pattern) { return Matches(pattern, name); });
-  if (allowed) return {};
-  return Fail(
-      Code::kPermissionDenied,
-      fmt::format("annotation {}: not allowed on this host; add \"{}\" to "
-                  "enable_annotations in [{}] of {}",
-                  annotation, name, loaded.TableOf(Table::kHypervisor), WhereAllowed(loaded)));
-}
-
 Result<void> Apply(Table table, const std::string& annotation, const std::string& name,
                    const std::string& text, Loaded* loaded) {
   const Key* key = FindAnnotation(table, name);
@@ -97,6 +84,19 @@ Result<void> Apply(Table table, const std::string& annotation, const std::string
 }
 
 }  // namespace
+
+Result<void> CheckAllowed(const std::string& annotation, const std::string& name,
+                          const Loaded& loaded) {
+  const StringList& patterns = loaded.config.hypervisor.enable_annotations;
+  const bool allowed = std::any_of(patterns.begin(), patterns.end(),
+                                   [&](const auto& pattern) { return Matches(pattern, name); });
+  if (allowed) return {};
+  return Fail(
+      Code::kPermissionDenied,
+      fmt::format("annotation {}: not allowed on this host; add \"{}\" to "
+                  "enable_annotations in [{}] of {}",
+                  annotation, name, loaded.TableOf(Table::kHypervisor), WhereAllowed(loaded)));
+}
 
 Result<void> ApplyAnnotations(const std::map<std::string, std::string>& annotations,
                               Loaded* loaded) {

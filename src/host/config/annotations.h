@@ -23,4 +23,10 @@ namespace kata::config {
 Result<void> ApplyAnnotations(const std::map<std::string, std::string>& annotations,
                               Loaded* loaded);
 
+// Whether a container may have `annotation`, which sets no key: an expression of enable_annotations
+// must match `name`.
+// Errors  kPermissionDenied  none does; the message says where to add it
+Result<void> CheckAllowed(const std::string& annotation, const std::string& name,
+                          const Loaded& loaded);
+
 }  // namespace kata::config

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "host/hypervisor/accelerator.h"
+#include "host/config/annotations.h"
 #include "host/hypervisor/agent_channel.h"
 #include "host/hypervisor/registry.h"
 #include "host/plan/savable.h"
@@ -18,17 +18,6 @@ namespace {
 
 constexpr auto kProbeTime = std::chrono::seconds(30);
 constexpr size_t kMaxCheckpoint = 4096;
-
-Result<void> CheckAccelerator(const config::Config& config, const hypervisor::MachineShape& shape) {
-  const auto here = KATA_TRY(hypervisor::ChooseAccelerator(config.hypervisor.accelerator));
-  if (here.kind == shape.accelerator) return {};
-  return Fail(
-      Code::kFailedPrecondition,
-      fmt::format("the snapshot's machine ran {} KVM, and here it would run {}; restore it "
-                  "on a host like its own",
-                  shape.accelerator == hypervisor::AcceleratorKind::kKvm ? "with" : "without",
-                  here.name()));
-}
 
 }  // namespace
 
@@ -74,31 +63,33 @@ Result<void> WriteCheckpoint(const std::string& directory, const std::string& sn
                           FormatCheckpoint(snapshot, store.root()), 0600);
 }
 
-Result<OpenedCheckpoint> OpenCheckpoint(const config::Config& config,
-                                        const std::string& directory) {
-  if (config.hypervisor.shares_files()) {
-    return Fail(
-        Code::kFailedPrecondition,
-        "a saved machine shares no files with the host; set shared_fs = \"none\", as it had");
-  }
+Result<std::string> ReadCheckpoint(const std::string& directory) {
   const std::string path = directory + "/" + kCheckpointFile;
   auto text = sys::ReadFile(path, kMaxCheckpoint);
   if (!text) {
     return std::unexpected(std::move(text).error().Within("no checkpoint of this runtime"));
   }
-  const std::string id = KATA_TRY_WITHIN(path, ParseCheckpoint(*text));
-  const snapshot::Store store = StoreOf(config);
-  auto snapshot = KATA_TRY(snapshot::Snapshot::Open(store, id));
-  const snapshot::Manifest& manifest = snapshot.manifest();
-  KATA_TRY(CheckAccelerator(config, manifest.machine));
-  const snapshot::Origin here = KATA_TRY(OriginOf(config, manifest.machine));
-  KATA_TRY(snapshot::CheckCompatible(manifest, here));
-  SavedContainer container = KATA_TRY(ParseSavedContainer(manifest.shim));
-  return OpenedCheckpoint{.snapshot = std::move(snapshot), .container = std::move(container)};
+  return KATA_TRY_WITHIN(path, ParseCheckpoint(*text));
 }
 
-Result<void> CheckSame(const GuestPlan& plan, bool terminal, const SavedContainer& saved) {
-  if (terminal != saved.terminal) {
+Result<std::string> SnapshotByAnnotation(const oci::Spec& spec, const config::Loaded& config) {
+  const auto wish = spec.annotations().find(kSnapshotAnnotation);
+  if (wish == spec.annotations().end() || wish->second.empty()) return "";
+  KATA_TRY(config::CheckAllowed(kSnapshotAnnotation, "snapshot", config));
+  return wish->second;
+}
+
+Result<OpenedSnapshot> OpenSnapshot(const config::Config& config, const std::string& id) {
+  const snapshot::Store store = StoreOf(config);
+  auto snapshot = KATA_TRY(snapshot::Snapshot::Open(store, id));
+  KATA_TRY(snapshot::CheckGoesOn(config, snapshot.manifest()));
+  SavedContainer container = KATA_TRY(ParseSavedContainer(snapshot.manifest().shim));
+  return OpenedSnapshot{.snapshot = std::move(snapshot), .container = std::move(container)};
+}
+
+Result<void> CheckSame(const oci::Spec& spec, const GuestPlan& plan, const SavedContainer& saved) {
+  if (saved.program) KATA_TRY(CheckSameProgram(*saved.program, spec));
+  if (spec.process().terminal() != saved.terminal) {
     return Fail(Code::kFailedPrecondition,
                 fmt::format("the saved container has {} terminal; restore it {}",
                             saved.terminal ? "a" : "no", saved.terminal ? "with one" : "without"));

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "host/config/config.h"
+#include "host/config/load.h"
 #include "host/hypervisor/saved_vm.h"
 #include "host/machine/machine.h"
 #include "host/plan/guest_plan.h"
@@ -16,32 +17,45 @@
 #include "host/snapshot/manifest.h"
 #include "host/snapshot/read.h"
 #include "host/snapshot/store.h"
+#include "proto/oci.pb.h"
 
 namespace kata::sandbox {
+
+// Of a container that begins from a snapshot of this name.
+inline constexpr const char* kSnapshotAnnotation = "io.katacontainers.snapshot";
 
 snapshot::Store StoreOf(const config::Config& config);
 // Where a snapshot is made; runs the VMM's program for its version.
 Result<snapshot::Origin> OriginOf(const config::Config& config,
                                   const hypervisor::MachineShape& shape);
 
-// As CheckSavable, of a container that is the only one. Nothing is asked.
+// As CheckSavable of the plan. Nothing is asked of the guest.
 Result<void> CheckSavable(const Machine& machine, size_t containers, const Container& container);
 
 // Has `directory`, which is made where it is missing, name the snapshot.
 Result<void> WriteCheckpoint(const std::string& directory, const std::string& snapshot,
                              const snapshot::Store& store);
 
-struct OpenedCheckpoint {
+// The id of the snapshot that the checkpoint in `directory` names.
+// Errors  kNotFound  there is no checkpoint of ours
+//         kDataLoss  damaged
+Result<std::string> ReadCheckpoint(const std::string& directory);
+
+// The name of the snapshot that a container of this specification begins from; empty: from none.
+// Errors  kPermissionDenied  the host's configuration lets no container name one
+Result<std::string> SnapshotByAnnotation(const oci::Spec& spec, const config::Loaded& config);
+
+struct OpenedSnapshot {
   snapshot::Snapshot snapshot;
   SavedContainer container;
 };
-// Errors  kNotFound            `directory` has no checkpoint of ours, or its snapshot has gone
+// Errors  kNotFound            there is none (any more)
 //         kDataLoss            damaged
-//         kFailedPrecondition  the snapshot cannot go on here, and why
-Result<OpenedCheckpoint> OpenCheckpoint(const config::Config& config, const std::string& directory);
+//         kFailedPrecondition  it cannot go on here, and why
+Result<OpenedSnapshot> OpenSnapshot(const config::Config& config, const std::string& id);
 
-// Whether a container of this plan can go on as the saved one.
+// Whether a container of this specification and plan can go on as the saved one.
 // Errors  kFailedPrecondition  it differs, and in what
-Result<void> CheckSame(const GuestPlan& plan, bool terminal, const SavedContainer& saved);
+Result<void> CheckSame(const oci::Spec& spec, const GuestPlan& plan, const SavedContainer& saved);
 
 }  // namespace kata::sandbox

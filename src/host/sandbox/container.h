@@ -70,6 +70,7 @@ class Container {
   // What a snapshot of it has to know, and where it goes on from one, what that said; set while it
   // is created.
   SavedBy saved_by;
+  SavedProgram program;
   std::optional<SavedContainer> restored;
 
   // The /proc that the host shows of the container, until the container goes.

@@ -26,6 +26,8 @@ struct Sandbox::Creation {
   oci::Spec spec = {};  // as the caller gave it
   bool was_booted = false;
   std::shared_ptr<ProcessIo> io = nullptr;
+  std::string snapshot = {};  // that it goes on from; empty: it begins anew
+  bool forked = false;        // by the container's own wish: another one than was saved
   sys::UniqueFd of_caller = {};
   int mount_namespace = -1;  // the one that paths are meant in
   GuestPlan plan = {};

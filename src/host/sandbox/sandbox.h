@@ -79,10 +79,19 @@ struct ContainerRequest {
 
 struct CheckpointRequest {
   std::string container_id;
-  std::string directory;  // gets what a restore is told; made where it is missing
-  bool exit = false;      // the container ends with it; else it goes on
+  std::string name = {};  // of the snapshot; empty: one that nobody has
+  std::string directory =
+      {};             // gets what a restore is told, made where missing; empty: nobody does
+  bool exit = false;  // the container ends with it; else it goes on
   // Called once it is saved, before anybody hears of its end; must not block.
   std::function<void()> saved = [] {};
+};
+
+// What has come of it.
+struct SavedSnapshot {
+  std::string name;
+  std::string store;   // the directory that it is in
+  uint64_t bytes = 0;  // on the disk, nearly
 };
 
 // A moment's view of a process.
@@ -133,7 +142,10 @@ class Sandbox {
   // Saves a container that runs, with its machine. After an error it goes on, and nothing is left;
   // before anything stands still:
   // Errors  kFailedPrecondition  it cannot be saved: why, and what to change
-  Result<void> Checkpoint(const CheckpointRequest& request);
+  //         kAlreadyExists, kInvalidArgument  its name is taken, or none
+  Result<SavedSnapshot> Checkpoint(const CheckpointRequest& request);
+  // Whether Checkpoint() would begin now. Errors  kFailedPrecondition  likewise
+  Result<void> CheckSavable(const std::string& container_id) const;
   Result<void> Pause(const std::string& container_id);
   Result<void> Resume(const std::string& container_id);
   Result<void> ResizeTerminal(const std::string& container_id, const std::string& exec_id,
@@ -196,9 +208,11 @@ class Sandbox {
   Result<void> RestoreContainer(Creation& creation);
   Result<void> KeepCreation(Creation& creation);
   Result<void> RunCreateHooks(Creation& creation);
-  Result<void> Save(const CheckpointRequest& request, Container& container);
+  Result<SavedSnapshot> Save(const CheckpointRequest& request, Container& container);
   // Of a container that was saved to end, and stands still.
   Result<void> EndSaved(Process& init);
+  // Of one that was restored, and has those of another one.
+  Result<void> RenewLimits(const Creation& creation);
   // The start of one that was restored.
   Result<void> Thaw(Container& container);
   // The container is no longer there, whichever way; the machine ends with the last one.
@@ -206,8 +220,7 @@ class Sandbox {
   // Ends the creation of this name, if there is one, and waits until it has been undone.
   bool UndoCreation(const std::string& container_id);
   // Opens the machine for the first container, configured as that one's annotations say.
-  Result<void> OpenFor(const std::string& container_id, const oci::Spec& spec,
-                       const config::Loaded& config, Deadline deadline);
+  Result<void> OpenFor(const Creation& creation);
   // Boots the machine by `boot`, or makes the running one big enough for one container more.
   // Errors  kFailedPrecondition  it runs, and the container is to be restored
   Result<void> BootFor(

@@ -12,6 +12,7 @@
 #include "host/sandbox/checkpoint.h"
 #include "host/sandbox/creation.h"
 #include "host/sandbox/sandbox.h"
+#include "sys/files.h"
 
 namespace kata::sandbox {
 namespace {
@@ -22,9 +23,23 @@ using std::chrono::seconds;
 constexpr auto kEndTime = seconds(10);
 constexpr auto kThawTime = seconds(30);
 
+Result<std::string> NewUuid() {
+  constexpr size_t kMost = 64;
+  std::string text = KATA_TRY(sys::ReadFile("/proc/sys/kernel/random/uuid", kMost));
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
 }  // namespace
 
-Result<void> Sandbox::Checkpoint(const CheckpointRequest& request) {
+Result<void> Sandbox::CheckSavable(const std::string& container_id) const {
+  const auto container = KATA_TRY(FindContainer(container_id));
+  // A machine that is being started has no configuration yet.
+  KATA_TRY(container->Find(""));
+  return sandbox::CheckSavable(machine_, members_.size(), *container);
+}
+
+Result<SavedSnapshot> Sandbox::Checkpoint(const CheckpointRequest& request) {
   const auto container = KATA_TRY(FindContainer(request.container_id));
   // Nor does another container come meanwhile.
   if (!booting_.Begin(RequestDeadline())) {
@@ -32,15 +47,16 @@ Result<void> Sandbox::Checkpoint(const CheckpointRequest& request) {
                 "checkpoint: another one, or the boot of the machine, does not end; try again");
   }
   const CallTurn turn(booting_);
-  KATA_TRY_WITHIN("checkpoint", CheckSavable(machine_, members_.size(), *container));
+  KATA_TRY_WITHIN("checkpoint", CheckSavable(request.container_id));
   return Explained(Save(request, *container));
 }
 
-Result<void> Sandbox::Save(const CheckpointRequest& request, Container& container) {
+Result<SavedSnapshot> Sandbox::Save(const CheckpointRequest& request, Container& container) {
   const auto config = machine_.config();
   const auto init = KATA_TRY(container.Find(""));
   const snapshot::Store store = StoreOf(*config);
-  auto writer = KATA_TRY(snapshot::Writer::Begin(store, snapshot::NewId()));
+  auto writer = KATA_TRY(
+      snapshot::Writer::Begin(store, request.name.empty() ? snapshot::NewId() : request.name));
   Phases phases;
   StillGuest still = KATA_TRY(StillGuest::Hold(machine_.guest(), writer));
   phases.End("still");
@@ -51,22 +67,28 @@ Result<void> Sandbox::Save(const CheckpointRequest& request, Container& containe
                                         .root_disk = container.saved_by.root_disk,
                                         .terminal = init->stdio().terminal,
                                         .paused = container.paused(),
-                                        .first_stream = still.first_stream()});
+                                        .first_stream = still.first_stream(),
+                                        .program = container.program});
   // Until all is safe a container that is to end could still have to go on.
   if (!request.exit) KATA_TRY(still.GoOn());
   phases.End("go_on");
   manifest.origin = KATA_TRY(OriginOf(*config, still.shape()));
-  const std::string id = KATA_TRY(std::move(writer).Publish(std::move(manifest))).id;
-  if (auto written = WriteCheckpoint(request.directory, id, store); !written) {
-    LogIfFailed(store.Remove(id));
-    return written;
+  const auto published = KATA_TRY(std::move(writer).Publish(std::move(manifest)));
+  const std::string& id = published.id;
+  if (!request.directory.empty()) {
+    if (auto written = WriteCheckpoint(request.directory, id, store); !written) {
+      LogIfFailed(store.Remove(id));
+      return std::unexpected(std::move(written).error());
+    }
   }
   phases.End("publish");
   phases.Log("container saved", id);
   request.saved();
-  if (!request.exit) return {};
-  still.Abandon();
-  return EndSaved(*init);
+  if (request.exit) {
+    still.Abandon();
+    KATA_TRY(EndSaved(*init));
+  }
+  return SavedSnapshot{.name = id, .store = store.root(), .bytes = published.bytes()};
 }
 
 Result<void> Sandbox::EndSaved(Process& init) {
@@ -83,10 +105,9 @@ Result<void> Sandbox::EndSaved(Process& init) {
 
 Result<void> Sandbox::RestoreContainer(Creation& creation) {
   const ContainerRequest& request = creation.request;
-  auto opened = KATA_TRY_WITHIN(fmt::format("restore \"{}\"", request.checkpoint),
-                                OpenCheckpoint(*machine_.config(), request.checkpoint));
+  auto opened = KATA_TRY_WITHIN("restore", OpenSnapshot(*machine_.config(), creation.snapshot));
   const std::string root_disk = opened.container.root_disk;
-  KATA_TRY_WITHIN("restore", CheckSame(creation.plan, request.stdio.terminal, opened.container));
+  KATA_TRY_WITHIN("restore", CheckSame(creation.spec, creation.plan, opened.container));
   creation.phases.End("open_snapshot");
   sys::UniqueFd root = KATA_TRY(OpenRootDisk(machine_, request.rootfs));
   KATA_TRY_WITHIN("root file system", opened.snapshot.WriteDisk(root_disk, root.get()));
@@ -96,6 +117,10 @@ Result<void> Sandbox::RestoreContainer(Creation& creation) {
                    .first_stream = opened.container.first_stream,
                    .renewal = {.hostname = creation.spec.hostname(),
                                .names = {{opened.container.id, request.id}}}};
+  // Another one beside the saved one, or it again.
+  if (creation.forked || opened.container.id != request.id) {
+    saved.renewal.boot_id = KATA_TRY(NewUuid());
+  }
   saved.disks.emplace(root_disk, std::move(root));
   Container& container = creation.container;
   container.saved_by = {.root_words = kDiskRoot, .root_disk = root_disk, .volumes = {}};
@@ -110,9 +135,17 @@ Result<void> Sandbox::RestoreContainer(Creation& creation) {
   }));
   creation.phases.End("restore");
   KATA_TRY(members_.CheckWanted(request.id));
+  KATA_TRY_WITHIN("limits", RenewLimits(creation));
   KATA_TRY(RunCreateHooks(creation));
   machine_.AwaitBoot();
   return {};
+}
+
+Result<void> Sandbox::RenewLimits(const Creation& creation) {
+  agent::UpdateContainerRequest request;
+  request.set_container_id(creation.request.id);
+  *request.mutable_resources() = LimitsAnew(creation.plan.spec.linux().resources());
+  return machine_.agent()->UpdateContainer(request);
 }
 
 Result<void> Sandbox::Thaw(Container& container) {

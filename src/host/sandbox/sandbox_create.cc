@@ -18,6 +18,7 @@
 #include "host/plan/sandbox_request.h"
 #include "host/record/phases.h"
 #include "host/record/root_report.h"
+#include "host/sandbox/checkpoint.h"
 #include "host/sandbox/creation.h"
 #include "host/sandbox/sandbox.h"
 #include "oci/annotations.h"
@@ -92,7 +93,7 @@ std::unexpected<Error> BootsForAnother() {
 
 std::unexpected<Error> RunsAlready() {
   return Fail(Code::kFailedPrecondition,
-              "a checkpoint is restored in a sandbox of its own, and this one runs already");
+              "a saved container goes on in a sandbox of its own, and this one runs already");
 }
 
 Result<oci::Spec> LoadSpec(const std::string& bundle) {
@@ -136,18 +137,23 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
                                     const Caller& caller, Container& container) {
   Creation creation{.request = request, .config = config, .caller = caller, .container = container};
   KATA_TRY(BeginCreation(creation));
-  KATA_TRY(request.checkpoint.empty() ? MakeContainer(creation) : RestoreContainer(creation));
+  KATA_TRY(creation.snapshot.empty() ? MakeContainer(creation) : RestoreContainer(creation));
   return KeepCreation(creation);
 }
 
 Result<void> Sandbox::BeginCreation(Creation& creation) {
   const ContainerRequest& request = creation.request;
   creation.spec = KATA_TRY(LoadSpec(request.bundle));
+  creation.container.program = ProgramOf(creation.spec);
   oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(creation.spec));
   // Who comes into a machine that runs shares it, whatever the annotations say.
   creation.was_booted = machine_.booted();
   const bool by_namespaces = creation.was_booted && JoinsNamespaces(creation.spec);
-  if (creation.was_booted && !request.checkpoint.empty()) return RunsAlready();
+  creation.forked = request.checkpoint.empty();
+  creation.snapshot = creation.forked
+                          ? KATA_TRY(SnapshotByAnnotation(creation.spec, creation.config))
+                          : KATA_TRY_WITHIN("restore", ReadCheckpoint(request.checkpoint));
+  if (creation.was_booted && !creation.snapshot.empty()) return RunsAlready();
   if (machine_.booted()) role.kind = oci::ContainerKind::kMember;
   creation.io = KATA_TRY(ProcessIo::Open(loop_, request.stdio, container_namespace_, request.id));
   creation.undo.Add([this, &creation] { CloseIo(*creation.io); });
@@ -167,7 +173,7 @@ Result<void> Sandbox::BeginCreation(Creation& creation) {
   creation.plan.spec.mutable_process()->set_no_stdin(!creation.io->has_input());
   for (const std::string& note : creation.plan.notes) log::Warn(note, {{"container", request.id}});
   creation.phases.End("plan");
-  KATA_TRY(OpenFor(request.id, creation.spec, creation.config, creation.caller.deadline));
+  KATA_TRY(OpenFor(creation));
   machine_.record().AddContainer(request.id);
   creation.undo.Add([this, &request] { machine_.record().RemoveContainer(request.id); });
   if (creation.io->logger_pid() > 0) {
@@ -233,7 +239,7 @@ Result<void> Sandbox::RunCreateHooks(Creation& creation) {
 Result<void> Sandbox::KeepCreation(Creation& creation) {
   const ContainerRequest& request = creation.request;
   Container& container = creation.container;
-  creation.phases.Log(request.checkpoint.empty() ? "container created" : "container restored");
+  creation.phases.Log(creation.snapshot.empty() ? "container created" : "container restored");
   if (!creation.was_booted) {
     container.timing.from = machine_.guest()->origin();
     container.timing.booted = machine_.guest()->phases();
@@ -256,18 +262,19 @@ Result<void> Sandbox::KeepCreation(Creation& creation) {
   return {};
 }
 
-Result<void> Sandbox::OpenFor(const std::string& container_id, const oci::Spec& spec,
-                              const config::Loaded& config, Deadline deadline) {
-  if (!booting_.Begin(deadline)) return BootsForAnother();
+Result<void> Sandbox::OpenFor(const Creation& creation) {
+  if (!booting_.Begin(creation.caller.deadline)) return BootsForAnother();
   const CallTurn turn(booting_);
-  KATA_TRY(members_.CheckWanted(container_id));
+  KATA_TRY(members_.CheckWanted(creation.request.id));
   if (machine_.is_open()) return {};
-  config::Loaded effective = config;
-  KATA_TRY(
-      config::ApplyAnnotations({spec.annotations().begin(), spec.annotations().end()}, &effective));
-  for (size_t i = config.warnings.size(); i < effective.warnings.size(); ++i) {
+  config::Loaded effective = creation.config;
+  const auto& annotations = creation.spec.annotations();
+  KATA_TRY(config::ApplyAnnotations({annotations.begin(), annotations.end()}, &effective));
+  for (size_t i = creation.config.warnings.size(); i < effective.warnings.size(); ++i) {
     log::Warn(effective.warnings[i]);
   }
+  // Only such machines are saved, and front ends name no configuration for what they restore.
+  if (!creation.snapshot.empty()) effective.config.hypervisor.shared_fs = "none";
   return machine_.Open(effective);
 }
 
@@ -281,7 +288,7 @@ Result<void> Sandbox::BootFor(
   KATA_TRY(members_.CheckWanted(container_id));
   const MachineSize size = SizeOf(spec.linux().resources());
   if (machine_.booted()) {
-    if (!creation.request.checkpoint.empty()) return RunsAlready();
+    if (!creation.snapshot.empty()) return RunsAlready();
     Grow(container_id, spec.linux().resources());
     return {};
   }

@@ -216,6 +216,8 @@ void TaskService::Register(ttrpc::Server& server) {
   HandleIn(server, kSandboxService, "ResizeVolume", &TaskService::ResizeVolume, pool_);
   HandleIn(server, kSandboxService, "GetIPTables", &TaskService::GetIpTables, pool_);
   HandleIn(server, kSandboxService, "SetIPTables", &TaskService::SetIpTables, pool_);
+  HandleIn(server, kSandboxService, "CheckSavable", &TaskService::CheckSavable, pool_);
+  HandleIn(server, kSandboxService, "SaveSnapshot", &TaskService::SaveSnapshot, pool_);
   for (const char* service : kServices) {
     server.Handle<task::CreateTaskRequest>(
         service, "Create", [this](auto... arguments) { HandleCreate(std::move(arguments)...); });
@@ -268,6 +270,27 @@ Result<agent::SetIPTablesResponse> TaskService::SetIpTables(
     const agent::SetIPTablesRequest& request) {
   KATA_TRY(sandbox_.SetIpTables(request.is_ipv6(), request.data()));
   return agent::SetIPTablesResponse();
+}
+
+Result<control::CheckSavableResponse> TaskService::CheckSavable(
+    const control::CheckSavableRequest& request) {
+  control::CheckSavableResponse response;
+  const auto savable = sandbox_.CheckSavable(request.container_id());
+  if (savable) return response;
+  if (savable.error().code() != Code::kFailedPrecondition) return std::unexpected(savable.error());
+  response.set_refusal(savable.error().message());
+  return response;
+}
+
+Result<control::SaveSnapshotResponse> TaskService::SaveSnapshot(
+    const control::SaveSnapshotRequest& request) {
+  const auto saved = KATA_TRY(sandbox_.Checkpoint(
+      {.container_id = request.container_id(), .name = request.name(), .exit = request.stop()}));
+  control::SaveSnapshotResponse response;
+  response.set_name(saved.name);
+  response.set_store(saved.store);
+  response.set_bytes(saved.bytes);
+  return response;
 }
 
 Result<config::Loaded> TaskService::LoadConfig(const task::CreateTaskRequest& request) {

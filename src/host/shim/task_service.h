@@ -6,8 +6,7 @@
 // and messages. A call runs on a pool thread; Wait keeps its responder until the process ends.
 // Calls that hang, because the guest does not answer, never keep others from ending it: State,
 // Connect and Wait are answered on the loop's thread, and Kill has threads of its own.
-// Beside it there is our own "kata.cpp.v1.Sandbox", for kata-runtime: GetIPTables and SetIPTables,
-// with the messages that the agent has for them.
+// Beside it there is our own "kata.cpp.v1.Sandbox", for kata-runtime (proto/control.proto).
 // Tells containerd of everything that happens, in the order that it documents: created before
 // started, exec added before exec started, started before exited, exited before deleted.
 // Basis: containerd runtime v2 README.
@@ -23,6 +22,7 @@
 #include "host/shim/events.h"
 #include "host/shim/idle_end.h"
 #include "proto/agent.pb.h"
+#include "proto/control.pb.h"
 #include "proto/task.pb.h"
 #include "proto/wellknown.pb.h"
 #include "sys/coalesced_task.h"
@@ -84,6 +84,9 @@ class TaskService {
   Result<wellknown::Empty> ResizeVolume(const agent::ResizeVolumeRequest& request);
   Result<agent::GetIPTablesResponse> GetIpTables(const agent::GetIPTablesRequest& request);
   Result<agent::SetIPTablesResponse> SetIpTables(const agent::SetIPTablesRequest& request);
+
+  Result<control::CheckSavableResponse> CheckSavable(const control::CheckSavableRequest& request);
+  Result<control::SaveSnapshotResponse> SaveSnapshot(const control::SaveSnapshotRequest& request);
 
   // Ends what there is. True for the one call that has: the service's own end follows. False where
   // containers keep it. On a pool thread.

@@ -2,6 +2,7 @@
 #include "host/snapshot/compatible.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include <fmt/ranges.h>
 
 #include "base/version.h"
+#include "host/hypervisor/accelerator.h"
 #include "host/hypervisor/host_identity.h"
 
 namespace kata::snapshot {
@@ -20,6 +22,7 @@ using hypervisor::AcceleratorKind;
 constexpr char kAnyId[] = "snapshot";
 constexpr size_t kMostNamed = 3;
 constexpr size_t kMostShown = 200;
+constexpr auto kProbeTime = std::chrono::seconds(30);
 
 std::vector<std::string_view> Lines(std::string_view text) {
   std::vector<std::string_view> lines;
@@ -54,7 +57,25 @@ void CompareMachines(std::string_view saved, std::string_view here,
   }
 }
 
+Result<void> CheckAccelerator(const config::Config& config, const Manifest& saved) {
+  const AcceleratorKind then = saved.machine.accelerator;
+  const auto here = KATA_TRY(hypervisor::ChooseAccelerator(config.hypervisor.accelerator));
+  if (here.kind == then) return {};
+  return Fail(
+      Code::kFailedPrecondition,
+      fmt::format("snapshot \"{}\" cannot go on here: its machine ran {} KVM, and here it "
+                  "would run {}; restore it on a host like its own",
+                  saved.id, then == AcceleratorKind::kKvm ? "with" : "without", here.name()));
+}
+
 }  // namespace
+
+Result<void> CheckGoesOn(const config::Config& config, const Manifest& saved) {
+  KATA_TRY(CheckAccelerator(config, saved));
+  const hypervisor::Vmm& vmm = *KATA_TRY(hypervisor::FindVmm(config.runtime.hypervisor_name));
+  return CheckCompatible(
+      saved, KATA_TRY(OriginHere(config, vmm, saved.machine, Deadline::After(kProbeTime))));
+}
 
 Result<Origin> OriginHere(const config::Config& config, const hypervisor::Vmm& vmm,
                           const hypervisor::MachineShape& machine, Deadline deadline) {

@@ -18,6 +18,11 @@ namespace kata::snapshot {
 Result<Origin> OriginHere(const config::Config& config, const hypervisor::Vmm& vmm,
                           const hypervisor::MachineShape& machine, Deadline deadline);
 
+// Whether a snapshot can go on here, by this configuration. Runs the VMM's program for its version.
+// Errors  kFailedPrecondition  it cannot, and why
+//         those of OriginHere
+Result<void> CheckGoesOn(const config::Config& config, const Manifest& saved);
+
 // Pure. A guest that goes on needs the VMM of the same major and minor version, the same machine,
 // and under KVM the same processor; its kernel and initrd are in its memory, and the host's kernel
 // may be another.

@@ -124,6 +124,19 @@ Result<void> Snapshot::BeginMemory(hypervisor::VmSpec* spec) {
   return {};
 }
 
+Result<void> Snapshot::Verify() const {
+  for (size_t i = 0; i < memory_.size(); ++i) {
+    KATA_TRY(Explained(factory::LoadMemory(memory_[i].get(), manifest_.memory[i].image, -1),
+                       manifest_.id, "memory"));
+  }
+  for (size_t i = 0; i < disks_.size(); ++i) {
+    const DiskFile& disk = manifest_.disks[i];
+    KATA_TRY(Explained(factory::LoadMemory(disks_[i].get(), disk.image, -1), manifest_.id,
+                       fmt::format("disk \"{}\"", disk.id)));
+  }
+  return {};
+}
+
 Result<void> Snapshot::FinishMemory() { return Explained(filling_.get(), manifest_.id, "memory"); }
 
 Result<void> Snapshot::WriteState(const std::string& folder) const {

@@ -27,6 +27,9 @@ class Snapshot {
 
   const Manifest& manifest() const { return manifest_; }
 
+  // Reads all of it. Errors  kDataLoss  the snapshot is damaged
+  Result<void> Verify() const;
+
   // Makes `spec` the machine of the snapshot, with memory in files that FinishMemory() has filled.
   // Its program, confinement and agent channel stay; its devices are for the caller: one for each
   // of manifest().machine.devices, in that order, with their `place`s where they were plugged.

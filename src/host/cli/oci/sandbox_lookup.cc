@@ -7,6 +7,7 @@
 #include <memory>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace kata::cli::oci {
 
@@ -21,6 +22,20 @@ Result<sandbox::SandboxRecord> FindRecord(const std::string& id, const std::stri
     }
   }
   return Fail(Code::kNotFound, fmt::format("container \"{}\" does not exist", id));
+}
+
+Result<FoundContainer> FindContainer(const std::string& id, const std::string& records) {
+  const auto record = KATA_TRY(FindRecord(id, records));
+  if (std::ranges::find(record.containers, id) != record.containers.end()) {
+    return FoundContainer{.id = id, .shim = record.owner};
+  }
+  if (record.containers.size() > 1) {
+    return Fail(Code::kInvalidArgument,
+                fmt::format("sandbox \"{}\" has several containers, name one: {}", id,
+                            fmt::join(record.containers, ", ")));
+  }
+  return FoundContainer{.id = record.containers.empty() ? id : record.containers.front(),
+                        .shim = record.owner};
 }
 
 }  // namespace kata::cli::oci

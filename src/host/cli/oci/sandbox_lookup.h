@@ -16,4 +16,15 @@ namespace kata::cli::oci {
 Result<sandbox::SandboxRecord> FindRecord(const std::string& id,
                                           const std::string& records = sandbox::kRecordsRoot);
 
+// Which container is meant, for calls to its shim.
+struct FoundContainer {
+  std::string id;
+  std::string shim;  // path of the shim's socket
+};
+// The container `id`, or the only one of the sandbox `id`.
+// Errors  kNotFound         there is none
+//         kInvalidArgument  the sandbox has several; the message names them
+Result<FoundContainer> FindContainer(const std::string& id,
+                                     const std::string& records = sandbox::kRecordsRoot);
+
 }  // namespace kata::cli::oci

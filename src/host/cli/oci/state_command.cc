@@ -16,6 +16,7 @@
 #include "host/record/root_report.h"
 #include "host/record/size_report.h"
 #include "host/record/timing.h"
+#include "proto/control.pb.h"
 
 namespace kata::cli::oci {
 namespace {
@@ -27,7 +28,8 @@ constexpr std::array kStateFlags = {
     Flag{"timing", '\0', false, "where the time of the start went, instead of the state"},
     Flag{"size", '\0', false, "what the machine has of what was asked for, instead of the state"},
     Flag{"root", '\0', false, "what its root file system is made of, instead of the state"},
-    Flag{"json", '\0', false, "with --network, --timing, --size or --root: as JSON"},
+    Flag{"snapshot", '\0', false, "whether it can be saved, and why not, instead of the state"},
+    Flag{"json", '\0', false, "with --network, --timing, --size, --root or --snapshot: as JSON"},
 };
 
 constexpr std::array kListFlags = {
@@ -78,6 +80,25 @@ std::string TimingTable(const sandbox::StartTiming& timing) {
   return text + fmt::format("{:<8} {:<18} {:>8.1f} ms\n", "total", "", total);
 }
 
+Result<int> PrintSavable(const Arguments& arguments) {
+  const FoundContainer container = KATA_TRY(FindContainer(arguments.words().front()));
+  const auto shim = KATA_TRY(Shim::Connect(container.shim));
+  control::CheckSavableRequest request;
+  request.set_container_id(container.id);
+  const auto answer =
+      KATA_TRY(shim->CallSandbox<control::CheckSavableResponse>("CheckSavable", request));
+  const bool savable = answer.refusal().empty();
+  if (!arguments.On("json")) {
+    KATA_TRY(Print(savable ? "can be saved: yes\n"
+                           : fmt::format("can be saved: no: {}\n", answer.refusal())));
+    return 0;
+  }
+  ordered_json json = {{"savable", savable}};
+  if (!savable) json["reason"] = answer.refusal();
+  KATA_TRY(Print(Dump(json, -1) + "\n"));
+  return 0;
+}
+
 Result<int> PrintState(const Globals& globals, const Arguments& arguments) {
   if (arguments.On("network")) {
     // Of every sandbox of this host, containerd's as well.
@@ -105,6 +126,7 @@ Result<int> PrintState(const Globals& globals, const Arguments& arguments) {
     KATA_TRY(Print(arguments.On("json") ? Dump({{"root", words}}, -1) + "\n" : words + "\n"));
     return 0;
   }
+  if (arguments.On("snapshot")) return PrintSavable(arguments);
   const State state = KATA_TRY(LoadState(globals.root, arguments.words().front()));
   const std::string status = KATA_TRY(StatusOf(state));
   ordered_json json = Describe(state, status, "");
@@ -172,14 +194,14 @@ const Command kState{
     .name = "state",
     .summary =
         "print a container's state as JSON, its network, its start's timing, its machine's size, "
-        "or "
-        "what its root is",
+        "what its root is, or whether it can be saved",
     .examples =
         "  kata-runtime state web            for programs\n"
         "  kata-runtime state --timing web   where the time of its start went\n"
         "  kata-runtime state --network web  how it is connected\n"
         "  kata-runtime state --size web     what its machine has of what was asked for\n"
-        "  kata-runtime state --root web     what its root file system is made of\n",
+        "  kata-runtime state --root web     what its root file system is made of\n"
+        "  kata-runtime state --snapshot web whether it can be saved\n",
     .flags = kStateFlags,
     .run = PrintState};
 const Command kList{.name = "list",
