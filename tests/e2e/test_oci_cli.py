@@ -307,6 +307,26 @@ class InsideOneContainer(OciCase):
         event = json.loads(self.cli("events", "--stats", self.name).out)
         self.assertEqual(event["data"]["pids"]["limit"], 77)
 
+    @only("kata", "no CRIU is needed")
+    def test_what_cannot_be_saved_or_restored_is_told_and_the_container_goes_on(self):
+        images = f"{self.base}/{self.name}.images"
+        for flags, said in ((["--pre-dump"], "--pre-dump: a machine is saved whole"),
+                            (["--parent-path", "/nothing"], "--parent-path: a machine is saved whole"),
+                            (["--leave-running", "--leave-running", "--tcp-established"], "shared_fs")):
+            self.assert_refused(self.cli("checkpoint", "--image-path", images, *flags, self.name), said)
+        self.assertFalse(os.path.exists(images))
+        self.assert_output(self.cli("exec", self.name, "echo", "alive"), "alive\n")
+        bundle = self.bundle("sleep", "1000")
+        self.assert_refused(self.cli("restore", "--detach", "-no-subreaper", "--bundle", bundle, "--image-path",
+                                     images, f"{self.name}-r"), "no checkpoint of this runtime")
+        self.assert_refused(self.cli("restore", "--lazy-pages", "--bundle", bundle, f"{self.name}-r"), "--lazy-pages")
+        # By these words Podman decides that pods can be restored.
+        done = self.cli("restore", "--lsm-mount-context")
+        self.assertNotRegex(done.err, "flag needs an argument|requires an argument")
+        for command in ("checkpoint", "restore"):
+            self.assert_code(self.cli(command, "--help"), 0)
+        self.assertEqual(self.ids(), [self.name])
+
     @only("kata", "a figure of ours")
     def test_a_command_without_a_machine_is_quick_and_the_stand_in_small(self):
         def seconds():

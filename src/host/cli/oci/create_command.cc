@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // kata-runtime create and run.
-#include <unistd.h>
-
 #include <array>
-#include <optional>
 
 #include "host/cli/oci/command.h"
 #include "host/cli/oci/launch.h"
-#include "host/cli/oci/terminal.h"
 
 namespace kata::cli::oci {
 namespace {
@@ -45,7 +41,8 @@ LaunchRequest ReadRequest(const Globals& globals, const Arguments& arguments) {
   return {.id = arguments.words().front(),
           .bundle = arguments.Get("bundle"),
           .console_socket = arguments.Get("console-socket"),
-          .pid_file = arguments.Get("pid-file")};
+          .pid_file = arguments.Get("pid-file"),
+          .checkpoint = {}};
 }
 
 // Tools look for these words (oci/runtime_error.h), whatever the program is called.
@@ -56,38 +53,10 @@ Result<int> Create(const Globals& globals, const Arguments& arguments) {
   return 0;
 }
 
-Result<void> Destroy(const Globals& globals, const State& state) {
-  auto dir = StateDir::Lock(globals.root, state.id);
-  // Somebody else has deleted it.
-  if (!dir && dir.error().code() == Code::kNotFound) return {};
-  if (!dir) return std::unexpected(dir.error());
-  return DestroyContainer(globals, *dir, state);
-}
-
-Result<int> RunContainer(const Globals& globals, const Arguments& arguments) {
+Result<int> Run(const Globals& globals, const Arguments& arguments) {
   LaunchRequest request = ReadRequest(globals, arguments);
   request.detach = arguments.On("detach");
-  Launched launched = KATA_TRY(Launch(globals, request));
-  // The host's stand-in shares the caller's terminal.
-  std::optional<RawMode> raw;
-  if (launched.terminal && !request.detach) raw.emplace(STDIN_FILENO);
-  if (auto started = StartContainer(globals, launched.state); !started) {
-    raw.reset();
-    (void)Destroy(globals, launched.state);
-    return std::unexpected(std::move(started).error());
-  }
-  if (request.detach) {
-    launched.stand_in.Leave();
-    return 0;
-  }
-  const int status = KATA_TRY(launched.stand_in.WaitForEnd());
-  raw.reset();
-  if (!arguments.On("keep")) KATA_TRY(Destroy(globals, launched.state));
-  return status;
-}
-
-Result<int> Run(const Globals& globals, const Arguments& arguments) {
-  return KATA_TRY_WITHIN("runc run failed", RunContainer(globals, arguments));
+  return KATA_TRY_WITHIN("runc run failed", LaunchAndStart(globals, request, arguments.On("keep")));
 }
 
 }  // namespace

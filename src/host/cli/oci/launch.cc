@@ -12,6 +12,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -114,12 +115,14 @@ State MakeState(const LaunchRequest& request, const Bundle& bundle) {
 }
 
 // The pid of the VMM.
-Result<pid_t> CreateTask(const State& state, bool terminal, const std::string& stand_in) {
+Result<pid_t> CreateTask(const State& state, bool terminal, const std::string& stand_in,
+                         const std::string& checkpoint) {
   const auto shim = KATA_TRY(Shim::Connect(state.shim));
   task::CreateTaskRequest create;
   create.set_id(state.id);
   create.set_bundle(state.bundle);
   create.set_terminal(terminal);
+  create.set_checkpoint(checkpoint);
   create.set_stdin(stand_in);
   create.set_stdout(stand_in);
   create.set_stderr(stand_in);
@@ -228,8 +231,9 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   });
   state.shim = KATA_TRY(StartShim(globals, request.id, dir.path()));
   Debug(globals, "nsexec container setup in the guest");
-  const pid_t vmm = KATA_TRY(
-      CreateTask(state, process.terminal(), fmt::format("{}{}", stdio::kStandInScheme, socket)));
+  const pid_t vmm =
+      KATA_TRY(CreateTask(state, process.terminal(),
+                          fmt::format("{}{}", stdio::kStandInScheme, socket), request.checkpoint));
   Debug(globals, "child process in init()");
   KATA_TRY(sys::RemoveFile(socket));
   KATA_TRY_WITHIN("cgroup", JoinCgroupsOf(vmm, state.pid));
@@ -252,6 +256,26 @@ Result<void> StartContainer(const Globals& globals, const State& state) {
   }
   Debug(globals, "init: closing the pipe to signal completion");
   return {};
+}
+
+Result<int> LaunchAndStart(const Globals& globals, const LaunchRequest& request, bool keep) {
+  Launched launched = KATA_TRY(Launch(globals, request));
+  // The host's stand-in shares the caller's terminal.
+  std::optional<RawMode> raw;
+  if (launched.terminal && !request.detach) raw.emplace(STDIN_FILENO);
+  if (auto started = StartContainer(globals, launched.state); !started) {
+    raw.reset();
+    (void)RemoveContainer(globals, launched.state);
+    return std::unexpected(std::move(started).error());
+  }
+  if (request.detach) {
+    launched.stand_in.Leave();
+    return 0;
+  }
+  const int status = KATA_TRY(launched.stand_in.WaitForEnd());
+  raw.reset();
+  if (!keep) KATA_TRY(RemoveContainer(globals, launched.state));
+  return status;
 }
 
 Result<void> EndShim(const Globals& globals, const std::string& id, const std::string& directory,
@@ -289,6 +313,13 @@ Result<void> DestroyContainer(const Globals& globals, StateDir& dir, const State
   }
   KATA_TRY(EndShim(globals, state.id, dir.path(), state.shim));
   return dir.Remove();
+}
+
+Result<void> RemoveContainer(const Globals& globals, const State& state) {
+  auto dir = StateDir::Lock(globals.root, state.id);
+  if (!dir && dir.error().code() == Code::kNotFound) return {};
+  if (!dir) return std::unexpected(dir.error());
+  return DestroyContainer(globals, *dir, state);
 }
 
 Result<void> WritePidFile(const std::string& path, pid_t pid) {

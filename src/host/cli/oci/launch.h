@@ -19,6 +19,7 @@ struct LaunchRequest {
   std::string pid_file;
   // The container outlives this process, so its terminal goes to the console socket.
   bool detach = true;
+  std::string checkpoint;  // absolute directory that it goes on from; empty: it begins anew
 };
 
 struct Launched {
@@ -37,8 +38,14 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request);
 // Starts the created container.
 Result<void> StartContainer(const Globals& globals, const State& state);
 
+// The two in one, as `run` and `restore` do: unless it is detached, until the container has ended,
+// whose status is returned, and who is deleted then unless `keep`.
+Result<int> LaunchAndStart(const Globals& globals, const LaunchRequest& request, bool keep);
+
 // Removes the container, whatever state it is in, and all that is known of it.
 Result<void> DestroyContainer(const Globals& globals, StateDir& dir, const State& state);
+// The same of one that nobody has locked. Success also where somebody else has deleted it.
+Result<void> RemoveContainer(const Globals& globals, const State& state);
 
 // Ends the daemon at `socket` and removes what is left of the sandbox.
 Result<void> EndShim(const Globals& globals, const std::string& id, const std::string& directory,
