@@ -27,11 +27,7 @@ from testbed.runtime import Kata, Runc, processes
 from .. import tools
 from ..processes import pss_kib
 from . import disks, layers, many, network, oci
-
-PHASES = re.compile(r'msg="(machine booted|network changed|container created|container started)"'
-                    r'.*?phases="?([^"]*)"? ')
-PHASE = re.compile(r"(\w+)=([\d.]+)ms")
-
+from .phases import medians, phases_of
 
 def cpu_ticks(pid):
     with open(f"/proc/{pid}/stat") as file:
@@ -44,17 +40,6 @@ def timed_run(bed, runtime, number):
     begin = time.monotonic()
     bed.run(f"{runtime.name}{number}", ["true"], "--rm", timeout=120, check=True)
     return time.monotonic() - begin
-
-
-def phases_of(log, name):
-    """{phase: ms} of one container, from the shim's log lines in containerd's log."""
-    found = {}
-    for line in log.splitlines():
-        if f"sandbox={name} " in line:
-            match = PHASES.search(line)
-            if match:
-                found.update({phase: float(ms) for phase, ms in PHASE.findall(match[2])})
-    return found
 
 
 def children_of(pid):
@@ -173,8 +158,7 @@ def measure_start(options):
             "runs": options.runs, "vm_memory_mib": options.memory,
             "ctr_run_kata_s": round(median["kata"], 3), "ctr_run_runc_s": round(median["runc"], 3),
             "ratio": round(median["kata"] / median["runc"], 1),
-            "phases_ms": {phase: round(statistics.median(row.get(phase, 0) for row in rows), 1)
-                          for phase in (rows[0] if rows else {})},
+            "phases_ms": medians(rows),
             **figures, **sizes(options)}
 
 

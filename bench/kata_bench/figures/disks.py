@@ -15,6 +15,7 @@ from testbed.process import wait_until
 
 from .. import processes
 from .many import mib_by_program, remove_all, timed
+from .phases import medians, phases_of
 
 TIMEOUT = 300
 IDLE = 8
@@ -82,10 +83,14 @@ def measure(make_bed, kata, runc, runs):
             for name, case in cases.items():
                 case.small_files.append(case.work(f"{labels[name]}-work-{number}"))
                 print(".", end="", file=sys.stderr, flush=True)
+        with open(bed.log, errors="replace") as file:
+            log = file.read()
         figures = {}
         for name, case in cases.items():
             memory = case.idle_memory(f"{labels[name]}-idle")
             figures[name] = {"start_ms": round(1000 * statistics.median(case.starts)),
+                             "phases_ms": medians([phases_of(log, f"{labels[name]}-{number}")
+                                                   for number in range(runs)]),
                              "small_files_ms": round(1000 * statistics.median(case.small_files)),
                              "pss_mib": round(sum(memory.values()), 1),
                              "pss_mib_by_program": {program: round(mib, 1) for program, mib
@@ -104,6 +109,7 @@ def rows(result):
     for name, each in result.items():
         found += [(name, f"start {each['start_ms']} ms, {each['start_ms'] / base['start_ms']:.1f} times "
                          f"runc's with a directory"),
+                  ("  phases", ", ".join(f"{phase} {ms}" for phase, ms in each["phases_ms"].items()) or "none"),
                   ("  2000 small files", f"{each['small_files_ms']} ms, "
                    f"{each['small_files_ms'] / base['small_files_ms']:.1f} times"),
                   ("  memory (PSS), idle", f"{each['pss_mib']} MiB: " + ", ".join(
