@@ -47,6 +47,8 @@ Result<void> BootAndSave(hypervisor::Hypervisor& vm, hypervisor::VmSpec spec,
   KATA_TRY(agent->WaitUntilServing(deadline));
   // An agent that knows this call can be a copy.
   KATA_TRY_WITHIN("the guest's agent cannot be copied", agent->Renew({}, deadline));
+  // What layers need it makes ready before it answers: copies have it then.
+  KATA_TRY(agent->StorageDrivers());
   progress("saving it");
   KATA_TRY(vm.Save(folder, Deadline::After(kSaveTime)));
   return {};

@@ -150,7 +150,8 @@ Result<Words> VirtiofsdArguments(const VirtiofsdSpec& spec, const VirtiofsdFeatu
   for (const char* option : {"--sandbox=namespace", "--xattr", "--announce-submounts"}) {
     AddOption(option, features, &words);
   }
-  words.insert(words.end(), {"--thread-pool-size=1", fmt::format("--rlimit-nofile={}", max_files)});
+  // Who takes a request answers it: another thread to wake is a sixth of the time of small files.
+  words.insert(words.end(), {"--thread-pool-size=0", fmt::format("--rlimit-nofile={}", max_files)});
   Words extra;
   AddExtra(spec.extra_args, features, &extra);
   KATA_TRY(CheckExtra(extra));

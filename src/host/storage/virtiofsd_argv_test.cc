@@ -34,11 +34,11 @@ TEST(VirtiofsdArguments, ConfineTheDaemonInItsOwnWords) {
   EXPECT_THAT(Arguments(kSpec, kHelpOfC),
               ElementsAre("/v", "--fd=3", "-o", "source=/share", "-o", "cache=always,timeout=0.1",
                           "-o", "sandbox=namespace", "-o", "xattr", "-o", "announce_submounts",
-                          "--thread-pool-size=1", "--rlimit-nofile=1024"));
+                          "--thread-pool-size=0", "--rlimit-nofile=1024"));
   EXPECT_THAT(Arguments(kSpec, kHelpOfRust),
               ElementsAre("/v", "--fd=3", "--shared-dir=/share", "--cache=auto", "--log-level=warn",
                           "--inode-file-handles=never", "--sandbox=namespace", "--xattr",
-                          "--announce-submounts", "--thread-pool-size=1", "--rlimit-nofile=1024"));
+                          "--announce-submounts", "--thread-pool-size=0", "--rlimit-nofile=1024"));
 }
 
 TEST(VirtiofsdArguments, KeepACapabilityForAnUpperLayer) {
