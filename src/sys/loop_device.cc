@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <string>
 
 #include <fmt/format.h>
 
@@ -90,6 +91,14 @@ Result<LoopDevice> AttachLoop(const std::string& file, bool read_only) {
               fmt::format("loop device for \"{}\": others took every free one", file));
 }
 
-bool HasLoopDevices() { return OpenControl().has_value(); }
+Result<void> MakeLoopDevices(int count) {
+  const UniqueFd control = KATA_TRY(OpenControl());
+  for (int number = 0; number < count; ++number) {
+    if (::ioctl(control.get(), LOOP_CTL_ADD, number) < 0 && errno != EEXIST) {
+      return FailErrno("LOOP_CTL_ADD", std::to_string(number));
+    }
+  }
+  return {};
+}
 
 }  // namespace kata::sys

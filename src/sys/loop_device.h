@@ -28,7 +28,9 @@ struct LoopDevice {
 //         kResourceExhausted  others took every device that was free
 Result<LoopDevice> AttachLoop(const std::string& file, bool read_only);
 
-// Whether the kernel has loop devices; makes it load their driver.
-bool HasLoopDevices();
+// Has the kernel load the driver, and makes the first `count` devices, unless they are there:
+// the kernel makes them one by one otherwise, when a file is to be attached.
+// Errors  kUnimplemented  the kernel has no loop devices
+Result<void> MakeLoopDevices(int count);
 
 }  // namespace kata::sys

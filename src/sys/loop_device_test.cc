@@ -31,7 +31,7 @@ class LoopDeviceTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";
-    if (!HasLoopDevices()) GTEST_SKIP() << "the kernel has no loop devices";
+    if (!MakeLoopDevices(0)) GTEST_SKIP() << "the kernel has no loop devices";
   }
   std::string MakeImage(const std::string& name, size_t size = kSize) const {
     const std::string path = dir_.path() + "/" + name;
@@ -46,6 +46,14 @@ class LoopDeviceTest : public ::testing::Test {
 
   TemporaryDir dir_{"loop-device"};
 };
+
+TEST_F(LoopDeviceTest, TheFirstOnesAreMadeOnce) {
+  for (int round = 0; round < 2; ++round) {
+    const auto made = MakeLoopDevices(1);
+    ASSERT_TRUE(made) << made.error().message();
+    EXPECT_TRUE(Exists("/sys/block/loop0"));
+  }
+}
 
 TEST_F(LoopDeviceTest, AFileIsADiskOfItsSize) {
   const auto device = AttachLoop(MakeImage("image"), false);

@@ -9,8 +9,16 @@
 #include "sys/mount_options.h"
 
 namespace kata::guest {
+namespace {
 
-bool HasLoopDriver() { return sys::HasLoopDevices() && sys::FsContext::Open("erofs").has_value(); }
+// Most images have no more layers.
+constexpr int kReadyLoops = 4;
+
+}  // namespace
+
+bool HasLoopDriver() {
+  return sys::MakeLoopDevices(kReadyLoops) && sys::FsContext::Open("erofs").has_value();
+}
 
 Result<void> MountLoop(const agent::Storage& storage, const std::string& point) {
   const std::vector<std::string> options(storage.options().begin(), storage.options().end());

@@ -16,7 +16,7 @@ namespace kata::guest {
 inline constexpr const char* kLoopDriver = "loop";
 
 // Whether the kernel has what the driver needs for image layers: loop devices and EROFS. Makes it
-// load their drivers.
+// load their drivers, and the first few devices: a machine that others begin from has them then.
 bool HasLoopDriver();
 
 // Mounts `storage` on `point`, which is made where it is missing.
