@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines other than dockerd inside the sandbox: Debian's Podman, and containerd alone (docs/docker.md)."""
+"""Engines other than dockerd inside the sandbox: Debian's Podman, containerd alone, and systemd as the first
+process, whose services are a web server and dockerd (docs/docker.md).
+"""
 
+import os
+
+from support.case import only
 from support.inside_case import SECONDS, EngineCase
 from testbed import image
 
@@ -60,4 +65,48 @@ class ContainerdInside(EngineCase):
         if self.runtime.is_vm:
             self.assertEqual(self.step("limits", run.format("--detach --memory-limit 33554432", "c3", "sleep 1000"),
                                        "cat /sys/fs/cgroup/default/c3/memory.max"), "33554432\n")
+        self.report()
+
+
+@only("kata", "the machine's control groups are not of version 2 everywhere")
+class SystemdInside(EngineCase):
+    release = "13"
+    packages = ("systemd", "systemd-sysv", "dbus", "docker.io", "docker-cli", *BASE)
+    command = ("/sbin/init",)
+    data = "/var/lib/docker"
+    unit = ("[Service]\nExecStart=/bin/busybox httpd -f -p 80 -h /srv\nMemoryMax=64M\n"
+            "[Install]\nWantedBy=multi-user.target\n")
+
+    def wait_running(self):
+        """All services are up, but for the one that loads modules, of which the image has none, and that of the
+        host's console, whose device node --privileged brings and the guest has nothing behind."""
+        self.step("systemd", f"for i in $(seq {SECONDS}); do",
+                  "case $(systemctl is-system-running 2>/dev/null) in running|degraded) break ;; esac; sleep 0.5; done",
+                  "systemctl list-jobs; systemctl --failed --no-legend --plain >/tmp/failed",
+                  "grep -v -e modules-load -e getty@tty1 /tmp/failed || exit 0; exit 1")
+
+    def test_systemd_is_the_first_process_and_its_services_have_limits_and_begin_again(self):
+        folder = f"{self.bed.base}/srv"
+        os.makedirs(folder)
+        for name, text in (("web.service", self.unit), ("index.html", "web\n")):
+            with open(f"{folder}/{name}", "w") as file:
+                file.write(text)
+        self.start("-v", self.data, "-v", f"{folder}:/srv:ro", "--stop-signal", "SIGRTMIN+3")
+        self.wait_running()
+        self.assert_output(self.inside("cat /proc/1/comm"), "systemd\n")
+        self.step("enable", "systemctl enable --now /srv/web.service")
+        self.assert_published(80, "web\n")
+        self.assert_output(self.inside("cat /sys/fs/cgroup/system.slice/web.service/memory.max"), f"{64 * 2**20}\n")
+        self.step("dockerd", "systemctl start docker")
+        self.assert_output(self.inside("docker info -f '{{.Driver}} {{.CgroupDriver}} {{.CgroupVersion}}'"),
+                           "overlay2 systemd 2\n")
+        self.step("import", "docker import /inner.tar bb")
+        self.assertEqual(self.step("run", f"docker run --rm --memory 32m --pids-limit 50 bb sh -c '{LIMITS}'"),
+                         "33554432\n50\n")
+        self.docker("stop", "-t", "100", self.name, check=True)
+        self.assertNotEqual(self.inspect(".State.ExitCode"), "137")
+        self.docker("start", self.name, check=True)
+        self.wait_running()
+        self.assert_published(80, "web\n")
+        self.assert_output(self.inside("docker images -q | wc -l"), "1\n")
         self.report()

@@ -108,7 +108,7 @@ Result<bool> DataDiskMounts::Add(const DataDisk& disk) {
   disks_.push_back(std::move(mounted));
   // What daemons limit has cgroups below the container's, beside that of its first process.
   oci::Process& process = *spec_.mutable_process();
-  if (process.cgroup().empty()) process.set_cgroup(kFirstCgroup);
+  if (process.cgroup().empty() && !RunsSystemd(spec_)) process.set_cgroup(kFirstCgroup);
   return true;
 }
 

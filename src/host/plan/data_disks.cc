@@ -140,6 +140,14 @@ Result<std::vector<DataDisk>> PlanRootDataDisks(const oci::Spec& spec,
   return disks;
 }
 
+bool RunsSystemd(const oci::Spec& spec) {
+  if (spec.process().args().empty()) return false;
+  const std::string& program = spec.process().args(0);
+  // Names that distributions have for it. "/init" is another's.
+  return program == "/sbin/init" || program == "/usr/sbin/init" ||
+         program.substr(program.rfind('/') + 1) == "systemd";
+}
+
 agent::Storage DataDiskStorage(const std::string& path) {
   agent::Storage storage;
   storage.set_driver(kDriver);

@@ -49,6 +49,9 @@ Result<std::vector<DataDisk>> PlanRootDataDisks(const oci::Spec& spec,
                                                 const config::RuntimeConfig& config,
                                                 const LookForImage& look, const DataRoot& root);
 
+// Whether the first process is systemd, which makes itself a cgroup beside those of its services.
+bool RunsSystemd(const oci::Spec& spec);
+
 // What the guest is to do with an image that it sees at `path`.
 agent::Storage DataDiskStorage(const std::string& path);
 

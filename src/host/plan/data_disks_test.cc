@@ -177,6 +177,20 @@ TEST(DataDiskStorage, IsALoopDeviceMountedUnderTheImagesNameInTheShare) {
   EXPECT_TRUE(IsDataDisk(storage));
 }
 
+TEST(RunsSystemd, GoesByTheNamesThatItHas) {
+  const auto runs = [](const char* program) {
+    oci::Spec spec;
+    spec.mutable_process()->add_args(program);
+    return RunsSystemd(spec);
+  };
+  EXPECT_TRUE(runs("/sbin/init"));
+  EXPECT_TRUE(runs("/usr/lib/systemd/systemd"));
+  EXPECT_TRUE(runs("systemd"));
+  EXPECT_FALSE(runs("/init"));
+  EXPECT_FALSE(runs("dockerd"));
+  EXPECT_FALSE(RunsSystemd({}));
+}
+
 TEST(DataDiskStorage, ThatTheGuestCannotMountIsTold) {
   const auto told = [](const char* words) { return IsOfDataDisk(Error(Code::kUnknown, words)); };
   EXPECT_TRUE(told(
