@@ -635,13 +635,22 @@ class ForkedNetworks(NetworkCase, NamedCase):
         namespaces = [self.new_namespace() for _ in range(3)]
         for number, ns in enumerate(namespaces):
             self.net.add_veth(ns, 21 + number)
-        self.create("exec /bin/counting /count", *self.in_namespace(namespaces[0]))
+        script = f"sleep 100000 | nc {self.net.GATEWAY} 9000 >/dev/null 2>&1 & exec /bin/counting /count"
+        self.create(script, *self.in_namespace(namespaces[0]))
+        told = f"{self.containerd.base}/{self.name}.told"
+        peer = ("import signal, socket, sys; told = open(sys.argv[2], 'a', 1); "
+                "s = socket.create_server((sys.argv[1], 9000)); print('listens', file=told); "
+                "c, _ = s.accept(); print('connected', file=told); c.recv(1); "
+                "print('ended', file=told); signal.pause()")
+        self.enterContext(self.net.server("python3", "-c", peer, self.net.GATEWAY, told))
+        wait_until(lambda: read(told), 60, "a listener")
         grpc.start_task(self.containerd, self.name)
         self.wait_counted(20)
+        wait_until(lambda: "connected" in read(told), 60, "a connection")
         self.assert_code(self.cli("snapshot", "create", self.name, self.name), 0)
         names = [self.name, f"{self.name}-1", f"{self.name}-2"]
         for name, ns in list(zip(names, namespaces))[1:]:
-            self.fork(name, self.name, *self.in_namespace(ns))
+            self.fork(name, self.name, *self.in_namespace(ns), script=script)
             grpc.start_task(self.containerd, name)
         macs = set()
         for number, (name, ns) in enumerate(zip(names, namespaces)):
@@ -653,7 +662,11 @@ class ForkedNetworks(NetworkCase, NamedCase):
             self.assertIn(f"inet 10.88.0.{21 + number}/16", said)
             self.assertNotIn("10.88.0.21/" if number else "10.88.0.22/", said)
             self.assertIn("ping\n", said)
+            # What the saved one is connected with is not the fork's.
+            connected = ":2328 01 " in self.say(name, "cat /proc/net/tcp")
+            self.assertEqual(connected, name == self.name)
         self.assertEqual(len(macs), 3)
+        self.assertEqual(read(told), "listens\nconnected\n")
         for name in names:
             self.end(name)
             self.containerd.remove(name)

@@ -256,6 +256,19 @@ TEST_F(FreezeTest, ARenewalGivesContainersAnotherBootIdAsOftenAsItIsAsked) {
   EXPECT_TRUE(RemoveContainer("c1"));
 }
 
+TEST_F(FreezeTest, OnlyFrozenContainersLoseConnections) {
+  Run("c1", {"sleep", "1000"});
+  const AbortConnectionsRequest request;
+  EXPECT_EQ(Do("AbortConnections", request, kGuestService).error().code(),
+            Code::kFailedPrecondition);
+  ASSERT_TRUE(Freeze());
+  const auto aborted = Do("AbortConnections", request, kGuestService);
+  EXPECT_TRUE(aborted) << aborted.error().message();
+  ASSERT_TRUE(Renew());
+  ASSERT_TRUE(Thaw());
+  EXPECT_TRUE(Signal("c1", "", SIGKILL));
+}
+
 TEST_F(FreezeTest, AnEndWhileAllIsFrozenIsToldAfterwards) {
   Run("c1", {"sleep", "1000"});
   auto waiter = std::async(std::launch::async, [&] {

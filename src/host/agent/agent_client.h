@@ -160,6 +160,10 @@ class AgentClient {
   Result<void> Freeze(Deadline deadline);
   // In a guest that was saved so: calls that wait are kept until Thaw.
   void BeginFrozen() { waiting_->Hold(); }
+  // TCP connections of frozen containers end, whose other side is not theirs any more: nothing of
+  // it is sent. `all`: of another copy than theirs, all but those within the guest; else those
+  // whose address no interface has. Errors  kUnimplemented  an older agent
+  Result<void> AbortConnections(bool all, Deadline deadline);
   // Lets them go on, after Renew. They stay frozen where that has not been.
   Result<void> Thaw(Deadline deadline);
   // A stream above all that were used, for the client of a copy of this guest.

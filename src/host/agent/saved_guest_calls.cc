@@ -64,6 +64,13 @@ Result<void> AgentClient::Freeze(Deadline deadline) {
   return std::unexpected(std::move(frozen).error());
 }
 
+Result<void> AgentClient::AbortConnections(bool all, Deadline deadline) {
+  guest::AbortConnectionsRequest request;
+  request.set_all(all);
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "AbortConnections", request, deadline));
+  return {};
+}
+
 Result<void> AgentClient::Thaw(Deadline deadline) {
   KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "Thaw", guest::ThawRequest(), deadline));
   waiting_->Release();

@@ -211,6 +211,8 @@ class Sandbox {
   Result<SavedSnapshot> Save(const CheckpointRequest& request, Container& container);
   // Of a container that was saved to end, and stands still.
   Result<void> EndSaved(Process& init);
+  // Whether it is another one beside the container `saved`, or that one again.
+  static bool Forks(const Creation& creation, const std::string& saved);
   // Of one that was restored, and has those of another one.
   Result<void> RenewLimits(const Creation& creation);
   // The start of one that was restored.

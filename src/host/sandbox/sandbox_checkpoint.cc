@@ -30,6 +30,13 @@ Result<std::string> NewUuid() {
   return text;
 }
 
+// In a guest whose agent is of a time before that they are left alone.
+Result<void> AbortConnections(agent::AgentClient& agent, bool all) {
+  auto aborted = agent.AbortConnections(all, Deadline::After(kThawTime));
+  if (!aborted && aborted.error().code() == Code::kUnimplemented) return {};
+  return aborted;
+}
+
 }  // namespace
 
 Result<void> Sandbox::CheckSavable(const std::string& container_id) const {
@@ -117,8 +124,7 @@ Result<void> Sandbox::RestoreContainer(Creation& creation) {
                    .first_stream = opened.container.first_stream,
                    .renewal = {.hostname = creation.spec.hostname(),
                                .names = {{opened.container.id, request.id}}}};
-  // Another one beside the saved one, or it again.
-  if (creation.forked || opened.container.id != request.id) {
+  if (Forks(creation, opened.container.id)) {
     saved.renewal.boot_id = KATA_TRY(NewUuid());
   }
   saved.disks.emplace(root_disk, std::move(root));
@@ -135,10 +141,15 @@ Result<void> Sandbox::RestoreContainer(Creation& creation) {
   }));
   creation.phases.End("restore");
   KATA_TRY(members_.CheckWanted(request.id));
+  if (Forks(creation, container.restored->id)) KATA_TRY(AbortConnections(*machine_.agent(), true));
   KATA_TRY_WITHIN("limits", RenewLimits(creation));
   KATA_TRY(RunCreateHooks(creation));
   machine_.AwaitBoot();
   return {};
+}
+
+bool Sandbox::Forks(const Creation& creation, const std::string& saved) {
+  return creation.forked || saved != creation.request.id;
 }
 
 Result<void> Sandbox::RenewLimits(const Creation& creation) {
@@ -150,6 +161,8 @@ Result<void> Sandbox::RenewLimits(const Creation& creation) {
 
 Result<void> Sandbox::Thaw(Container& container) {
   const auto agent = machine_.agent();
+  // The network is known by now: it may have others than the saved one.
+  KATA_TRY(AbortConnections(*agent, false));
   KATA_TRY(agent->Thaw(Deadline::After(kThawTime)));
   // Front ends pause a container to save it, and want one that runs.
   if (container.restored->paused) KATA_TRY(agent->ResumeContainer(container.id()));

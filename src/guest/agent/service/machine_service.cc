@@ -3,6 +3,7 @@
 // Methods about the guest as a machine, and about the agent itself.
 #include <fcntl.h>
 #include <linux/random.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/statfs.h>
 #include <time.h>
@@ -10,15 +11,19 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "base/version.h"
 #include "guest/agent/boot_id.h"
 #include "guest/agent/hotplug.h"
 #include "guest/agent/metrics.h"
+#include "guest/agent/network/connections.h"
+#include "guest/agent/run_in_child.h"
 #include "guest/agent/service/services.h"
 #include "proto/csi.pb.h"
 #include "proto/guest.pb.h"
@@ -137,6 +142,44 @@ void Renew(Agent& agent, const RenewRequest& request, Responder responder) {
              });
 }
 
+Result<std::vector<pid_t>> FrozenProcesses(Agent& agent) {
+  if (agent.freezer().CheckThawed()) {
+    return Fail(Code::kFailedPrecondition, "only what is frozen can lose its connections");
+  }
+  std::vector<pid_t> all;
+  for (const auto& [id, entry] : agent.containers().entries()) {
+    if (!entry->container) continue;
+    const auto pids = KATA_TRY(entry->container->Pids());
+    all.insert(all.end(), pids.begin(), pids.end());
+  }
+  return all;
+}
+
+// In a process of its own: there may be many sockets, and they are of the containers' network.
+void AbortConnections(Agent& agent, const AbortConnectionsRequest& request, Responder responder) {
+  const auto pids = FrozenProcesses(agent);
+  const auto network = agent.network();
+  if (!pids) return responder.Fail(pids.error());
+  if (!network) return responder.Fail(network.error());
+  const int fd = (*network)->fd();
+  const auto shared = std::make_shared<Responder>(std::move(responder));
+  const auto begun = RunInChild(
+      agent.loop(),
+      [&]() -> Result<std::string> {
+        if (::setns(fd, CLONE_NEWNET) != 0) return FailErrno("setns", "network");
+        const size_t count =
+            KATA_TRY(guest::AbortConnections(*pids, request.all() ? Abort::kAll : Abort::kStale));
+        return std::to_string(count);
+      },
+      [shared](const Result<std::string>& count) {
+        if (!count) return shared->Fail(count.error());
+        if (*count != "0") log::Info("connections aborted", {{"count", *count}});
+        shared->ReplyEmpty();
+      },
+      {fd});
+  if (!begun) shared->Fail(begun.error());
+}
+
 Result<csi::VolumeStatsResponse> GetVolumeStats(const agent::VolumeStatsRequest& request) {
   struct statfs status{};
   if (::statfs(request.volume_guest_path().c_str(), &status) != 0) {
@@ -239,6 +282,11 @@ void RegisterMachineMethods(ttrpc::Server& server, Agent& agent) {
       kGuestService, "Renew",
       [&agent](CallContext, const RenewRequest& request, Responder responder) {
         Renew(agent, request, std::move(responder));
+      });
+  server.Handle<AbortConnectionsRequest>(
+      kGuestService, "AbortConnections",
+      [&agent](CallContext, const AbortConnectionsRequest& request, Responder responder) {
+        AbortConnections(agent, request, std::move(responder));
       });
   server.Handle<FreezeRequest>(
       kGuestService, "Freeze",
