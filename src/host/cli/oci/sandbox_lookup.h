@@ -21,9 +21,10 @@ struct FoundContainer {
   std::string id;
   std::string shim;  // path of the shim's socket
 };
-// The container `id`, or the only one of the sandbox `id`.
+// The container `id`, or the only one of the sandbox `id`; either may be given by its beginning, as
+// engines show ids, where that says which.
 // Errors  kNotFound         there is none
-//         kInvalidArgument  the sandbox has several; the message names them
+//         kInvalidArgument  the sandbox has several, or several begin so; the message names them
 Result<FoundContainer> FindContainer(const std::string& id,
                                      const std::string& records = sandbox::kRecordsRoot);
 
