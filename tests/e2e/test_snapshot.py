@@ -11,7 +11,7 @@ import subprocess
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from support import grpc
+from support import grpc, protobuf
 from support.case import Settings, core, only
 from support.case import snapshot as snapshot_of_host
 from support.network_case import NetworkCase
@@ -247,10 +247,31 @@ class Snapshot(SnapshotCase):
         self.assertLess(os.stat(f"{path}/kata-snapshot.json").st_size, 4096)
         self.assert_goes_on()
 
+    def test_a_front_end_that_does_not_say_whether_it_ends_gets_what_the_configuration_says(self):
+        for number, exits in enumerate((False, True)):
+            with self.subTest(exits=exits):
+                self.config = self.write_config(f"{self.containerd.base}/exits{number}.toml",
+                                                settings={"checkpoint_exit": exits})
+                self.count()
+                before = self.snapshots()
+                grpc.call(self.containerd, grpc.TASKS, "Checkpoint", protobuf.encode((1, self.name)), timeout=60)
+                self.assertEqual(len(self.snapshots()), len(before) + 1)
+                if exits:
+                    self.wait_status(self.name, "STOPPED", 20)
+                else:
+                    self.assert_goes_on()
+                self.containerd.remove(self.name)
+                os.unlink(self.disk)
+                make_disk(self.disk, ROOM_MIB, [self.counting])
+
     def test_what_cannot_be_saved_is_told_with_the_remedy_and_goes_on(self):
+        # As Kubernetes has them.
         volume = f"{self.containerd.base}/{self.name}.volume"
-        with open(volume, "w") as file:
+        os.makedirs(f"{volume}/..first")
+        with open(f"{volume}/..first/text", "w") as file:
             file.write("text\n")
+        os.symlink("..first", f"{volume}/..data")
+        os.symlink("..data/text", f"{volume}/text")
         self.create("exec /bin/counting /count", "--mount",
                     f"type=bind,src={volume},dst=/etc/text,options=rbind:ro")
         grpc.start_task(self.containerd, self.name)
@@ -521,6 +542,35 @@ class Named(NamedCase):
             self.containerd.remove(name)
         self.assert_clean()
 
+    def test_a_fork_has_the_files_that_its_engine_makes_and_the_others_as_they_were(self):
+        def files(word):
+            flags = []
+            for place in ("/etc/hosts", "/etc/resolv.conf", "/data"):
+                source = f"{self.containerd.base}/{self.name}.{word}{place.replace('/', '-')}"
+                with open(source, "w") as file:
+                    file.write(f"{word} {place}\n")
+                mode = "ro" if place == "/etc/hosts" else "rw"
+                flags += ["--mount", f"type=bind,src={source},dst={place},options=rbind:{mode}"]
+            return flags
+        self.create("exec /bin/counting /count", *files("first"))
+        grpc.start_task(self.containerd, self.name)
+        self.wait_counted(20)
+        self.assert_code(self.cli("snapshot", "create", self.name, self.name), 0)
+        fork = f"{self.name}-0"
+        self.fork(fork, self.name, *files("second"))
+        grpc.start_task(self.containerd, fork)
+        self.assertEqual(self.say(fork, "cat /etc/hosts /etc/resolv.conf /data", "echo x >> /etc/resolv.conf",
+                                  "echo x 2>/dev/null >> /etc/hosts || echo read-only"),
+                         "second /etc/hosts\nsecond /etc/resolv.conf\nfirst /data\nread-only\n")
+        self.assertEqual(self.say(self.name, "cat /etc/hosts /data"), "first /etc/hosts\nfirst /data\n")
+        # The same of a copy of the copy.
+        self.assert_code(self.cli("snapshot", "create", fork, fork), 0)
+        again = f"{self.name}-1"
+        self.fork(again, fork, *files("third"))
+        grpc.start_task(self.containerd, again)
+        self.assertEqual(self.say(again, "cat /etc/hosts"), "third /etc/hosts\n")
+        self.assert_code(self.cli("snapshot", "remove", fork), 0)
+
     def test_signals_wait_for_the_start_of_what_was_restored(self):
         script = "trap 'exit 7' TERM; i=0; while :; do i=$((i+1)); echo $i 0; sleep 0.1; done"
         self.create(script)
@@ -669,5 +719,3 @@ class ForkedNetworks(NetworkCase, NamedCase):
         self.assertEqual(read(told), "listens\nconnected\n")
         for name in names:
             self.end(name)
-            self.containerd.remove(name)
-        self.assert_clean()

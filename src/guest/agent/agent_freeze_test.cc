@@ -2,6 +2,7 @@
 //
 // Needs root: containers that stand still for a save, asked as the host asks.
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -18,6 +19,7 @@
 
 #include "base/mutex.h"
 #include "guest/agent/agent_test_bed.h"
+#include "guest/agent/sandbox.h"
 #include "guest/agent/service/services.h"
 #include "proto/guest.pb.h"
 
@@ -253,6 +255,38 @@ TEST_F(FreezeTest, ARenewalGivesContainersAnotherBootIdAsOftenAsItIsAsked) {
     EXPECT_EQ(read(), std::string(boot_id) + "\n");
   }
   EXPECT_NE(read(), kernels);
+  EXPECT_TRUE(RemoveContainer("c1"));
+}
+
+TEST_F(FreezeTest, OnlyFrozenContainersAreShownCopiesInPlaceOfFiles) {
+  Run("c1", {"sh", "-c", "while read x; do cat /proc/sys/kernel/domainname; done"});
+  ShowFilesRequest request;
+  request.set_container_id("c1");
+  ShowFilesRequest::File& file = *request.add_files();
+  file.set_path("/proc/sys/kernel/domainname");
+  agent::CopyFileRequest copy;
+  copy.set_path(std::string(kSharedDir) + "/.copies/shown");
+  copy.set_data("another\n");
+  copy.set_file_size(8);
+  copy.set_file_mode(S_IFREG | 0644);
+  copy.set_dir_mode(0755);
+  const auto copied = Do("CopyFile", copy);
+  ASSERT_TRUE(copied) << copied.error().message();
+  file.set_copy(copy.path());
+  const auto show = [&] { return Do("ShowFiles", request, kGuestService); };
+  EXPECT_EQ(show().error().code(), Code::kFailedPrecondition);
+  ASSERT_TRUE(Freeze());
+  file.set_copy(std::string(kCopiesDir) + "/../../../etc/passwd");
+  EXPECT_EQ(show().error().code(), Code::kInvalidArgument);
+  file.set_copy(copy.path());
+  const auto shown = show();
+  ASSERT_TRUE(shown) << shown.error().message();
+  file.set_path("/nothing/there");
+  EXPECT_TRUE(show());
+  ASSERT_TRUE(Renew());
+  ASSERT_TRUE(Thaw());
+  EXPECT_TRUE(Write("c1", "", "x\n"));
+  EXPECT_THAT(StdoutUntil("c1", "", "another\n"), HasSubstr("another\n"));
   EXPECT_TRUE(RemoveContainer("c1"));
 }
 

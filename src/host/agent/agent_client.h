@@ -160,6 +160,13 @@ class AgentClient {
   Result<void> Freeze(Deadline deadline);
   // In a guest that was saved so: calls that wait are kept until Thaw.
   void BeginFrozen() { waiting_->Hold(); }
+  // A copy that the guest has been sent, in place of what a frozen container has at `path`.
+  struct ShownCopy {
+    std::string copy;
+    std::string path;
+    bool read_only = false;
+  };
+  Result<void> ShowFiles(const std::string& container_id, const std::vector<ShownCopy>& files);
   // TCP connections of frozen containers end, whose other side is not theirs any more: nothing of
   // it is sent. `all`: of another copy than theirs, all but those within the guest; else those
   // whose address no interface has. Errors  kUnimplemented  an older agent

@@ -64,6 +64,21 @@ Result<void> AgentClient::Freeze(Deadline deadline) {
   return std::unexpected(std::move(frozen).error());
 }
 
+Result<void> AgentClient::ShowFiles(const std::string& container_id,
+                                    const std::vector<ShownCopy>& files) {
+  guest::ShowFilesRequest request;
+  request.set_container_id(container_id);
+  for (const ShownCopy& shown : files) {
+    guest::ShowFilesRequest::File& file = *request.add_files();
+    file.set_copy(shown.copy);
+    file.set_path(shown.path);
+    file.set_read_only(shown.read_only);
+  }
+  KATA_TRY(client_->Call<wellknown::Empty>(kGuestService, "ShowFiles", request,
+                                           Deadline::After(request_timeout_)));
+  return {};
+}
+
 Result<void> AgentClient::AbortConnections(bool all, Deadline deadline) {
   guest::AbortConnectionsRequest request;
   request.set_all(all);

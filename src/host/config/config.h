@@ -81,6 +81,7 @@ struct RuntimeConfig {
   bool rootfs_layers = true;
   std::string rootfs_upper = "shared";    // shared, disk
   std::string rootfs_upper_size = "10G";  // what ParseByteSize() reads
+  bool checkpoint_exit = false;           // where a front end does not say
   StringList data_disks = {"/var/lib/docker",   "/var/lib/containerd", "/var/lib/containers",
                            "/var/lib/buildkit", "/var/lib/rancher",    "/var/lib/rancher/k3s"};
   std::string data_disk_size = "100G";  // as rootfs_upper_size

@@ -142,6 +142,12 @@ const Key kRuntimeKeys[] = {
              "number and one of `K`, `M`, `G`, `T`.",
      .annotation = "rootfs_upper_size"},
     {.table = Table::kRuntime,
+     .name = "checkpoint_exit",
+     .field = KATA_RUNTIME(checkpoint_exit),
+     .help = "A checkpoint of a front end that does not say whether the container goes on (Docker "
+             "by the shim) ends it. Else it goes on (docs/snapshots.md).",
+     .annotation = "checkpoint_exit"},
+    {.table = Table::kRuntime,
      .name = "data_disks",
      .field = KATA_RUNTIME(data_disks),
      .help =

@@ -56,7 +56,7 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
   container.disks_ = std::move(plan.disks);
   container.direct_ = std::move(plan.direct);
-  container.NoteVolumes(plan.volumes);
+  container.NoteVolumes(machine.shares_files() ? plan.volumes : std::vector<SharedVolume>());
   auto prepared = container.PlanRoot(machine, rootfs, bundle, plan);
   if (prepared && machine.shares_files()) {
     prepared = container.AddDataDisks(machine, rootfs, directory, &plan.volumes);
@@ -190,6 +190,8 @@ std::vector<SharedVolume> GuestContainer::FollowVolumes(Machine& machine,
     if (path.empty()) {
       others.push_back(volume);
     } else {
+      // Nobody follows it for a copy of this machine.
+      if (!machine.shares_files()) volumes_.push_back(volume.destination);
       request_.mutable_oci()->mutable_mounts(volume.mount)->set_source(path);
     }
   }

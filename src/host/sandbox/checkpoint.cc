@@ -94,9 +94,9 @@ Result<void> CheckSame(const oci::Spec& spec, const GuestPlan& plan, const Saved
                 fmt::format("the saved container has {} terminal; restore it {}",
                             saved.terminal ? "a" : "no", saved.terminal ? "with one" : "without"));
   }
-  if (!plan.volumes.empty() || !plan.direct.empty() || !plan.disks.empty()) {
+  if (!plan.direct.empty() || !plan.disks.empty()) {
     return Fail(Code::kFailedPrecondition,
-                "the saved container has no volumes and devices of the host; restore it without");
+                "the saved container has no disks and devices of the host; restore it without");
   }
   return {};
 }

@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -80,9 +81,10 @@ struct ContainerRequest {
 struct CheckpointRequest {
   std::string container_id;
   std::string name = {};  // of the snapshot; empty: one that nobody has
-  std::string directory =
-      {};             // gets what a restore is told, made where missing; empty: nobody does
-  bool exit = false;  // the container ends with it; else it goes on
+  // Gets what a restore is told, and is made where it is missing; empty: nobody restores by it.
+  std::string directory = {};
+  // Whether the container ends with it, or goes on; nothing: as checkpoint_exit says.
+  std::optional<bool> exit = false;
   // Called once it is saved, before anybody hears of its end; must not block.
   std::function<void()> saved = [] {};
 };
@@ -211,6 +213,8 @@ class Sandbox {
   Result<SavedSnapshot> Save(const CheckpointRequest& request, Container& container);
   // Of a container that was saved to end, and stands still.
   Result<void> EndSaved(Process& init);
+  // In one that was restored: what its engine has made of them for it.
+  Result<void> ShowEnginesFiles(const Creation& creation);
   // Whether it is another one beside the container `saved`, or that one again.
   static bool Forks(const Creation& creation, const std::string& saved);
   // Of one that was restored, and has those of another one.

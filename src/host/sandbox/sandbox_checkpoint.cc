@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Saving a container that runs, and creating one that goes on from there.
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <future>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "host/machine/saved_guest.h"
+#include "host/machine/volume_copy.h"
 #include "host/sandbox/checkpoint.h"
 #include "host/sandbox/creation.h"
 #include "host/sandbox/sandbox.h"
@@ -22,6 +27,14 @@ using std::chrono::seconds;
 // A killed VMM is soon heard of.
 constexpr auto kEndTime = seconds(10);
 constexpr auto kThawTime = seconds(30);
+
+// What an engine makes anew for each container, and at each of its starts. Other copies of files of
+// the host are as they were.
+bool IsEnginesFile(const std::string& destination) {
+  constexpr std::array<std::string_view, 3> kFiles{"/etc/hosts", "/etc/hostname",
+                                                   "/etc/resolv.conf"};
+  return std::ranges::find(kFiles, destination) != kFiles.end();
+}
 
 Result<std::string> NewUuid() {
   constexpr size_t kMost = 64;
@@ -60,6 +73,7 @@ Result<SavedSnapshot> Sandbox::Checkpoint(const CheckpointRequest& request) {
 
 Result<SavedSnapshot> Sandbox::Save(const CheckpointRequest& request, Container& container) {
   const auto config = machine_.config();
+  const bool exit = request.exit.value_or(config->runtime.checkpoint_exit);
   const auto init = KATA_TRY(container.Find(""));
   const snapshot::Store store = StoreOf(*config);
   auto writer = KATA_TRY(
@@ -77,7 +91,7 @@ Result<SavedSnapshot> Sandbox::Save(const CheckpointRequest& request, Container&
                                         .first_stream = still.first_stream(),
                                         .program = container.program});
   // Until all is safe a container that is to end could still have to go on.
-  if (!request.exit) KATA_TRY(still.GoOn());
+  if (!exit) KATA_TRY(still.GoOn());
   phases.End("go_on");
   manifest.origin = KATA_TRY(OriginOf(*config, still.shape()));
   const auto published = KATA_TRY(std::move(writer).Publish(std::move(manifest)));
@@ -91,7 +105,7 @@ Result<SavedSnapshot> Sandbox::Save(const CheckpointRequest& request, Container&
   phases.End("publish");
   phases.Log("container saved", id);
   request.saved();
-  if (request.exit) {
+  if (exit) {
     still.Abandon();
     KATA_TRY(EndSaved(*init));
   }
@@ -141,11 +155,30 @@ Result<void> Sandbox::RestoreContainer(Creation& creation) {
   }));
   creation.phases.End("restore");
   KATA_TRY(members_.CheckWanted(request.id));
+  KATA_TRY(ShowEnginesFiles(creation));
   if (Forks(creation, container.restored->id)) KATA_TRY(AbortConnections(*machine_.agent(), true));
   KATA_TRY_WITHIN("limits", RenewLimits(creation));
   KATA_TRY(RunCreateHooks(creation));
   machine_.AwaitBoot();
   return {};
+}
+
+Result<void> Sandbox::ShowEnginesFiles(const Creation& creation) {
+  const auto agent = machine_.agent();
+  std::vector<agent::AgentClient::ShownCopy> files;
+  for (const SharedVolume& volume : creation.plan.volumes) {
+    if (!IsEnginesFile(volume.destination)) continue;
+    const std::string where = fmt::format("mount \"{}\"", volume.destination);
+    const VolumeCopy copy = KATA_TRY_WITHIN(
+        where, ReadVolume({volume.source, volume.destination, volume.options, volume.ids},
+                          creation.request.id, creation.mount_namespace));
+    KATA_TRY_WITHIN(where, SendVolume(copy, *agent));
+    files.push_back({.copy = copy.path,
+                     .path = volume.destination,
+                     .read_only = std::ranges::find(volume.options, "ro") != volume.options.end()});
+  }
+  if (files.empty()) return {};
+  return agent->ShowFiles(creation.request.id, files);
 }
 
 bool Sandbox::Forks(const Creation& creation, const std::string& saved) {

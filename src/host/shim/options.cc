@@ -35,9 +35,9 @@ std::string_view TypeOf(const wellknown::Any& options) {
 
 }  // namespace
 
-Result<bool> ParseCheckpointExit(const wellknown::Any& options) {
+Result<std::optional<bool>> ParseCheckpointExit(const wellknown::Any& options) {
   const std::string_view type = TypeOf(options);
-  if (type.empty() && options.value().empty()) return false;
+  if (type.empty() && options.value().empty()) return std::nullopt;
   if (type != kCheckpoint) {
     return Fail(Code::kInvalidArgument,
                 fmt::format("checkpoint options of type \"{}\" are not known: use {}",

@@ -3,6 +3,7 @@
 // host/shim/options.h - the runtime options that come with a container.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -23,9 +24,9 @@ struct RuntimeOptionsValue {
 //                           something that would be lost
 Result<RuntimeOptionsValue> ParseRuntimeOptions(const wellknown::Any& options);
 
-// Whether a container is to end when it has been saved. containerd.runc.v1.CheckpointOptions is
-// read, whose other members say nothing to a machine; nothing at all is no. Errors kInvalidArgument
-// an unknown type, or a value that does not parse
-Result<bool> ParseCheckpointExit(const wellknown::Any& options);
+// Whether a container is to end when it has been saved; nothing where that is not said.
+// containerd.runc.v1.CheckpointOptions is read, whose other members say nothing to a machine.
+// Errors  kInvalidArgument  an unknown type, or a value that does not parse
+Result<std::optional<bool>> ParseCheckpointExit(const wellknown::Any& options);
 
 }  // namespace kata::shim

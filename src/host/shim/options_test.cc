@@ -49,10 +49,10 @@ TEST(RuntimeOptions, UnknownOnesAreAnError) {
 
 TEST(CheckpointOptions, SayWhetherTheContainerEnds) {
   constexpr char kType[] = "containerd.runc.v1.CheckpointOptions";
-  EXPECT_FALSE(ParseCheckpointExit({}).value());
-  EXPECT_FALSE(ParseCheckpointExit(MakeAny(kType, "")).value());
+  EXPECT_EQ(ParseCheckpointExit({}).value(), std::nullopt);
+  EXPECT_EQ(ParseCheckpointExit(MakeAny(kType, "")).value(), false);
   // Exit, and file_locks.
-  EXPECT_TRUE(ParseCheckpointExit(MakeAny(kType, "\x08\x01\x28\x01")).value());
+  EXPECT_EQ(ParseCheckpointExit(MakeAny(kType, "\x08\x01\x28\x01")).value(), true);
   EXPECT_EQ(ParseCheckpointExit(MakeAny("runsc.v1.Options", "")).error().code(),
             Code::kInvalidArgument);
   EXPECT_EQ(ParseCheckpointExit(MakeAny(kType, "\xff")).error().code(), Code::kInvalidArgument);

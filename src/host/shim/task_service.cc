@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -388,8 +389,7 @@ Result<wellknown::Empty> TaskService::Checkpoint(const task::CheckpointTaskReque
   if (request.path().empty()) {
     return Fail(Code::kInvalidArgument, "checkpoint: no directory is named");
   }
-  bool exit = false;
-  if (request.has_options()) exit = KATA_TRY(ParseCheckpointExit(request.options()));
+  const std::optional<bool> exit = KATA_TRY(ParseCheckpointExit(request.options()));
   return EmptyAfter(sandbox_.Checkpoint(
       {.container_id = request.id(), .directory = request.path(), .exit = exit, .saved = [&] {
          events_.TaskCheckpointed(request.id(), request.path());

@@ -19,12 +19,12 @@
 
 #include "base/log.h"
 #include "base/version.h"
-#include "guest/agent/boot_id.h"
 #include "guest/agent/hotplug.h"
 #include "guest/agent/metrics.h"
 #include "guest/agent/network/connections.h"
 #include "guest/agent/run_in_child.h"
 #include "guest/agent/service/services.h"
+#include "guest/agent/shown_files.h"
 #include "proto/csi.pb.h"
 #include "proto/guest.pb.h"
 #include "proto/health.pb.h"
@@ -180,6 +180,30 @@ void AbortConnections(Agent& agent, const AbortConnectionsRequest& request, Resp
   if (!begun) shared->Fail(begun.error());
 }
 
+bool IsCopy(const std::string& path) {
+  const auto is_below = [&](const char* folder) {
+    return path.starts_with(std::string(folder) + "/") && !path.contains("/..");
+  };
+  return is_below(kSharedDir) || is_below(kCopiesDir);
+}
+
+void ShowFiles(Agent& agent, const ShowFilesRequest& request, Responder responder) {
+  if (agent.freezer().CheckThawed()) {
+    return responder.Fail(
+        Error(Code::kFailedPrecondition, "only what is frozen can be shown other files"));
+  }
+  const auto entry = agent.containers().Find(request.container_id());
+  if (!entry) return responder.Fail(entry.error());
+  std::vector<ShownFile> files;
+  for (const ShowFilesRequest::File& file : request.files()) {
+    if (!IsCopy(file.copy()) || !file.path().starts_with('/')) {
+      return responder.Fail(Error(Code::kInvalidArgument, "no copy, or no path to show it at"));
+    }
+    files.push_back({.file = file.copy(), .path = file.path(), .read_only = file.read_only()});
+  }
+  ShowFiles(agent.loop(), {(*entry)->init->pid()}, files, AnswerLater(std::move(responder)));
+}
+
 Result<csi::VolumeStatsResponse> GetVolumeStats(const agent::VolumeStatsRequest& request) {
   struct statfs status{};
   if (::statfs(request.volume_guest_path().c_str(), &status) != 0) {
@@ -282,6 +306,11 @@ void RegisterMachineMethods(ttrpc::Server& server, Agent& agent) {
       kGuestService, "Renew",
       [&agent](CallContext, const RenewRequest& request, Responder responder) {
         Renew(agent, request, std::move(responder));
+      });
+  server.Handle<ShowFilesRequest>(
+      kGuestService, "ShowFiles",
+      [&agent](CallContext, const ShowFilesRequest& request, Responder responder) {
+        ShowFiles(agent, request, std::move(responder));
       });
   server.Handle<AbortConnectionsRequest>(
       kGuestService, "AbortConnections",
