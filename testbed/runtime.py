@@ -181,6 +181,14 @@ class Kata(Runtime):
                 raise RuntimeError(f"no template: {done.stderr.decode()}")
         return path
 
+    def sharing(self, files):
+        """For write_config: machines with a shared directory, or without; made from a template where
+        others are."""
+        if files:
+            return {}
+        return {"shared_fs": "none", "virtio_fs_daemon": "/nonexistent",
+                "factory": {"enable_template": self.start_from != "boot"}}
+
     def be_patient(self, settings=None, **changes):
         """Gives the prepared configuration deadlines for a host whose processors others use too, and
         more as write_config does."""

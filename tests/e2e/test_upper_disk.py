@@ -9,12 +9,13 @@ from support.case import core, only
 from support.docker_case import DockerCase
 from support.layers import EngineWithLayers, root_of
 from support.podman_case import PodmanCase
-from test_layers import LINKED, MANY, LayersCase, listing
+from test_layers import LINKED, MANY, SUMS, LayersCase, expected_sums, listing
 from testbed.docker import COMMAND_LINE, SHIM
 from testbed.process import wait_until
 
 DISK = "layers (2 images, 1 made here), upper disk"
 KEPT = "kata-upper.ext4"
+ALONE = "disks of layers (2 images, 1 made here), upper disk"
 SETTINGS = {"rootfs_layers": True, "rootfs_upper": "disk", "rootfs_upper_size": "1G"}
 CHANGES = ("rm -r /many/3 /many/4 /added; mkdir /many/4; echo new > /many/4/new; "
            "echo changed > /many/5/5; chmod 600 /many/7/7; chown 5:6 /many/8/8; mv /many/9/9 /moved; "
@@ -23,17 +24,24 @@ CHANGES = ("rm -r /many/3 /many/4 /added; mkdir /many/4; echo new > /many/4/new;
            "rm /many/11/11; mkdir /many/11/11; truncate -s 1G /sparse")
 
 
-@only("kata", "runc has no guest")
-class UpperDisk(LayersCase):
+class OnADisk(LayersCase):
+    """What both kinds of such roots have in common."""
+
+    made_of = DISK
+
     @classmethod
     def set_up_bed(cls):
         super().set_up_bed()
-        cls.runtime.write_config(cls.runtime.config, settings=SETTINGS)
-        cls.shared = cls.runtime.write_config(f"{cls.containerd.base}/shared.toml",
-                                              settings={"rootfs_layers": True})
+        cls.configure()
         cls.start("first")
         cls.wait_images(1)
         cls.containerd.remove("first")
+
+    @classmethod
+    def configure(cls):
+        cls.runtime.write_config(cls.runtime.config, settings=SETTINGS)
+        cls.shared = cls.runtime.write_config(f"{cls.containerd.base}/shared.toml",
+                                              settings={"rootfs_layers": True})
 
     def beside(self, name):
         return os.path.dirname(self.upper(name))
@@ -50,7 +58,7 @@ class UpperDisk(LayersCase):
     @core
     def test_the_host_gets_what_runc_would_have_left(self):
         self.start(self.name, f"{CHANGES}; echo done > /done; exec sleep 1000")
-        self.assertEqual(self.root_of(self.name), DISK)
+        self.assertEqual(self.root_of(self.name), self.made_of)
         wait_until(lambda: self.inside(self.name, "cat /done 2>/dev/null; true") == "done\n", 60,
                    "the script's end")
         self.assertEqual(self.inside(self.name, "grep -c '^overlay / overlay ' /proc/mounts"), "1\n")
@@ -87,7 +95,7 @@ class UpperDisk(LayersCase):
                    "the file")
         self.end(self.name)
         self.restart(self.name)
-        self.assertEqual(self.root_of(self.name), DISK)
+        self.assertEqual(self.root_of(self.name), self.made_of)
         self.assertEqual(self.inside(self.name, "cat /kept; ls /many/3/3 2>&1; true"),
                          "written\nls: /many/3/3: No such file or directory\n")
         self.end(self.name)
@@ -95,21 +103,13 @@ class UpperDisk(LayersCase):
     def test_hard_links_outlive_their_first_name(self):
         self.assertEqual(self.once(f"cd /tmp && {LINKED}"), "x\n" * 2)
 
-    def test_a_container_can_ask_for_it(self):
-        self.start(self.name, "echo 1 > /one; exec sleep 1000", "--runtime-config-path", self.shared,
-                   "--annotation", "io.katacontainers.config.runtime.rootfs_upper=disk")
-        self.assertEqual(self.root_of(self.name), DISK)
-        wait_until(lambda: self.inside(self.name, "cat /one 2>/dev/null; true") == "1\n", 60, "the file")
-        self.end(self.name)
-        self.assertIn("one", os.listdir(self.upper(self.name)))
-
     def test_a_disk_beside_another_containers_goes_with_its_container(self):
         pod = [("--annotation", f"io.kubernetes.cri.sandbox-id={self.name}", "--annotation",
                 f"io.kubernetes.cri.container-type={kind}") for kind in ("sandbox", "container")]
         other = self.containerd.new_id()
         self.start(self.name, "exec sleep 1000", *pod[0])
         self.start(other, "echo 1 > /one; exec sleep 1000", *pod[1])
-        self.assertEqual([self.root_of(name) for name in (self.name, other)], [DISK, DISK])
+        self.assertEqual([self.root_of(name) for name in (self.name, other)], [self.made_of] * 2)
         self.end(other)
         self.assertEqual(os.listdir(self.upper(other)), ["one"])
         self.assertEqual(self.inside(self.name, "echo still > /here; cat /here"), "still\n")
@@ -136,6 +136,17 @@ class UpperDisk(LayersCase):
         self.assertEqual(sorted(os.listdir(self.upper(self.name))), ["added", "kept"])
         self.assertEqual(sorted(os.listdir(self.beside(self.name))), ["fs", "work"])
 
+
+@only("kata", "runc has no guest")
+class UpperDisk(OnADisk):
+    def test_a_container_can_ask_for_it(self):
+        self.start(self.name, "echo 1 > /one; exec sleep 1000", "--runtime-config-path", self.shared,
+                   "--annotation", "io.katacontainers.config.runtime.rootfs_upper=disk")
+        self.assertEqual(self.root_of(self.name), self.made_of)
+        wait_until(lambda: self.inside(self.name, "cat /one 2>/dev/null; true") == "1\n", 60, "the file")
+        self.end(self.name)
+        self.assertIn("one", os.listdir(self.upper(self.name)))
+
     def test_a_root_is_not_started_without_the_files_of_a_killed_machine(self):
         self.kill_machine("true")
         away = f"{self.store}.away"
@@ -157,12 +168,48 @@ class UpperDisk(LayersCase):
         self.end(self.name)
 
 
+@only("kata", "runc has no guest")
+class DisksAlone(OnADisk):
+    """Nothing is shared: all of the root is disks."""
+
+    made_of = ALONE
+
+    @classmethod
+    def configure(cls):
+        cls.runtime.write_config(cls.runtime.config, settings={"rootfs_upper_size": "1G"},
+                                 **cls.runtime.sharing(files=False))
+
+    @core
+    def test_images_that_are_missing_are_made_before_the_first_start(self):
+        shutil.rmtree(self.store)
+        self.start(self.name)
+        self.assertEqual(self.root_of(self.name), ALONE)
+        self.assertEqual(self.inside(self.name, SUMS), expected_sums())
+        self.assertEqual(sorted(self.runtime.victims(self.containerd, self.name)), ["shim", "vmm"])
+
+    def test_a_read_only_root_is_held_by_the_guest(self):
+        self.assertEqual(self.once("cat /added; echo x > /here || echo refused", "--read-only"),
+                         "above\nrefused\n")
+
+    def test_containers_of_one_pod_have_the_disks_of_layers_in_common(self):
+        pod = [("--annotation", f"io.kubernetes.cri.sandbox-id={self.name}", "--annotation",
+                f"io.kubernetes.cri.container-type={kind}") for kind in ("sandbox", "container")]
+        other = self.containerd.new_id()
+        self.start(self.name, "exec sleep 1000", *pod[0])
+        before = self.inside(self.name, "ls /sys/block | grep -c ^sd")
+        self.start(other, "exec sleep 1000", *pod[1])
+        # Its own, and the small layer's, which each makes anew, but for the same key.
+        self.assertEqual(int(self.inside(self.name, "ls /sys/block | grep -c ^sd")), int(before) + 1)
+        self.end(self.name)
+        self.assertEqual(self.inside(other, SUMS), expected_sums())
+        self.end(other)
+
+
 class EngineUpperDisk(EngineWithLayers):
     """A mixin for engines that mount the root themselves."""
 
     settings = SETTINGS
     commit = ("commit",)
-
     def has(self, path):
         return self.cli("cp", f"disk:{path}", f"{self.folder}/copied").code == 0
 
@@ -211,4 +258,26 @@ class ThroughTheCommandLine(EngineUpperDisk, DockerCase):
 
 @only("kata", "runc has no guest")
 class Podman(EngineUpperDisk, PodmanCase):
+    commit = ("commit", "--pause")
+
+
+class EngineDisksAlone(EngineUpperDisk):
+    """The same where nothing is shared."""
+
+    settings = {"rootfs_upper_size": "1G"}
+    shares_files = False
+
+
+@only("kata", "runc has no guest")
+class AloneThroughContainerd(EngineDisksAlone, DockerCase):
+    door = SHIM
+
+
+@only("kata", "runc has no guest")
+class AloneThroughTheCommandLine(EngineDisksAlone, DockerCase):
+    door = COMMAND_LINE
+
+
+@only("kata", "runc has no guest")
+class AloneUnderPodman(EngineDisksAlone, PodmanCase):
     commit = ("commit", "--pause")

@@ -23,6 +23,7 @@ class DockerCase(BedCase):
     options = ()
     kept = ()
     settings = {}  # of the runtime's configuration, table [runtime]
+    shares_files = True
 
     @classmethod
     def setUpClass(cls):
@@ -37,7 +38,7 @@ class DockerCase(BedCase):
         cls.before_all = cls.snapshot()
         cls.addClassCleanup(cls._finish)
         if cls.runtime.is_vm:
-            cls.runtime.be_patient(cls.settings)
+            cls.runtime.be_patient(cls.settings, **cls.runtime.sharing(cls.shares_files))
         cls.bed.start()
         cls.bed.import_image()
         cls.set_up_bed()

@@ -21,6 +21,7 @@ class PodmanCase(BedCase):
 
     kept = ()
     settings = {}  # of the runtime's configuration, table [runtime]
+    shares_files = True
 
     @classmethod
     def setUpClass(cls):
@@ -37,7 +38,7 @@ class PodmanCase(BedCase):
         files = {}
         if cls.runtime.is_vm:
             cls.runtime.prepare(cls.base)
-            cls.runtime.be_patient(cls.settings)
+            cls.runtime.be_patient(cls.settings, **cls.runtime.sharing(cls.shares_files))
             with open(cls.runtime.config) as file:
                 files["kata-containers/configuration.toml"] = file.read()
         cls.engine = podman.Podman(f"{cls.base}/podman", packages, program(), files)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/machine/guest_container.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "base/log.h"
 #include "host/plan/guest_mounts.h"
 #include "sys/files.h"
+#include "sys/mounts.h"
 
 namespace kata::sandbox {
 namespace {
@@ -32,11 +35,27 @@ std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
   return points;
 }
 
+// What the caller has mounted as the root.
+std::string DirectoryOf(const oci::Root& root, const std::string& bundle) {
+  return root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
+}
+
+// A mount of its own of what is mounted there: the caller can take his away.
+Result<sys::UniqueFd> OpenView(const std::string& directory, int mount_namespace) {
+  sys::UniqueFd view;
+  const auto open = [&]() -> Result<void> {
+    view = KATA_TRY(sys::CloneMount(AT_FDCWD, directory, false));
+    return {};
+  };
+  KATA_TRY(mount_namespace < 0 ? open() : sys::RunInMountNamespace(mount_namespace, open));
+  return view;
+}
+
 }  // namespace
 
 Result<sys::UniqueFd> OpenRootDisk(Machine& machine,
                                    const std::vector<storage::RootfsMount>& rootfs) {
-  const auto disk = KATA_TRY(PlanRootDisk(rootfs, machine.config()->hypervisor));
+  const auto disk = PlanRootDisk(rootfs, machine.config()->hypervisor);
   if (!disk || disk->read_only) {
     return Fail(Code::kFailedPrecondition,
                 "root file system: a container is restored to a disk that can be written; use the "
@@ -49,8 +68,7 @@ Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::stri
                                                GuestPlan plan,
                                                const std::vector<storage::RootfsMount>& rootfs,
                                                const std::string& bundle, int mount_namespace) {
-  const std::string& path = plan.spec.root().path();
-  const std::string directory = path.starts_with('/') ? path : fmt::format("{}/{}", bundle, path);
+  const std::string directory = DirectoryOf(plan.spec.root(), bundle);
   GuestContainer container(container_id, std::move(plan.spec));
   container.mount_namespace_ = mount_namespace;
   container.request_.set_sandbox_pidns(plan.share_pid_namespace);
@@ -112,9 +130,26 @@ SavedBy GuestContainer::saved_by() const {
 Result<void> GuestContainer::PlanRoot(Machine& machine,
                                       const std::vector<storage::RootfsMount>& rootfs,
                                       const std::string& bundle, const GuestPlan& plan) {
-  root_disk_ = KATA_TRY(PlanRootDisk(rootfs, machine.config()->hypervisor));
-  if (!root_disk_) return ShareRootfs(machine, rootfs, bundle, plan);
+  root_disk_ = PlanRootDisk(rootfs, machine.config()->hypervisor);
+  if (!root_disk_ && machine.shares_files()) return ShareRootfs(machine, rootfs, bundle, plan);
+  if (!root_disk_) {
+    KATA_TRY(PlanDisks(
+        machine, {.mounts = rootfs, .directory = DirectoryOf(request_.oci().root(), bundle)}));
+  }
   request_.mutable_oci()->mutable_root()->set_path(GuestRootOf(container_id_));
+  return {};
+}
+
+// The guest holds what is read-only, once all is mounted: so runc does.
+Result<void> GuestContainer::PlanDisks(Machine& machine, const RootSource& source) {
+  auto overlay = PlanRootLayers(source, [this](const std::string& directory) {
+    return storage::FindOverlay(directory, mount_namespace_);
+  });
+  if (!overlay) return RefuseToShareRoot(overlay.error());
+  if (overlay->read_only) request_.mutable_oci()->mutable_root()->set_readonly(true);
+  sys::UniqueFd view;
+  if (source.mounts.empty()) view = KATA_TRY(OpenView(source.directory, mount_namespace_));
+  root_on_disks_ = RootOnDisks::Begin(machine, container_id_, *std::move(overlay), std::move(view));
   return {};
 }
 
@@ -123,8 +158,7 @@ Result<void> GuestContainer::ShareRootfs(Machine& machine,
                                          const std::string& bundle, const GuestPlan& plan) {
   const auto mount_points = MountPointsOf(request_.oci(), plan.volumes, mount_namespace_);
   oci::Root& root = *request_.mutable_oci()->mutable_root();
-  const std::string directory =
-      root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
+  const std::string directory = DirectoryOf(root, bundle);
   const auto mounts = KATA_TRY(machine.WithShare(
       [&](storage::SharedDirectory& share) { return share.AddImages(container_id_, rootfs); }));
   root.set_path(KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
@@ -239,6 +273,12 @@ Result<AttachedDisk> GuestContainer::Attach(Machine& machine, const std::string&
   return disk;
 }
 
+Result<AttachedDisk> GuestContainer::Attach(Machine& machine, sys::UniqueFd file) {
+  AttachedDisk disk = KATA_TRY(AttachDisk(machine, std::move(file), false));
+  disk_ids_.push_back(disk.id);
+  return disk;
+}
+
 // What several containers have in common: the disk, and its mount in the guest.
 Result<void> GuestContainer::DeliverDirect(Machine& machine) {
   for (const DirectMount& direct : direct_) {
@@ -285,8 +325,16 @@ void GuestContainer::RemoveDirect(Machine& machine, bool keep_disks) const {
   }
 }
 
+void GuestContainer::RemoveLayers(Machine& machine, bool keep_disks) const {
+  for (const DirectDisks::Free& free : machine.layer_disks().Release(container_id_)) {
+    if (free.disk_id.empty() || keep_disks || !machine.alive()) continue;
+    DetachDisk(machine, free.disk_id);
+  }
+}
+
 Result<void> GuestContainer::DeliverRoot(Machine& machine) {
   if (layered_root_) KATA_TRY(DeliverLayers(machine));
+  if (root_on_disks_) KATA_TRY(DeliverDisks(machine));
   if (!root_disk_) return {};
   root_words_ = root_disk_->read_only ? "a read-only disk" : kDiskRoot;
   const AttachedDisk disk = KATA_TRY_WITHIN(
@@ -304,11 +352,7 @@ Result<void> GuestContainer::DeliverRoot(Machine& machine) {
 // Where layers cannot be had the root is what it was planned as: shared.
 Result<void> GuestContainer::DeliverLayers(Machine& machine) {
   const std::string root = GuestRootOf(container_id_);
-  const auto attach = [&](sys::UniqueFd file) -> Result<AttachedDisk> {
-    AttachedDisk disk = KATA_TRY(AttachDisk(machine, std::move(file), false));
-    disk_ids_.push_back(disk.id);
-    return disk;
-  };
+  const auto attach = [&](sys::UniqueFd file) { return Attach(machine, std::move(file)); };
   const auto overlay = layered_root_->Share(machine, root, attach);
   if (!overlay) {
     KATA_TRY(layered_root_->GiveUp(overlay.error()));
@@ -325,6 +369,18 @@ Result<void> GuestContainer::DeliverLayers(Machine& machine) {
     KATA_TRY(share.HideRootfs(container_id_));
     return share.GiveUpperImage(container_id_);
   });
+}
+
+Result<void> GuestContainer::DeliverDisks(Machine& machine) {
+  const auto attach = [&](sys::UniqueFd file) { return Attach(machine, std::move(file)); };
+  const GuestOverlay overlay =
+      KATA_TRY_WITHIN("root file system", root_on_disks_->Deliver(machine, attach));
+  for (agent::Storage& storage : PlanOverlayStorages(overlay, GuestRootOf(container_id_))) {
+    *request_.add_storages() = std::move(storage);
+  }
+  root_words_ = root_on_disks_->description();
+  holds_writes_ = overlay.disk.has_value();
+  return {};
 }
 
 Result<void> GuestContainer::ShareDataDisks(Machine& machine, const Error& reason) {
@@ -365,21 +421,20 @@ Result<void> GuestContainer::Create(Machine& machine, std::chrono::milliseconds 
 }
 
 std::function<void()> GuestContainer::on_files_back() const {
+  if (root_on_disks_) return root_on_disks_->on_files_back();
   return layered_root_ ? layered_root_->on_files_back() : std::function<void()>();
 }
 
-// The disk is of no use any more when its files are where the front end looks for them. A guest
-// that was asked to remove a container which it was about to create has brought nothing back.
 void GuestContainer::SettleUpperDisk() {
-  if (!layered_root_ || !layered_root_->disk()) return;
-  const UpperDiskFile& disk = *layered_root_->disk();
+  if (root_on_disks_) root_on_disks_->Settle(created_, removed_by_guest_);
+  if (!layered_root_) return;
+  layered_root_->End();
+  if (!layered_root_->disk()) return;
   if (removed_by_guest_) {
     if (const auto back = layered_root_->on_files_back()) back();
     log::Info("the container's files were brought back", {{"container", container_id_}});
   }
-  if (created_ ? removed_by_guest_ : !disk.taken_over()) return LogIfFailed(disk.Remove());
-  log::Error("the container's files were not brought back; its next start goes on with them",
-             {{"container", container_id_}, {"disk", disk.path()}});
+  layered_root_->disk()->Settle(container_id_, created_, removed_by_guest_);
 }
 
 std::vector<std::string> GuestContainer::missing_layers() const {
@@ -414,10 +469,10 @@ void GuestContainer::RemoveFrom(agent::AgentClient* agent, Machine& machine, boo
     DetachDisk(machine, id);
   }
   RemoveDirect(machine, keep_disks);
+  RemoveLayers(machine, keep_disks);
   machine.follower().Forget(container_id_);
-  if (!machine.shares_files()) return;
-  if (layered_root_) layered_root_->End();
   SettleUpperDisk();
+  if (!machine.shares_files()) return;
   const auto gone =
       machine.WithShare([&](storage::SharedDirectory& share) -> Result<std::vector<std::string>> {
         return share.RemoveContainer(container_id_);

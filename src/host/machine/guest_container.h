@@ -16,6 +16,7 @@
 #include "host/machine/data_disk_mounts.h"
 #include "host/machine/layered_root.h"
 #include "host/machine/machine.h"
+#include "host/machine/root_on_disks.h"
 #include "host/plan/guest_plan.h"
 #include "host/plan/layered_request.h"
 #include "host/plan/root_disk.h"
@@ -102,12 +103,15 @@ class GuestContainer {
   Result<void> ShareRootfs(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
                            const std::string& bundle, const GuestPlan& plan);
   Result<void> PlanLayers(Machine& machine, const RootSource& source);
+  Result<void> PlanDisks(Machine& machine, const RootSource& source);
   void StaysShared(const Error& reason);
   Result<void> ShareDataDisks(Machine& machine, const Error& reason);
   // With the disks for data, and without where the guest cannot mount them.
   Result<void> AskAgent(Machine& machine, std::chrono::milliseconds timeout);
   Result<void> DeliverRoot(Machine& machine);
   Result<void> DeliverLayers(Machine& machine);
+  Result<void> DeliverDisks(Machine& machine);
+  Result<AttachedDisk> Attach(Machine& machine, sys::UniqueFd file);
   // Returns those that are to be shared or read.
   std::vector<SharedVolume> FollowVolumes(Machine& machine,
                                           const std::vector<SharedVolume>& volumes);
@@ -118,6 +122,7 @@ class GuestContainer {
   Result<void> ReadVolumes(const std::vector<SharedVolume>& volumes);
   Result<void> DeliverDirect(Machine& machine);
   void RemoveDirect(Machine& machine, bool keep_disks) const;
+  void RemoveLayers(Machine& machine, bool keep_disks) const;
   Result<AttachedDisk> Attach(Machine& machine, const std::string& source, bool read_only);
 
   int mount_namespace_ = -1;  // the caller's, until Create() has returned
@@ -125,6 +130,7 @@ class GuestContainer {
   agent::CreateContainerRequest request_;
   std::optional<RootDisk> root_disk_;
   std::optional<LayeredRoot> layered_root_;
+  std::optional<RootOnDisks> root_on_disks_;
   bool created_ = false;           // by the guest
   bool removed_by_guest_ = false;  // with all that it was asked for
   std::string root_words_;

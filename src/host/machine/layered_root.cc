@@ -115,7 +115,8 @@ Result<GuestOverlay> LayeredRoot::AddToShare(Machine& machine, LayerImages found
   for (const LayerImages::Image& image : found.images) {
     overlay.layers.push_back(
         {.key = image.key,
-         .image = KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
+         .driver = "loop",
+         .source = KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
            return share.AddLayer(container_id_, image.key, image.fd.get());
          }))});
   }
@@ -156,13 +157,8 @@ Result<void> LayeredRoot::PutOnDisk(GuestOverlay& overlay, const Attach& attach)
               {{"container", container_id_}, {"path", disk_->path()}});
   }
   AttachedDisk attached = KATA_TRY(attach(disk_->TakeFile()));
-  overlay.disk = {.driver = std::move(attached.driver),
-                  .source = std::move(attached.address),
-                  .type = "ext4",
-                  .options = {"discard", "noinit_itable", "errors=remount-ro"},
-                  .mount_point = GuestUpperOf(container_id_)};
-  overlay.upper_of = std::exchange(overlay.upper, overlay.disk->mount_point + "/upper");
-  overlay.work = overlay.disk->mount_point + "/work";
+  overlay.upper_of = overlay.upper;
+  PutUpperOn(std::move(attached.driver), std::move(attached.address), container_id_, &overlay);
   return {};
 }
 

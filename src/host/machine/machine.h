@@ -139,6 +139,8 @@ class Machine {
   void FollowMounts();
   // Volumes that are disks.
   DirectDisks& direct_disks() { return direct_disks_; }
+  // Images of layers that are disks, by their keys.
+  DirectDisks& layer_disks() { return layer_disks_; }
   // Whose it is.
   std::string sandbox_id() const KATA_EXCLUDES(mutex_);
   // Volumes that the guest has copies of.
@@ -238,6 +240,7 @@ class Machine {
   sys::EventLoop& loop_;
   RecordKeeper record_;
   DirectDisks direct_disks_;
+  DirectDisks layer_disks_;
   VolumeFollower follower_;
   storage::UpperWatches upper_watches_;
   MountWatch mounts_{[this] { OnMounts(); }};

@@ -121,7 +121,9 @@ Result<GuestOverlay> ShareLayers(storage::SharedDirectory& share, const LayerIma
   GuestOverlay overlay;
   for (const LayerImages::Image& image : images.images) {
     overlay.layers.push_back(
-        {.key = image.key, .image = KATA_TRY(share.AddLayer(kName, image.key, image.fd.get()))});
+        {.key = image.key,
+         .driver = "loop",
+         .source = KATA_TRY(share.AddLayer(kName, image.key, image.fd.get()))});
   }
   const auto upper = KATA_TRY(share.AddUpper(kName, host, false));
   overlay.upper = upper.upper;

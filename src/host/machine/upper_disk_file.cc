@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "host/machine/mount_namespace.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
@@ -30,6 +31,14 @@ Result<void> UpperDiskFile::Open(uint64_t size) {
   taken_over_ = exists();
   file_ = KATA_TRY(storage::OpenDataImage(image_, static_cast<int64_t>(size), -1));
   return {};
+}
+
+// A guest that was asked to remove a container which it was about to create has brought nothing
+// back.
+void UpperDiskFile::Settle(const std::string& container_id, bool created, bool back) const {
+  if (created ? back : !taken_over()) return LogIfFailed(Remove());
+  log::Error("the container's files were not brought back; its next start goes on with them",
+             {{"container", container_id}, {"disk", path()}});
 }
 
 // Here its name is held as long as the guest has the upper directory (upper_guard.h).

@@ -32,11 +32,16 @@ class UpperDiskFile {
   Result<void> Open(uint64_t size);
   // After Open(), also one that has failed: it was there before.
   bool taken_over() const { return taken_over_; }
+  // After Open(), until TakeFile().
+  int file() const { return file_.get(); }
   // After Open(), once.
   sys::UniqueFd TakeFile() { return std::move(file_); }
 
   // Nothing on it is wanted any more.
   Result<void> Remove() const;
+  // The same where its files are where the front end looks for them (`back`), or where the
+  // container was not `created` and it is new; else the log says that it stays.
+  void Settle(const std::string& container_id, bool created, bool back) const;
 
  private:
   storage::DataImage image_;

@@ -20,7 +20,7 @@ std::string GuestRootOf(const std::string& container_id) {
   return fmt::format("/run/kata-containers/rootfs/{}", container_id);
 }
 
-Result<std::optional<RootDisk>> PlanRootDisk(
+std::optional<RootDisk> PlanRootDisk(
     const std::vector<storage::RootfsMount>& rootfs, const config::HypervisorConfig& config,
     const std::function<SourceKind(const std::string&)>& classify) {
   const bool shares = config.shares_files();
@@ -33,11 +33,15 @@ Result<std::optional<RootDisk>> PlanRootDisk(
     }
     return disk;
   }
-  if (shares) return std::nullopt;
+  return std::nullopt;
+}
+
+std::unexpected<Error> RefuseToShareRoot(const Error& reason) {
   return Fail(Code::kFailedPrecondition,
-              "root file system: with shared_fs = \"none\" it has to be one block device or file "
-              "of type ext4, erofs or squashfs: use a snapshotter that gives such (devmapper, "
-              "blockfile), or shared_fs = \"virtio-fs\"");
+              fmt::format("root file system: with shared_fs = \"none\" it has to be a disk (ext4, "
+                          "erofs, squashfs) or an overlay of which disks can be made, and {}; use "
+                          "another snapshotter or storage driver, or shared_fs = \"virtio-fs\"",
+                          reason.message()));
 }
 
 }  // namespace kata::sandbox

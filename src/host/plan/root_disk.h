@@ -5,16 +5,17 @@
 // A snapshotter of block devices (devmapper, blockfile) gives one mount, of a device or of a file
 // that is to be looped. The guest gets that as a disk and mounts it: no file of it crosses the
 // boundary one by one, and the host's kernel never reads what a guest has written there. All other
-// root file systems are mounted on the host and shared.
+// root file systems are shared, or put together in the guest (root_layers.h).
 // Deciding only.
 #pragma once
 
+#include <expected>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "base/result.h"
+#include "base/error.h"
 #include "host/config/config.h"
 #include "host/plan/source.h"
 #include "host/storage/rootfs.h"
@@ -31,10 +32,13 @@ struct RootDisk {
 // Where a container's disk is mounted in the guest.
 std::string GuestRootOf(const std::string& container_id);
 
-// None: it is shared.
-// Errors  kFailedPrecondition  it would have to be shared, and shared_fs is "none"
-Result<std::optional<RootDisk>> PlanRootDisk(
+// None: it is no disk, or is not to be one.
+std::optional<RootDisk> PlanRootDisk(
     const std::vector<storage::RootfsMount>& rootfs, const config::HypervisorConfig& config,
     const std::function<SourceKind(const std::string&)>& classify = ClassifySource);
+
+// Where nothing is shared, of one that is neither a disk nor can be put together of disks, because
+// of `reason`: kFailedPrecondition, with the remedy.
+std::unexpected<Error> RefuseToShareRoot(const Error& reason);
 
 }  // namespace kata::sandbox

@@ -15,23 +15,23 @@ SourceKind Classify(const std::string& path) {
   return path == "/" ? SourceKind::kDirectory : SourceKind::kFile;
 }
 
-Result<std::optional<RootDisk>> Plan(const std::vector<storage::RootfsMount>& rootfs,
-                                     const config::HypervisorConfig& config = {}) {
+std::optional<RootDisk> Plan(const std::vector<storage::RootfsMount>& rootfs,
+                             const config::HypervisorConfig& config = {}) {
   return PlanRootDisk(rootfs, config, Classify);
 }
 
 TEST(RootDisk, IsADeviceOrALoopedFile) {
   auto disk = Plan({{"ext4", "/dev/mapper/snap-3", {"discard", "rw"}}});
-  ASSERT_TRUE(disk && *disk);
-  EXPECT_EQ((*disk)->source, "/dev/mapper/snap-3");
-  EXPECT_EQ((*disk)->type, "ext4");
-  EXPECT_THAT((*disk)->options, ElementsAre("discard", "rw"));
-  EXPECT_FALSE((*disk)->read_only);
+  ASSERT_TRUE(disk);
+  EXPECT_EQ(disk->source, "/dev/mapper/snap-3");
+  EXPECT_EQ(disk->type, "ext4");
+  EXPECT_THAT(disk->options, ElementsAre("discard", "rw"));
+  EXPECT_FALSE(disk->read_only);
 
   disk = Plan({{"erofs", "/snapshots/3", {"ro", "loop"}}});
-  ASSERT_TRUE(disk && *disk);
-  EXPECT_THAT((*disk)->options, ElementsAre("ro"));
-  EXPECT_TRUE((*disk)->read_only);
+  ASSERT_TRUE(disk);
+  EXPECT_THAT(disk->options, ElementsAre("ro"));
+  EXPECT_TRUE(disk->read_only);
 }
 
 TEST(RootDisk, IsNothingElse) {
@@ -46,27 +46,24 @@ TEST(RootDisk, IsNothingElse) {
   config::HypervisorConfig none;
   none.shared_fs = "none";
   for (const auto& mounts : shared) {
-    const auto disk = Plan(mounts);
-    ASSERT_TRUE(disk);
-    EXPECT_FALSE(*disk);
-    const auto refused = Plan(mounts, none);
-    ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
-    EXPECT_THAT(refused.error().message(), HasSubstr("devmapper"));
+    EXPECT_FALSE(Plan(mounts));
+    EXPECT_FALSE(Plan(mounts, none));
   }
+}
+
+TEST(RootDisk, ARefusalNamesTheReasonAndTheRemedy) {
+  const Error refused = RefuseToShareRoot(Error(Code::kUnimplemented, "it is a directory")).error();
+  EXPECT_EQ(refused.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(refused.message(), HasSubstr("and it is a directory; use another snapshotter"));
 }
 
 TEST(RootDisk, CanBeSwitchedOffWhereFilesAreShared) {
   config::HypervisorConfig config;
   config.disable_block_device_use = true;
   const std::vector<storage::RootfsMount> device = {{"ext4", "/dev/sdb", {}}};
-  auto disk = Plan(device, config);
-  ASSERT_TRUE(disk);
-  EXPECT_FALSE(*disk);
+  EXPECT_FALSE(Plan(device, config));
   config.shared_fs = "none";
-  disk = Plan(device, config);
-  ASSERT_TRUE(disk);
-  EXPECT_TRUE(*disk);
+  EXPECT_TRUE(Plan(device, config));
 }
 
 }  // namespace

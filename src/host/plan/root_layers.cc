@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -52,7 +53,9 @@ agent::Storage DiskStorage(const GuestOverlay::Disk& disk) {
 // The agent makes both directories.
 void CopyUpperFrom(const GuestOverlay& overlay, agent::Storage& root) {
   root.add_driver_options("io.katacontainers.volume.overlayfs.create_directory=" + overlay.work);
-  root.add_driver_options("io.katacontainers.kata-cpp.upper_of=" + overlay.upper_of);
+  root.add_driver_options(overlay.upper_at.empty()
+                              ? "io.katacontainers.kata-cpp.upper_of=" + overlay.upper_of
+                              : "io.katacontainers.kata-cpp.upper_at=" + overlay.upper_at);
 }
 
 }  // namespace
@@ -91,6 +94,17 @@ std::string GuestUpperOf(const std::string& container_id) {
   return std::string(kUppers) + container_id;
 }
 
+void PutUpperOn(std::string driver, std::string address, const std::string& container_id,
+                GuestOverlay* overlay) {
+  overlay->disk = {.driver = std::move(driver),
+                   .source = std::move(address),
+                   .type = "ext4",
+                   .options = {"discard", "noinit_itable", "errors=remount-ro"},
+                   .mount_point = GuestUpperOf(container_id)};
+  overlay->upper = overlay->disk->mount_point + "/upper";
+  overlay->work = overlay->disk->mount_point + "/work";
+}
+
 Result<void> CheckDrivers(const std::vector<std::string>& drivers, bool upper_is_shared) {
   const auto has = [&](std::string_view name) {
     return std::ranges::find(drivers, name) != drivers.end();
@@ -121,8 +135,8 @@ std::vector<agent::Storage> PlanOverlayStorages(const GuestOverlay& overlay,
   }
   for (const GuestOverlay::Layer& layer : overlay.layers) {
     agent::Storage& image = storages.emplace_back();
-    image.set_driver("loop");
-    image.set_source(layer.image);
+    image.set_driver(layer.driver);
+    image.set_source(layer.source);
     image.set_fstype("erofs");
     image.add_options("ro");
     image.set_mount_point(MountPointOf(layer));
@@ -132,7 +146,7 @@ std::vector<agent::Storage> PlanOverlayStorages(const GuestOverlay& overlay,
   if (!overlay.work.empty()) {
     root.add_options("upperdir=" + overlay.upper);
     root.add_options("workdir=" + overlay.work);
-    if (!overlay.upper_of.empty()) CopyUpperFrom(overlay, root);
+    if (!overlay.upper_of.empty() || !overlay.upper_at.empty()) CopyUpperFrom(overlay, root);
   } else {
     root.add_options("ro");
   }

@@ -47,7 +47,8 @@ std::vector<std::string> DirectoriesInUse(const oci::Spec& spec);
 struct GuestOverlay {
   struct Layer {
     std::string key;
-    std::string image;  // path of the file in the guest
+    std::string driver;  // the agent's, for where its image is
+    std::string source;  // a path in the guest, or a disk's address
   };
   // A file system that has the upper directory.
   struct Disk {
@@ -64,10 +65,17 @@ struct GuestOverlay {
   // The directory that `upper`, on the disk, begins as a copy of and is brought back to; empty: it
   // is nowhere else.
   std::string upper_of;
+  // Where nothing is shared, the area of the disk where host and guest leave it for each other
+  // (storage::UpperExchange::words); empty: it is not on one.
+  std::string upper_at;
 };
 
 // Where the disk with a container's upper directory is mounted in the guest.
 std::string GuestUpperOf(const std::string& container_id);
+
+// Has the overlay's upper layer be on that disk, with an ext4.
+void PutUpperOn(std::string driver, std::string address, const std::string& container_id,
+                GuestOverlay* overlay);
 
 // The names of the guest's storage drivers that it takes; one more with an upper directory that the
 // guest writes to over virtiofs.

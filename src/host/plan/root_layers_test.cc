@@ -79,8 +79,11 @@ std::vector<std::string> OptionsOf(const agent::Storage& storage) {
 }
 
 TEST(RootLayers, AreMountedBeforeTheOverlayOfThem) {
-  const auto storages = PlanOverlayStorages(
-      {.layers = {{"k2", "/share/k2"}, {"k1", "/share/k1"}}, .upper = "/u", .work = "/w"}, "/root");
+  const auto storages =
+      PlanOverlayStorages({.layers = {{"k2", "loop", "/share/k2"}, {"k1", "loop", "/share/k1"}},
+                           .upper = "/u",
+                           .work = "/w"},
+                          "/root");
   ASSERT_EQ(storages.size(), 3);
   EXPECT_EQ(storages[0].driver(), "loop");
   EXPECT_EQ(storages[0].source(), "/share/k2");
@@ -97,8 +100,8 @@ TEST(RootLayers, AreMountedBeforeTheOverlayOfThem) {
 }
 
 TEST(RootLayers, HaveAnUpperDirectoryOnTopThatIsNotWrittenTo) {
-  const auto storages =
-      PlanOverlayStorages({.layers = {{"k1", "/share/k1"}}, .upper = "/u", .work = ""}, "/root");
+  const auto storages = PlanOverlayStorages(
+      {.layers = {{"k1", "loop", "/share/k1"}}, .upper = "/u", .work = ""}, "/root");
   EXPECT_THAT(
       OptionsOf(storages.back()),
       ElementsAre("lowerdir+=/u/.", "lowerdir+=/run/kata-containers/layers/k1", "ro", "index=off",
@@ -107,7 +110,7 @@ TEST(RootLayers, HaveAnUpperDirectoryOnTopThatIsNotWrittenTo) {
 
 TEST(RootLayers, HaveAnUpperDirectoryOnADiskThatIsMountedBefore) {
   const GuestOverlay overlay{
-      .layers = {{"k1", "/share/k1"}},
+      .layers = {{"k1", "loop", "/share/k1"}},
       .disk = GuestOverlay::Disk{"loop", "/share/rw.img", "ext4", {"noatime"}, GuestUpperOf("c")},
       .upper = GuestUpperOf("c") + "/upper",
       .work = GuestUpperOf("c") + "/work"};
@@ -139,7 +142,7 @@ TEST(RootLayers, AreDescribedInWords) {
 }
 
 TEST(RootLayers, HaveAnUpperLayerOnADiskThatBeginsAsTheHosts) {
-  const GuestOverlay overlay{.layers = {{"k", "/share/k"}},
+  const GuestOverlay overlay{.layers = {{"k", "loop", "/share/k"}},
                              .disk = {{.driver = "scsi",
                                        .source = "0:3",
                                        .type = "ext4",
@@ -156,6 +159,22 @@ TEST(RootLayers, HaveAnUpperLayerOnADiskThatBeginsAsTheHosts) {
               ElementsAre("io.katacontainers.volume.overlayfs.create_directory=/run/disk/work",
                           "io.katacontainers.kata-cpp.upper_of=/share/diff"));
   EXPECT_EQ(DescribeLayers(1, 0, overlay), "layers (1 image), upper disk");
+}
+
+TEST(RootLayers, AreDisksWhereNothingIsShared) {
+  GuestOverlay overlay{.layers = {{"k", "scsi", "0:1"}}};
+  PutUpperOn("scsi", "0:2", "c", &overlay);
+  overlay.upper_at = "1048576:4194304";
+  const auto storages = PlanOverlayStorages(overlay, "/root");
+  ASSERT_EQ(storages.size(), 3u);
+  EXPECT_EQ(storages[0].driver(), "scsi");
+  EXPECT_EQ(storages[0].source(), "0:1");
+  EXPECT_EQ(storages[1].source(), "0:2");
+  EXPECT_EQ(storages[1].mount_point(), GuestUpperOf("c"));
+  EXPECT_THAT(storages[2].driver_options(),
+              ElementsAre("io.katacontainers.volume.overlayfs.create_directory=" +
+                              GuestUpperOf("c") + "/work",
+                          "io.katacontainers.kata-cpp.upper_at=1048576:4194304"));
 }
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <memory>
 #include <string_view>
@@ -17,6 +16,7 @@
 
 #include "sys/fd.h"
 #include "sys/mounts.h"
+#include "upper/attributes.h"
 
 namespace kata::guest {
 namespace {
@@ -24,29 +24,9 @@ namespace {
 constexpr mode_t kModeBits = 07777;
 constexpr mode_t kIdBits = S_ISUID | S_ISGID;
 
-// What the kernel keeps about inodes of the layers' own file systems.
-constexpr std::array<std::string_view, 5> kOfOneFileSystem = {
-    "trusted.overlay.origin", "trusted.overlay.impure", "trusted.overlay.nlink",
-    "trusted.overlay.upper", "trusted.overlay.uuid"};
-
 std::string PathIn(int directory, const std::string& name) {
   return fmt::format("{}/{}", sys::DescriptorPath(directory), name);
 }
-
-// Names of extended attributes, of which a file may have 64 KiB.
-Result<std::vector<std::string>> AttributesOf(const std::string& path) {
-  std::array<char, XATTR_LIST_MAX> list;
-  const ssize_t size = ::llistxattr(path.c_str(), list.data(), list.size());
-  if (size < 0 && errno == EOPNOTSUPP) return std::vector<std::string>();
-  if (size < 0) return FailErrno("list extended attributes");
-  std::vector<std::string> names;
-  for (size_t at = 0; at < static_cast<size_t>(size); at += names.back().size() + 1) {
-    names.emplace_back(&list[at]);
-  }
-  return names;
-}
-
-bool NotTaken(int cause) { return cause == EOPNOTSUPP || cause == EPERM || cause == EACCES; }
 
 // False where the target does not take it.
 Result<bool> CopyAttribute(const std::string& from, const std::string& to,
@@ -54,29 +34,30 @@ Result<bool> CopyAttribute(const std::string& from, const std::string& to,
   std::string value(XATTR_SIZE_MAX, '\0');
   const ssize_t size = ::lgetxattr(from.c_str(), name.c_str(), value.data(), value.size());
   // It is not shown to everybody who may list it.
-  if (size < 0 && (errno == ENODATA || NotTaken(errno))) return true;
+  if (size < 0 && (errno == ENODATA || upper::NotTaken(errno))) return true;
   if (size < 0) return FailErrno("read extended attribute", name);
   if (::lsetxattr(to.c_str(), name.c_str(), value.data(), static_cast<size_t>(size), 0) == 0) {
     return true;
   }
-  if (NotTaken(errno)) return false;
+  if (upper::NotTaken(errno)) return false;
   return FailErrno("set extended attribute", name);
 }
 
 Result<uint64_t> CopyAttributes(const std::string& from, const std::string& to) {
   uint64_t lost = 0;
-  for (const std::string& name : KATA_TRY(AttributesOf(from))) {
-    if (IsPortable(name) && !KATA_TRY(CopyAttribute(from, to, name))) ++lost;
+  for (const std::string& name : KATA_TRY(upper::AttributeNames(from))) {
+    if (upper::IsPortable(name) && !KATA_TRY(CopyAttribute(from, to, name))) ++lost;
   }
   return lost;
 }
 
 // What was taken away from the source since it was copied last.
 Result<void> RemoveOtherAttributes(const std::string& from, const std::string& to) {
-  const auto here = KATA_TRY(AttributesOf(from));
-  for (const std::string& name : KATA_TRY(AttributesOf(to))) {
-    if (!IsPortable(name) || std::ranges::find(here, name) != here.end()) continue;
-    if (::lremovexattr(to.c_str(), name.c_str()) != 0 && errno != ENODATA && !NotTaken(errno)) {
+  const auto here = KATA_TRY(upper::AttributeNames(from));
+  for (const std::string& name : KATA_TRY(upper::AttributeNames(to))) {
+    if (!upper::IsPortable(name) || std::ranges::find(here, name) != here.end()) continue;
+    if (::lremovexattr(to.c_str(), name.c_str()) != 0 && errno != ENODATA &&
+        !upper::NotTaken(errno)) {
       return FailErrno("remove extended attribute", name);
     }
   }
@@ -179,10 +160,6 @@ Result<void> SetOwnerAndMode(int to, const std::string& name, const struct stat&
 }
 
 }  // namespace
-
-bool IsPortable(std::string_view attribute) {
-  return std::ranges::find(kOfOneFileSystem, attribute) == kOfOneFileSystem.end();
-}
 
 Result<FileCopied> CopyFileTo(int from, int to, const std::string& name,
                               const struct stat& status) {

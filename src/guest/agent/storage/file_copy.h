@@ -26,8 +26,4 @@ Result<FileCopied> CopyFileTo(int from, int to, const std::string& name, const s
 // returns how many attributes it does not take.
 Result<uint64_t> CopyDirectoryAttributes(int from, int to);
 
-// Whether an extended attribute is copied: not one of overlayfs's that means inodes of one file
-// system.
-bool IsPortable(std::string_view attribute);
-
 }  // namespace kata::guest

@@ -5,18 +5,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
 #include <string_view>
+#include <system_error>
 
 #include <fmt/format.h>
 
+#include "guest/agent/storage/upper_area.h"
 #include "guest/agent/storage/upper_mirror.h"
 #include "sys/files.h"
+#include "upper/area.h"
 
 namespace kata::guest {
 namespace {
 
 constexpr std::string_view kOption = "io.katacontainers.kata-cpp.upper_of=";
+constexpr std::string_view kAreaOption = "io.katacontainers.kata-cpp.upper_at=";
 constexpr std::string_view kUpperWord = "upperdir=";
 
 // Beside the upper layer: when both sides were the same, by each one's clock.
@@ -24,22 +29,11 @@ std::string TimesFile(const UpperDisk& disk) { return disk.upper + ".times"; }
 // It is not whole yet.
 std::string Part(const UpperDisk& disk) { return disk.upper + ".part"; }
 
-// What is changed on the host's side from now on is later than this, by that side's clock.
-Result<timespec> HostsTime(const UpperDisk& disk) {
-  const sys::UniqueFd top = KATA_TRY(sys::Open(disk.host, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  struct stat status{};
-  if (::fstat(top.get(), &status) != 0) return FailErrno("stat", disk.host);
-  constexpr mode_t kPermissions = 07777;
-  if (::fchmod(top.get(), status.st_mode & kPermissions) != 0) return FailErrno("chmod", disk.host);
-  if (::fstat(top.get(), &status) != 0) return FailErrno("stat", disk.host);
-  return status.st_ctim;
-}
-
 Result<void> WriteTimes(const UpperDisk& disk) {
   timespec here{};
   // The clock of inodes' times.
   ::clock_gettime(CLOCK_REALTIME_COARSE, &here);
-  const timespec there = KATA_TRY(HostsTime(disk));
+  const timespec there = KATA_TRY(upper::TimeAt(disk.host));
   return sys::ReplaceFile(TimesFile(disk), fmt::format("{} {} {} {}\n", here.tv_sec, here.tv_nsec,
                                                        there.tv_sec, there.tv_nsec));
 }
@@ -60,6 +54,15 @@ MirrorTimes ReadTimes(const UpperDisk& disk) {
   return times;
 }
 
+Result<void> ParseArea(const std::string& text, UpperDisk* disk) {
+  const char* const end = text.data() + text.size();
+  const auto begin = std::from_chars(text.data(), end, disk->area_begin);
+  const bool one = begin.ec == std::errc() && begin.ptr != end && *begin.ptr == ':';
+  const auto bytes = one ? std::from_chars(begin.ptr + 1, end, disk->area_bytes) : begin;
+  if (one && bytes.ec == std::errc() && bytes.ptr == end && IsArea(*disk)) return {};
+  return Fail(Code::kInvalidArgument, fmt::format("{}{}: no area", kAreaOption, text));
+}
+
 std::string Describe(const MirrorReport& report) {
   std::string text =
       fmt::format("{} files, {} bytes, {} removed", report.copied, report.bytes, report.removed);
@@ -69,19 +72,28 @@ std::string Describe(const MirrorReport& report) {
   return text;
 }
 
+Result<std::string> FillFromHost(const UpperDisk& disk) {
+  const MirrorReport report = KATA_TRY(MirrorUpper(disk.host, Part(disk)));
+  KATA_TRY(WriteTimes(disk));
+  return Describe(report);
+}
+
 }  // namespace
 
 Result<std::optional<UpperDisk>> UpperDiskOf(const agent::Storage& storage) {
   UpperDisk disk;
   for (const std::string& option : storage.driver_options()) {
     if (option.starts_with(kOption)) disk.host = option.substr(kOption.size());
+    if (option.starts_with(kAreaOption)) {
+      KATA_TRY(ParseArea(option.substr(kAreaOption.size()), &disk));
+    }
   }
-  if (disk.host.empty()) return std::nullopt;
+  if (disk.host.empty() && disk.area_bytes == 0) return std::nullopt;
   for (const std::string& word : storage.options()) {
     if (word.starts_with(kUpperWord)) disk.upper = word.substr(kUpperWord.size());
   }
-  if (!disk.upper.starts_with('/') || !disk.host.starts_with('/')) {
-    return Fail(Code::kInvalidArgument, fmt::format("{} needs an absolute upperdir", kOption));
+  if (!disk.upper.starts_with('/') || (!disk.host.empty() && !disk.host.starts_with('/'))) {
+    return Fail(Code::kInvalidArgument, "an upper layer on a disk needs an absolute upperdir");
   }
   return disk;
 }
@@ -90,14 +102,17 @@ Result<std::string> FillUpperDisk(const UpperDisk& disk) {
   if (sys::Exists(disk.upper)) return "it goes on with what a machine that ended has left";
   KATA_TRY(sys::RemoveTree(Part(disk)));
   KATA_TRY(sys::MakeDirs(Part(disk)));
-  const MirrorReport report =
-      KATA_TRY_WITHIN("copy the upper layer", MirrorUpper(disk.host, Part(disk)));
-  KATA_TRY(WriteTimes(disk));
+  std::string told =
+      KATA_TRY_WITHIN("copy the upper layer",
+                      disk.host.empty() ? FillFromArea(disk, Part(disk)) : FillFromHost(disk));
   if (::rename(Part(disk).c_str(), disk.upper.c_str()) != 0) return FailErrno("rename", disk.upper);
-  return Describe(report);
+  return told;
 }
 
 Result<std::string> BringUpperBack(const UpperDisk& disk) {
+  if (disk.host.empty()) {
+    return KATA_TRY_WITHIN("leave the container's files to the host", LeaveInArea(disk));
+  }
   const MirrorReport report = KATA_TRY_WITHIN("bring the container's files back",
                                               MirrorUpper(disk.upper, disk.host, ReadTimes(disk)));
   KATA_TRY(WriteTimes(disk));

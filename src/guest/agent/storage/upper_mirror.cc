@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/agent/storage/upper_mirror.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <map>
-#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,20 +14,14 @@
 #include "sys/fd.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
+#include "upper/attributes.h"
+#include "upper/names.h"
 
 namespace kata::guest {
 namespace {
 
 // Of the stack; names longer than the kernel takes in one go lie deeper.
 constexpr int kDeepest = 4096;
-
-bool Later(const timespec& one, const timespec& other) {
-  return one.tv_sec != other.tv_sec ? one.tv_sec > other.tv_sec : one.tv_nsec > other.tv_nsec;
-}
-
-bool SameTime(const timespec& one, const timespec& other) {
-  return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec;
-}
 
 class Umask {
  public:
@@ -78,25 +70,6 @@ class Mirror {
   std::map<std::pair<dev_t, ino_t>, std::string> linked_;  // the first name of each
 };
 
-Result<std::vector<std::string>> NamesIn(int directory) {
-  const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (copy < 0) return FailErrno("open a directory");
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(copy), ::closedir);
-  if (!stream) {
-    ::close(copy);
-    return FailErrno("read a directory");
-  }
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-    errno = 0;
-  }
-  if (errno != 0) return FailErrno("read a directory");
-  return names;
-}
-
 // False where there is nothing of that name.
 Result<bool> Look(int directory, const std::string& name, struct stat* status) {
   if (::fstatat(directory, name.c_str(), status, AT_SYMLINK_NOFOLLOW) == 0) return true;
@@ -112,22 +85,23 @@ Result<sys::UniqueFd> OpenDirectory(int directory, const std::string& name) {
 }
 
 bool Mirror::Unchanged(const struct stat& from, const struct stat& to) const {
-  return Later(times_.unchanged_before, from.st_ctim) &&
+  return upper::Later(times_.unchanged_before, from.st_ctim) &&
          (from.st_mode & S_IFMT) == (to.st_mode & S_IFMT) && from.st_size == to.st_size &&
-         SameTime(from.st_mtim, to.st_mtim);
+         upper::SameTime(from.st_mtim, to.st_mtim);
 }
 
 Result<void> Mirror::RemoveOther(const Level& level, const std::string& name) {
   struct stat there{};
   if (!KATA_TRY(Look(level.to, name, &there))) return {};
-  const bool stays = times_.kept_after.tv_sec != 0 && Later(there.st_ctim, times_.kept_after);
+  const bool stays =
+      times_.kept_after.tv_sec != 0 && upper::Later(there.st_ctim, times_.kept_after);
   if (stays) return {};
   ++report_.removed;
   return sys::RemoveTree(fmt::format("{}/{}", sys::DescriptorPath(level.to), name));
 }
 
 Result<void> Mirror::RemoveOthers(const Level& level) {
-  for (const std::string& name : KATA_TRY(NamesIn(level.to))) {
+  for (const std::string& name : KATA_TRY(upper::SortedNames(level.to))) {
     struct stat here{};
     if (!KATA_TRY(Look(level.from, name, &here))) KATA_TRY(RemoveOther(level, name));
   }
@@ -139,7 +113,7 @@ Result<void> Mirror::Directory(const Level& level) {
     return Fail(Code::kOutOfRange, fmt::format("directories more than {} deep", kDeepest));
   }
   KATA_TRY(RemoveOthers(level));
-  for (const std::string& name : KATA_TRY(NamesIn(level.from))) {
+  for (const std::string& name : KATA_TRY(upper::SortedNames(level.from))) {
     auto copied = Entry(level, name);
     if (!copied && level.depth == 0) return std::unexpected(copied.error().Within(name));
     KATA_TRY(std::move(copied));
