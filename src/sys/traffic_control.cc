@@ -110,4 +110,13 @@ Result<void> ShareIngress(NetlinkSocket& socket, int from, int to, uint32_t plac
   return AddFilter(socket, from, place, protocol, keys, mirred);
 }
 
+Result<void> RedirectSome(NetlinkSocket& socket, int from, int to, uint32_t place,
+                          uint16_t protocol, std::span<const PacketKey> keys) {
+  tc_mirred mirred{};
+  mirred.action = TC_ACT_STOLEN;
+  mirred.eaction = TCA_EGRESS_REDIR;
+  mirred.ifindex = static_cast<uint32_t>(to);
+  return AddFilter(socket, from, place, protocol, keys, mirred);
+}
+
 }  // namespace kata::sys

@@ -42,4 +42,9 @@ inline constexpr uint32_t kMostShared = 8;
 Result<void> ShareIngress(NetlinkSocket& socket, int from, int to, uint32_t place,
                           uint16_t protocol, std::span<const PacketKey> keys);
 
+// Of what comes in on `from`, packets of the Ethernet type `protocol` that have all of `keys` leave
+// by `to` and are seen by nobody else. `place` as above.
+Result<void> RedirectSome(NetlinkSocket& socket, int from, int to, uint32_t place,
+                          uint16_t protocol, std::span<const PacketKey> keys);
+
 }  // namespace kata::sys

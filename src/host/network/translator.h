@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/network/translator.h - lets a machine use a network namespace by sockets, not by frames.
+//
+// For a namespace whose interfaces are not ours to take: the host's own, or one that others live
+// in. The machine's frames end in a namespace of ours, the inner one, whose kernel speaks TCP and
+// UDP with the guest; for each connection there is an ordinary socket of the outer namespace, in
+// which nothing else is made or changed. A thread of its own moves the bytes.
+// Basis: kernel Documentation/networking/tproxy.rst, Documentation/bpf/prog_sk_lookup.rst.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/result.h"
+#include "sys/fd.h"
+#include "sys/ip_address.h"
+#include "sys/netlink_socket.h"
+
+namespace kata::network {
+
+struct TranslatorSetting {
+  sys::UniqueFd inner;
+  sys::UniqueFd outer;
+  int tap = 0;            // the machine's, in the inner one, up; nothing else of it is in use
+  sys::MacAddress mac{};  // of the machine's NIC, which must not ask for neighbours (IFF_NOARP)
+  uint32_t mtu = 0;       // likewise
+  bool loopback = false;  // whether the outer one's loopback can be reached
+};
+
+class Translator {
+ public:
+  // `socket` is of the inner namespace.
+  // Errors  kUnimplemented  the kernel has not what it takes; the message says what
+  static Result<std::unique_ptr<Translator>> Start(TranslatorSetting setting,
+                                                   sys::NetlinkSocket& socket);
+  Translator(const Translator&) = delete;
+  Translator& operator=(const Translator&) = delete;
+  // Ends every connection.
+  ~Translator();
+
+ private:
+  struct Parts;
+  explicit Translator(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace kata::network

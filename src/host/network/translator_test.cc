@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A guest that is a network namespace, wired to the inner namespace; the outer one has services on
+// addresses of its loopback device. Needs root.
+#include "host/network/translator.h"
+
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+
+#include "host/network/two_namespaces.h"
+#include "sys/files.h"
+#include "sys/socket_address.h"
+#include "sys/sockets.h"
+#include "sys/testing/network_test.h"
+
+namespace kata::network {
+namespace {
+
+using std::chrono::seconds;
+using sys::SocketAddress;
+using ::testing::HasSubstr;
+
+constexpr auto kPatience = seconds(10);
+constexpr uint32_t kMtu = 1500;
+constexpr uint16_t kPort = 7000;
+constexpr uint16_t kNobodysPort = 7001;
+
+SocketAddress At(const std::string& address, uint16_t port) {
+  return {.address = *sys::IpAddress::Parse(address), .port = port};
+}
+
+void Put(sys::NetlinkSocket& socket, const std::string& link, const std::string& prefix) {
+  sys::LinkAddress address;
+  address.link = sys::FindLink(socket, link)->index;
+  address.prefix = *sys::IpPrefix::Parse(prefix);
+  const auto added = sys::AddAddress(socket, address, true);
+  ASSERT_TRUE(added) << added.error().message();
+}
+
+class TranslatorTest : public sys::testing::NetworkTest {
+ protected:
+  // ns_ is the outer one.
+  void SetUpNetwork() override {
+    Up(*socket_, "lo");
+    for (const char* prefix : {"10.99.0.1/32", "fd99::1/128"}) Put(*socket_, "lo", prefix);
+    inner_ = *sys::MakeNetworkNamespace();
+    guest_ = *sys::MakeNetworkNamespace();
+    inner_socket_.emplace(
+        *sys::RunInNetns(inner_.get(), [] { return sys::NetlinkSocket::Open(); }));
+    guest_socket_.emplace(
+        *sys::RunInNetns(guest_.get(), [] { return sys::NetlinkSocket::Open(); }));
+    ASSERT_TRUE(sys::AddVethPair(*inner_socket_, "tap0_kata", "eth0"));
+    const int eth0 = sys::FindLink(*inner_socket_, "eth0")->index;
+    ASSERT_TRUE(sys::ChangeLink(*inner_socket_, eth0, {.namespace_fd = guest_.get()}));
+    mac_ = sys::RandomMac();
+    const int there = sys::FindLink(*guest_socket_, "eth0")->index;
+    ASSERT_TRUE(sys::ChangeLink(*guest_socket_, there, {.mac = mac_, .up = true, .arp = false}));
+    Up(*inner_socket_, "tap0_kata");
+    for (const char* prefix : {"10.77.0.2/24", "fd77::2/64"}) Put(*guest_socket_, "eth0", prefix);
+    for (const int family : {AF_INET, AF_INET6}) {
+      sys::Route route;
+      route.destination.address.family = family;
+      route.link = there;
+      route.table = RT_TABLE_MAIN;
+      route.type = RTN_UNICAST;
+      route.protocol = RTPROT_STATIC;
+      route.scope = family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+      ASSERT_TRUE(sys::AddRoute(*guest_socket_, route));
+    }
+  }
+
+  static void Up(sys::NetlinkSocket& socket, const std::string& link) {
+    ASSERT_TRUE(sys::ChangeLink(socket, sys::FindLink(socket, link)->index, {.up = true}));
+  }
+
+  void Begin(bool loopback) {
+    auto started = Translator::Start({.inner = *sys::Duplicate(inner_.get()),
+                                      .outer = *sys::Duplicate(ns_.get()),
+                                      .tap = sys::FindLink(*inner_socket_, "tap0_kata")->index,
+                                      .mac = mac_,
+                                      .mtu = kMtu,
+                                      .loopback = loopback},
+                                     *inner_socket_);
+    ASSERT_TRUE(started) << started.error().message();
+    translator_ = *std::move(started);
+  }
+
+  // A socket that waits, in the namespace.
+  static sys::UniqueFd Socket(int ns, int family, int type) {
+    return *sys::RunInNetns(ns, [&]() -> Result<sys::UniqueFd> {
+      sys::UniqueFd fd(::socket(family, type | SOCK_CLOEXEC, 0));
+      if (!fd) return FailErrno("socket");
+      const timeval patience{.tv_sec = seconds(kPatience).count(), .tv_usec = 0};
+      ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+      ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+      return fd;
+    });
+  }
+  sys::UniqueFd Serve(int type, const SocketAddress& at) {
+    sys::UniqueFd socket = Socket(ns_.get(), at.address.family, type);
+    EXPECT_TRUE(sys::Bind(socket.get(), at));
+    if (type == SOCK_STREAM) {
+      EXPECT_EQ(::listen(socket.get(), 8), 0);
+    }
+    return socket;
+  }
+  sys::UniqueFd Client(int type, const SocketAddress& to) {
+    return Socket(guest_.get(), to.address.family, type);
+  }
+
+  static std::string Receive(int socket) {
+    std::string text(1 << 16, '\0');
+    const ssize_t size = ::recv(socket, text.data(), text.size(), 0);
+    text.resize(size < 0 ? 0 : static_cast<size_t>(size));
+    return size < 0 ? "error" : text;
+  }
+  static void Say(int socket, const std::string& text) {
+    EXPECT_EQ(::send(socket, text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
+  }
+
+  sys::UniqueFd inner_;
+  sys::UniqueFd guest_;
+  std::optional<sys::NetlinkSocket> inner_socket_;
+  std::optional<sys::NetlinkSocket> guest_socket_;
+  sys::MacAddress mac_{};
+  std::unique_ptr<Translator> translator_;
+};
+
+TEST_F(TranslatorTest, ConnectionsOfAGuestAreConnectionsOfTheOtherNamespace) {
+  Begin(false);
+  for (const char* address : {"10.99.0.1", "fd99::1"}) {
+    SCOPED_TRACE(address);
+    const SocketAddress at = At(address, kPort);
+    const sys::UniqueFd server = Serve(SOCK_STREAM, at);
+    const sys::UniqueFd client = Client(SOCK_STREAM, at);
+    const auto connected = sys::Connect(client.get(), at);
+    ASSERT_TRUE(connected) << connected.error().message();
+    const auto accepted = sys::Accept(server.get());
+    ASSERT_TRUE(accepted);
+    EXPECT_EQ(sys::PeerAddress(accepted->get())->address, at.address);
+    Say(client.get(), "question");
+    EXPECT_EQ(Receive(accepted->get()), "question");
+    // What is closed for writing can still be answered.
+    ::shutdown(client.get(), SHUT_WR);
+    EXPECT_EQ(Receive(accepted->get()), "");
+    Say(accepted->get(), "answer");
+    EXPECT_EQ(Receive(client.get()), "answer");
+    ::shutdown(accepted->get(), SHUT_WR);
+    EXPECT_EQ(Receive(client.get()), "");
+  }
+}
+
+TEST_F(TranslatorTest, AConnectionThatIsRefusedOutsideIsRefusedToTheGuest) {
+  Begin(false);
+  for (const char* address : {"10.99.0.1", "fd99::1"}) {
+    const SocketAddress at = At(address, kNobodysPort);
+    const sys::UniqueFd client = Client(SOCK_STREAM, at);
+    const auto connected = sys::Connect(client.get(), at);
+    ASSERT_FALSE(connected);
+    EXPECT_EQ(connected.error().error_number(), ECONNREFUSED) << connected.error().message();
+  }
+}
+
+TEST_F(TranslatorTest, DatagramsAreAnsweredFromWhereTheyWereSent) {
+  Begin(false);
+  for (const char* address : {"10.99.0.1", "fd99::1"}) {
+    SCOPED_TRACE(address);
+    const SocketAddress at = At(address, kPort);
+    const sys::UniqueFd server = Serve(SOCK_DGRAM, at);
+    const sys::UniqueFd client = Client(SOCK_DGRAM, at);
+    ASSERT_TRUE(sys::Connect(client.get(), at));
+    for (const char* word : {"one", "two"}) {
+      Say(client.get(), word);
+      sockaddr_storage from{};
+      socklen_t size = sizeof from;
+      std::string text(16, '\0');
+      const ssize_t got = ::recvfrom(server.get(), text.data(), text.size(), 0,
+                                     reinterpret_cast<sockaddr*>(&from), &size);
+      ASSERT_EQ(got, 3);
+      EXPECT_EQ(text.substr(0, 3), word);
+      ::sendto(server.get(), "back", 4, 0, reinterpret_cast<const sockaddr*>(&from), size);
+      EXPECT_EQ(Receive(client.get()), "back");
+    }
+  }
+}
+
+TEST_F(TranslatorTest, TheLoopbackIsReachedOnlyWhereItIsOpen) {
+  const sys::UniqueFd server = Serve(SOCK_STREAM, At("127.0.0.1", kPort));
+  Begin(false);
+  const SocketAddress at = At(kLoopback4, kPort);
+  const sys::UniqueFd refused = Client(SOCK_STREAM, at);
+  EXPECT_FALSE(sys::Connect(refused.get(), at));
+}
+
+TEST_F(TranslatorTest, WhatIsOpenLeadsToTheLoopback) {
+  const sys::UniqueFd server = Serve(SOCK_STREAM, At("127.0.0.1", kPort));
+  const sys::UniqueFd server6 = Serve(SOCK_STREAM, At("::1", kPort));
+  Begin(true);
+  for (const char* address : {kLoopback4, kLoopback6}) {
+    const SocketAddress at = At(address, kPort);
+    const sys::UniqueFd client = Client(SOCK_STREAM, at);
+    EXPECT_TRUE(sys::Connect(client.get(), at)) << address;
+  }
+}
+
+TEST_F(TranslatorTest, MuchGoesThroughWhole) {
+  constexpr size_t kMuch = 64 << 20;
+  Begin(false);
+  const SocketAddress at = At("10.99.0.1", kPort);
+  const sys::UniqueFd server = Serve(SOCK_STREAM, at);
+  const sys::UniqueFd client = Client(SOCK_STREAM, at);
+  ASSERT_TRUE(sys::Connect(client.get(), at));
+  const auto accepted = sys::Accept(server.get());
+  ASSERT_TRUE(accepted);
+  std::thread sender([&] {
+    std::string chunk(1 << 20, '\0');
+    for (size_t sent = 0; sent < kMuch;) {
+      for (char& byte : chunk) byte = static_cast<char>(sent++ * 2654435761U >> 24);
+      Say(client.get(), chunk);
+    }
+    ::shutdown(client.get(), SHUT_WR);
+  });
+  size_t got = 0;
+  bool right = true;
+  for (std::string text = Receive(accepted->get()); !text.empty() && text != "error";
+       text = Receive(accepted->get())) {
+    for (const char byte : text) right &= byte == static_cast<char>(got++ * 2654435761U >> 24);
+  }
+  sender.join();
+  EXPECT_EQ(got, kMuch);
+  EXPECT_TRUE(right);
+}
+
+TEST_F(TranslatorTest, AConnectionThatBreaksOffOutsideBreaksOffInTheGuest) {
+  Begin(false);
+  const SocketAddress at = At("10.99.0.1", kPort);
+  const sys::UniqueFd server = Serve(SOCK_STREAM, at);
+  const sys::UniqueFd client = Client(SOCK_STREAM, at);
+  ASSERT_TRUE(sys::Connect(client.get(), at));
+  {
+    const auto accepted = sys::Accept(server.get());
+    ASSERT_TRUE(accepted);
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ASSERT_EQ(::setsockopt(accepted->get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+  }
+  char byte = 0;
+  EXPECT_EQ(::recv(client.get(), &byte, 1, 0), -1);
+  EXPECT_EQ(errno, ECONNRESET);
+}
+
+TEST(Reachability, EndsWhereAHostsOwnPlacesBegin) {
+  for (const char* good : {"10.0.0.1", "192.0.2.1", "fd00::1", "2001:db8::1"}) {
+    EXPECT_TRUE(IsReachable(*sys::IpAddress::Parse(good))) << good;
+  }
+  for (const char* bad : {"127.0.0.1", "127.9.9.9", "0.0.0.0", "224.0.0.1", "255.255.255.255",
+                          "::", "::1", "::ffff:127.0.0.1", "fe80::1", "ff02::1"}) {
+    EXPECT_FALSE(IsReachable(*sys::IpAddress::Parse(bad))) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace kata::network
