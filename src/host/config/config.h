@@ -76,7 +76,7 @@ struct RuntimeConfig {
   bool enable_debug = false;
   std::string log_level = "info";
   bool disable_guest_seccomp = false;
-  std::string internetworking_model = "tcfilter";  // tcfilter, macvtap, none
+  std::string internetworking_model = "tcfilter";  // tcfilter, macvtap, socket, none
   int64_t create_container_timeout_s = 60;
   bool rootfs_layers = true;
   std::string rootfs_upper = "shared";    // shared, disk

@@ -105,8 +105,10 @@ const Key kRuntimeKeys[] = {
      .field = KATA_RUNTIME(internetworking_model),
      .help = "How interfaces of the network namespace are connected with the VM: `tcfilter` moves "
              "their frames to a tap and back, `macvtap` puts a macvtap on each, `none` does not. "
-             "The next one is taken where frames do not pass.",
-     .words = "tcfilter|macvtap|none",
+             "The next one is taken where frames do not pass. `socket` opens a socket of the "
+             "namespace for each connection, as is always done where the namespace is not the "
+             "container's alone.",
+     .words = "tcfilter|macvtap|socket|none",
      .annotation = "internetworking_model"},
     {.table = Table::kRuntime,
      .name = "create_container_timeout",

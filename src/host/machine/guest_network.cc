@@ -13,7 +13,8 @@
 #include "base/log.h"
 #include "base/rollback.h"
 #include "host/network/name_answers.h"
-#include "host/network/namespace_guard.h"
+#include "host/network/path_choice.h"
+#include "host/network/socket_view.h"
 #include "host/plan/network_messages.h"
 #include "host/plan/vm_plan.h"
 #include "host/record/phases.h"
@@ -63,15 +64,34 @@ Result<GuestNetwork::Options> NetworkOptions(const config::Config& config, bool 
       .of_template = of_template};
 }
 
-Result<std::unique_ptr<GuestNetwork>> GuestNetwork::Open(const std::string& path) {
+Result<GuestNetwork::Opened> GuestNetwork::OpenAt(const std::string& path) {
   sys::UniqueFd ns = path.empty()
                          ? KATA_TRY(sys::MakeNetworkNamespace())
                          : KATA_TRY_WITHIN("network namespace", sys::OpenNetworkNamespace(path));
-  if (!path.empty()) KATA_TRY(network::CheckNamespace(ns.get(), path));
   const sys::NamespaceId id = KATA_TRY(sys::IdOfNamespace(ns.get()));
   Sockets sockets = KATA_TRY(sys::RunInNetns(ns.get(), &OpenSockets));
-  return std::unique_ptr<GuestNetwork>(new GuestNetwork(
-      path, std::move(ns), id, std::move(sockets.calls), std::move(sockets.events)));
+  return Opened{.ns = std::move(ns),
+                .id = id,
+                .socket = std::move(sockets.calls),
+                .events = std::move(sockets.events)};
+}
+
+Result<std::unique_ptr<GuestNetwork>> GuestNetwork::Open(const std::string& path,
+                                                         network::Model wanted) {
+  Opened opened = KATA_TRY(OpenAt(path));
+  if (!path.empty()) {
+    const network::NamespaceOwner owner = KATA_TRY(network::WhoseNamespace(opened.ns.get()));
+    const network::Model model = KATA_TRY(network::ChooseModel(wanted, owner, path));
+    // With none it lives elsewhere as well: it has no business there.
+    if (model == network::Model::kSockets || owner.use != network::NamespaceUse::kFree) {
+      sys::UniqueFd inner = KATA_TRY(sys::MakeNetworkNamespace());
+      auto socket =
+          KATA_TRY(sys::RunInNetns(inner.get(), [] { return sys::NetlinkSocket::Open(); }));
+      return std::unique_ptr<GuestNetwork>(
+          new GuestNetwork(path, std::move(opened), std::move(inner), std::move(socket)));
+    }
+  }
+  return std::unique_ptr<GuestNetwork>(new GuestNetwork(path, std::move(opened)));
 }
 
 Result<sys::UniqueFd> GuestNetwork::DuplicateNamespace() const {
@@ -103,9 +123,15 @@ Result<hypervisor::Nic> GuestNetwork::DeviceOf(GuestNic& nic) {
 Result<network::NamespaceView> GuestNetwork::Begin(const Options& options, Save save) {
   options_ = options;
   save_ = std::move(save);
-  network::NamespaceView view = KATA_TRY(network::Discover(socket_));
+  if (outer_.valid() && options_.model != network::Model::kNone) {
+    options_.model = network::Model::kSockets;
+  } else if (options_.model == network::Model::kSockets) {
+    // Nobody has put anything into a new namespace yet: its interfaces come later, as frames.
+    options_.model = network::Model::kTcFilter;
+  }
+  network::NamespaceView view = KATA_TRY(Look());
   // Before anything boots in vain.
-  if (options_.model != network::Model::kNone) {
+  if (options_.model != network::Model::kNone && !outer_.valid()) {
     for (const network::Endpoint& endpoint : view.endpoints) {
       KATA_TRY(network::CheckEndpoint(endpoint));
     }
@@ -113,8 +139,37 @@ Result<network::NamespaceView> GuestNetwork::Begin(const Options& options, Save 
   return view;
 }
 
+Result<network::NamespaceView> GuestNetwork::Look() {
+  if (!outer_socket_) return network::Discover(socket_);
+  const auto contents = KATA_TRY(network::ListContents(*outer_socket_));
+  network::NamespaceView view = network::SocketViewOf(contents);
+  for (network::Endpoint& endpoint : view.endpoints) {
+    // It stays when another interface becomes the one that leads to others.
+    if (!mac_) {
+      mac_ = endpoint.link.mac == sys::MacAddress{} ? sys::RandomMac() : endpoint.link.mac;
+    }
+    endpoint.link.mac = *mac_;
+  }
+  return view;
+}
+
+Result<void> GuestNetwork::Translate(const GuestNic& nic, const network::Endpoint& endpoint) {
+  if (!outer_.valid() || translator_) return {};
+  sys::UniqueFd inner = KATA_TRY(sys::Duplicate(namespace_.get()));
+  sys::UniqueFd outer = KATA_TRY(sys::Duplicate(outer_.get()));
+  translator_ = KATA_TRY_WITHIN(fmt::format("use network namespace \"{}\" by sockets", path_),
+                                network::Translator::Start({.inner = std::move(inner),
+                                                            .outer = std::move(outer),
+                                                            .tap = nic.tap.link,
+                                                            .mac = endpoint.link.mac,
+                                                            .mtu = endpoint.link.mtu,
+                                                            .loopback = true},
+                                                           socket_));
+  return {};
+}
+
 void GuestNetwork::BeginTest(const network::NamespaceView& view) {
-  if (options_.model != network::Model::kNone && !view.endpoints.empty()) {
+  if (!outer_.valid() && options_.model != network::Model::kNone && !view.endpoints.empty()) {
     test_ = std::async(std::launch::async, &network::FirstWorkingModel, options_.model);
   }
 }
@@ -142,7 +197,7 @@ Result<hypervisor::Nic> GuestNetwork::Furnish(GuestNic& nic, const std::string& 
                                               uint32_t queues) {
   nic.tap = KATA_TRY(network::MakeSpareTap(namespace_.get(), socket_, tap, queues));
   // In a namespace of our own, which goes with the machine: that is quicker than to remove it.
-  if (path_.empty()) {
+  if (IsNamespaceOurs()) {
     KATA_TRY(sys::KeepTap(nic.tap.fds.front().get(), true));
     nic.kept = KATA_TRY(sys::Duplicate(nic.tap.fds.front().get()));
   }
@@ -228,6 +283,7 @@ void GuestNetwork::OnEvents() {
 }
 
 Result<network::Model> GuestNetwork::WorkingModel() {
+  if (outer_.valid()) return options_.model;
   if (!model_) {
     model_ = KATA_TRY(test_.valid() ? test_.get() : network::FirstWorkingModel(options_.model));
   }
@@ -276,6 +332,7 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
   added.tap = KATA_TRY(
       network::MakeTapFor(model, namespace_.get(), socket_, endpoint, tap, options_.queues));
   KATA_TRY(network::Connect(model, socket_, endpoint, added.tap));
+  KATA_TRY(Translate(added, endpoint));
   // Not before: what a Connect that failed has found there is somebody else's.
   undo.Add([&]() KATA_REQUIRES(calls_) {
     LogIfFailed(network::Disconnect(socket_, *added.connection));
@@ -289,7 +346,7 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
 Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
                                    const network::Endpoint& endpoint, network::Model model,
                                    hypervisor::Hypervisor& vm) {
-  KATA_TRY(network::CheckEndpoint(endpoint));
+  if (!outer_.valid()) KATA_TRY(network::CheckEndpoint(endpoint));
   if (!step.nic) return Plug(step.tap, endpoint, model, vm);
   KATA_TRY(network::CheckFree(model, socket_, endpoint));
   GuestNic& nic = nics_[*step.nic];
@@ -304,6 +361,7 @@ Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
   });
   KATA_TRY(SaveConnections());
   KATA_TRY(network::Connect(model, socket_, endpoint, nic.tap));
+  KATA_TRY(Translate(nic, endpoint));
   undo.Release();
   return {};
 }
@@ -342,7 +400,7 @@ Result<void> GuestNetwork::Configure(const network::NamespaceView& view,
 
 Result<void> GuestNetwork::SyncOnce(hypervisor::Hypervisor& vm, agent::AgentClient& agent) {
   Phases phases;
-  const network::NamespaceView view = KATA_TRY(network::Discover(socket_));
+  const network::NamespaceView view = KATA_TRY(Look());
   for (const std::string& note : view.notes) {
     if (std::ranges::find(notes_, note) == notes_.end()) log::Warn(note);
   }
@@ -378,8 +436,8 @@ void GuestNetwork::ReleaseUnused(agent::AgentClient& agent) {
 
 // Docker starts its name server together with the first network that wants one.
 void GuestNetwork::RelayNames(agent::AgentClient& agent) {
-  if (names_ || loop_ == nullptr || !NameRelay::ServerIsIn(namespace_.get())) return;
-  auto started = NameRelay::Start(namespace_.get(), agent, *loop_);
+  if (names_ || loop_ == nullptr || !NameRelay::ServerIsIn(ServedNamespace())) return;
+  auto started = NameRelay::Start(ServedNamespace(), agent, *loop_);
   if (!started) {
     log::Warn("no names of Docker's networks", {{"error", started.error().message()}});
     return;
@@ -441,6 +499,7 @@ void GuestNetwork::Close() {
   }
   calls_.Begin();
   const CallTurn turn(calls_);
+  translator_.reset();
   if (test_.valid()) test_.wait();
   for (const GuestNic& nic : nics_) {
     if (nic.connection) LogIfFailed(network::Disconnect(socket_, *nic.connection));

@@ -24,6 +24,7 @@
 #include "host/machine/name_relay.h"
 #include "host/network/connection.h"
 #include "host/network/plan.h"
+#include "host/network/translator.h"
 #include "host/record/record.h"
 #include "sys/event_loop.h"
 #include "sys/netlink_socket.h"
@@ -55,9 +56,10 @@ class GuestNetwork {
   // Writes down what is connected, before it is.
   using Save = std::function<Result<void>(std::vector<NetworkEntry>)>;
 
-  // The namespace bound at `path`, or a new one where that is empty.
-  // Errors  kFailedPrecondition  it is the host's own, or somebody else lives in it
-  static Result<std::unique_ptr<GuestNetwork>> Open(const std::string& path);
+  // The namespace bound at `path`, or a new one where that is empty. Where its interfaces are not
+  // ours to take, it is used by sockets (network::ChooseModel), and so it is where `wanted` says
+  // so. Errors  kFailedPrecondition  its interfaces are another machine's
+  static Result<std::unique_ptr<GuestNetwork>> Open(const std::string& path, network::Model wanted);
   GuestNetwork(const GuestNetwork&) = delete;
   GuestNetwork& operator=(const GuestNetwork&) = delete;
   // After Close, where Follow was called.
@@ -99,13 +101,35 @@ class GuestNetwork {
     bool in_use = false;  // in a guest that was saved, for what is no longer there
   };
 
-  GuestNetwork(std::string path, sys::UniqueFd ns, sys::NamespaceId id, sys::NetlinkSocket socket,
-               sys::UniqueFd events)
+  // The namespace whose network the guest is to have.
+  struct Opened {
+    sys::UniqueFd ns;
+    sys::NamespaceId id;
+    sys::NetlinkSocket socket;
+    sys::UniqueFd events;
+  };
+  // The machine lives in it.
+  GuestNetwork(std::string path, Opened opened)
       : path_(std::move(path)),
-        namespace_(std::move(ns)),
-        id_(id),
-        events_(std::move(events)),
-        socket_(std::move(socket)) {}
+        namespace_(std::move(opened.ns)),
+        id_(opened.id),
+        events_(std::move(opened.events)),
+        socket_(std::move(opened.socket)) {}
+  // It is used by sockets, and the machine lives in `inner`, which is new.
+  GuestNetwork(std::string path, Opened opened, sys::UniqueFd inner, sys::NetlinkSocket socket)
+      : path_(std::move(path)),
+        namespace_(std::move(inner)),
+        outer_(std::move(opened.ns)),
+        id_(opened.id),
+        events_(std::move(opened.events)),
+        socket_(std::move(socket)),
+        outer_socket_(std::move(opened.socket)) {}
+
+  static Result<Opened> OpenAt(const std::string& path);
+  // The machine lives in a namespace that goes with it.
+  bool IsNamespaceOurs() const { return path_.empty() || outer_.valid(); }
+  // The one whose names and services the guest uses.
+  int ServedNamespace() const { return outer_.valid() ? outer_.get() : namespace_.get(); }
 
   void OnEvents();
   Result<std::vector<hypervisor::Nic>> MakeSavedNics(const network::NamespaceView& view)
@@ -114,6 +138,11 @@ class GuestNetwork {
   Result<hypervisor::Nic> Furnish(GuestNic& nic, const std::string& tap, uint32_t queues)
       KATA_REQUIRES(calls_);
   void ReleaseUnused(agent::AgentClient& agent) KATA_REQUIRES(calls_);
+  // What the guest is to have.
+  Result<network::NamespaceView> Look() KATA_REQUIRES(calls_);
+  // Has the NIC's frames end here, where it is used by sockets.
+  Result<void> Translate(const GuestNic& nic, const network::Endpoint& endpoint)
+      KATA_REQUIRES(calls_);
   // What there is, looked at before anything is made for it.
   Result<network::NamespaceView> Begin(const Options& options, Save save) KATA_REQUIRES(calls_);
   // Finds out how frames pass here, while other things are done.
@@ -136,8 +165,9 @@ class GuestNetwork {
   sys::MacAddress FreeMac(const sys::MacAddress& wanted) const KATA_REQUIRES(calls_);
 
   const std::string path_;
-  const sys::UniqueFd namespace_;
-  const sys::NamespaceId id_;
+  const sys::UniqueFd namespace_;  // the machine's
+  const sys::UniqueFd outer_;      // that is used by sockets; invalid: none is
+  const sys::NamespaceId id_;      // of the one whose network the guest has
   const sys::UniqueFd events_;
 
   // The loop's.
@@ -148,7 +178,10 @@ class GuestNetwork {
   std::atomic<bool> dirty_ = true;
 
   CallQueue calls_;  // of Sync to the guest and the VMM, and whatever else changes what follows
-  sys::NetlinkSocket socket_ KATA_GUARDED_BY(calls_);
+  sys::NetlinkSocket socket_ KATA_GUARDED_BY(calls_);  // of the machine's namespace
+  std::optional<sys::NetlinkSocket> outer_socket_ KATA_GUARDED_BY(calls_);
+  std::unique_ptr<network::Translator> translator_ KATA_GUARDED_BY(calls_);
+  std::optional<sys::MacAddress> mac_ KATA_GUARDED_BY(calls_);  // in the guest, where it translates
   Options options_ KATA_GUARDED_BY(calls_);
   Save save_ KATA_GUARDED_BY(calls_);
   std::future<Result<network::Model>> test_ KATA_GUARDED_BY(calls_);

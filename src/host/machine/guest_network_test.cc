@@ -75,7 +75,9 @@ class GuestNetworkTest : public sys::testing::NetworkTest {
     agent_ = agent::AgentClient::Create(*loop_, sys::UniqueFd(ends[0]), std::chrono::seconds(10),
                                         [](const Error&) {})
                  .value();
-    network_ = GuestNetwork::Open(fmt::format("/proc/self/fd/{}", ns_.get())).value();
+    network_ =
+        GuestNetwork::Open(fmt::format("/proc/self/fd/{}", ns_.get()), network::Model::kTcFilter)
+            .value();
     auto nics = network_->MakeNics({.vhost = false}, [this](std::vector<NetworkEntry> entries) {
       saved_ = std::move(entries);
       return Result<void>();

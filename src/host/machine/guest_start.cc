@@ -203,6 +203,12 @@ std::optional<MemoryCopy> FindTemplate(const GuestSetting& setting,
 
 }  // namespace
 
+Result<std::unique_ptr<GuestNetwork>> OpenNetwork(const GuestSetting& setting) {
+  return setting.host.open_network(
+      setting.network,
+      KATA_TRY(network::ModelByName(setting.config->runtime.internetworking_model)));
+}
+
 std::unexpected<Error> Unwanted() {
   return Fail(Code::kCancelled, "the machine is no longer wanted");
 }
@@ -314,7 +320,7 @@ Result<std::unique_ptr<StartedGuest>> AdoptGuest(const GuestSetting& setting,
   const auto adopt = [&]() -> Result<void> {
     if (!waiting->processes->alive()) return Fail(Code::kUnavailable, "it has ended");
     if (!setting.network.empty()) {
-      auto wanted = KATA_TRY(setting.host.open_network(setting.network));
+      auto wanted = KATA_TRY(OpenNetwork(setting));
       const GuestNetwork::Options options = KATA_TRY(NetworkOptions(*setting.config, true));
       if (wanted && waiting->network) {
         KATA_TRY(wanted->TakeNic(*waiting->network, options, NetworkSaver(setting)));
@@ -337,7 +343,7 @@ Result<std::unique_ptr<StartedGuest>> StartGuest(const GuestSetting& setting,
                                                  bool* template_wanted) {
   *template_wanted = false;
   const config::Config& config = *setting.config;
-  auto network = KATA_TRY(setting.host.open_network(setting.network));
+  auto network = KATA_TRY(OpenNetwork(setting));
   const hypervisor::AcceleratorChoice accelerator =
       KATA_TRY(hypervisor::ChooseAccelerator(config.hypervisor.accelerator));
   log::Info("accelerator", {{"kind", accelerator.name()}, {"reason", accelerator.reason}});
@@ -361,7 +367,7 @@ Result<std::unique_ptr<StartedGuest>> StartGuest(const GuestSetting& setting,
     if (*template_wanted) {
       LogIfFailed(factory::TemplateStore(config.factory.template_path).Remove(name));
     }
-    network = KATA_TRY(setting.host.open_network(setting.network));
+    network = KATA_TRY(OpenNetwork(setting));
   }
   return BootGuest(setting, std::move(network), accelerator.kind, size, phases);
 }

@@ -66,6 +66,9 @@ Result<std::unique_ptr<StartedGuest>> AdoptGuest(const GuestSetting& setting,
                                                  std::unique_ptr<StartedGuest> waiting,
                                                  Phases& phases);
 
+// The network of `setting`, or none.
+Result<std::unique_ptr<GuestNetwork>> OpenNetwork(const GuestSetting& setting);
+
 // By a copy of the template where there is one that starts, else by boot. `template_wanted`: there
 // is none yet, or it was damaged; it is to be built once the guest runs.
 Result<std::unique_ptr<StartedGuest>> StartGuest(const GuestSetting& setting,

@@ -41,8 +41,9 @@ void OnCall(FakeHost& host, const char* method, Act act) {
 const Step kSteps[] = {
     {"Network",
      [](FakeHost&, MachineHost& seam, Act act) {
-       seam.open_network =
-           [act = std::move(act)](const std::string&) -> Result<std::unique_ptr<GuestNetwork>> {
+       seam.open_network = [act = std::move(act)](
+                               const std::string&,
+                               network::Model) -> Result<std::unique_ptr<GuestNetwork>> {
          KATA_TRY(act());
          return nullptr;
        };

@@ -23,7 +23,9 @@ struct MachineHost {
   // Where given, in place of that of the VMM that the configuration names.
   std::function<std::unique_ptr<hypervisor::Hypervisor>(sys::EventLoop&)> make_vmm;
   // As GuestNetwork::Open. Null in place of a network: the guest has none.
-  std::function<Result<std::unique_ptr<GuestNetwork>>(const std::string& path)> open_network;
+  std::function<Result<std::unique_ptr<GuestNetwork>>(const std::string& path,
+                                                      network::Model model)>
+      open_network;
   std::string vm_root = "/run/vc/vm";  // holds a directory a machine
   CleanupRoots roots;                  // where its record is, and what may be removed
 };

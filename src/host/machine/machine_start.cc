@@ -196,7 +196,7 @@ Result<void> Machine::Restore(SavedGuest saved, const MachineSize& containers,
     KATA_TRY(EnterCgroup(nullptr));
     const GuestSetting setting = KATA_TRY(Setting(network, std::move(stop)));
     Phases phases;
-    auto in = KATA_TRY(host_.open_network(network));
+    auto in = KATA_TRY(OpenNetwork(setting));
     auto started = KATA_TRY(RestoreGuest(setting, std::move(in), std::move(saved), phases));
     auto made = KATA_TRY(EnterSandbox(setting, std::move(started), containers, nullptr, phases));
     return Keep(std::move(made));

@@ -82,7 +82,7 @@ Result<factory::TemplateInfo> BuildTemplate(const config::Loaded& loaded, sys::E
   const sys::UniqueFd lock = KATA_TRY(store.Lock(Deadline::After(kWaitForOthers)));
   if (auto there = store.Open(key)) return std::move(there->info);
   auto built = [&]() -> Result<factory::TemplateInfo> {
-    const auto network = KATA_TRY(GuestNetwork::Open(""));
+    const auto network = KATA_TRY(GuestNetwork::Open("", network::Model::kTcFilter));
     spec.network_namespace = KATA_TRY(network->DuplicateNamespace());
     const GuestNetwork::Options options = KATA_TRY(NetworkOptions(config, true));
     auto nics = KATA_TRY(

@@ -79,12 +79,12 @@ Result<Tap> MakeSpareTap(int ns, sys::NetlinkSocket& socket, const std::string& 
 }
 
 bool TakesSpareTap(Model model, const Endpoint& endpoint) {
-  return model == Model::kTcFilter && !IsTap(endpoint);
+  return model == Model::kSockets || (model == Model::kTcFilter && !IsTap(endpoint));
 }
 
 Result<Tap> MakeTapFor(Model model, int ns, sys::NetlinkSocket& socket, const Endpoint& endpoint,
                        const std::string& name, uint32_t queues) {
-  if (IsTap(endpoint)) {
+  if (IsTap(endpoint) && model != Model::kSockets) {
     Tap tap{.name = endpoint.link.name, .link = endpoint.link.index, .fds = {}};
     tap.fds =
         KATA_TRY(sys::RunInNetns(ns, [&] { return sys::OpenTap(endpoint.link.name, 1, false); }));
@@ -95,7 +95,7 @@ Result<Tap> MakeTapFor(Model model, int ns, sys::NetlinkSocket& socket, const En
 }
 
 Result<void> CheckFree(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint) {
-  if (!TakesSpareTap(model, endpoint)) return {};
+  if (model == Model::kSockets || !TakesSpareTap(model, endpoint)) return {};
   const bool taken = KATA_TRY_WITHIN(fmt::format("look at interface \"{}\"", endpoint.link.name),
                                      sys::HasIngressQdisc(socket, endpoint.link.index));
   if (taken) return HasHook(endpoint.link.name);
@@ -104,13 +104,14 @@ Result<void> CheckFree(Model model, sys::NetlinkSocket& socket, const Endpoint& 
 
 Result<void> Connect(Model model, sys::NetlinkSocket& socket, const Endpoint& endpoint,
                      const Tap& tap) {
-  if (!TakesSpareTap(model, endpoint)) return {};
+  if (model == Model::kSockets || !TakesSpareTap(model, endpoint)) return {};
   KATA_TRY_WITHIN(fmt::format("connect interface \"{}\"", endpoint.link.name),
                   RedirectBothWays(socket, endpoint, tap));
   return {};
 }
 
 Result<void> Disconnect(sys::NetlinkSocket& socket, const Connection& connection) {
+  if (connection.model == Model::kSockets) return {};
   const std::vector<sys::Link> links = KATA_TRY(sys::ListLinks(socket));
   const auto tap = std::ranges::find(links, connection.tap, &sys::Link::name);
   if (connection.model == Model::kMacvtap) {

@@ -131,13 +131,18 @@ NamespaceView ViewOf(const NamespaceContents& contents) {
   return view;
 }
 
-Result<NamespaceView> Discover(sys::NetlinkSocket& socket) {
+Result<NamespaceContents> ListContents(sys::NetlinkSocket& socket) {
   NamespaceContents contents;
   contents.links = KATA_TRY(sys::ListLinks(socket));
   contents.addresses = KATA_TRY(sys::ListAddresses(socket));
   contents.routes = KATA_TRY(sys::ListRoutes(socket));
   contents.rules = KATA_TRY(sys::ListRules(socket));
   contents.neighbors = KATA_TRY(sys::ListNeighbors(socket));
+  return contents;
+}
+
+Result<NamespaceView> Discover(sys::NetlinkSocket& socket) {
+  const NamespaceContents contents = KATA_TRY(ListContents(socket));
   return ViewOf(contents);
 }
 

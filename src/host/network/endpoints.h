@@ -54,7 +54,8 @@ struct NamespaceContents {
 // another one. Pure.
 NamespaceView ViewOf(const NamespaceContents& contents);
 
-// The same of the namespace of `socket`, as it is now.
+Result<NamespaceContents> ListContents(sys::NetlinkSocket& socket);
+// ViewOf the namespace of `socket`, as it is now.
 Result<NamespaceView> Discover(sys::NetlinkSocket& socket);
 
 }  // namespace kata::network

@@ -13,10 +13,11 @@ namespace kata::network {
 enum class Model {
   kTcFilter,  // what comes in on the interface leaves by a tap, and the other way round
   kMacvtap,   // a macvtap on the interface takes all its frames
+  kSockets,   // its frames end here, and sockets of the namespace stand for it (translator.h)
   kNone,      // not at all
 };
 
-// "tcfilter", "macvtap", "none".
+// "tcfilter", "macvtap", "socket", "none".
 std::string_view ModelName(Model model);
 // Errors  kInvalidArgument
 Result<Model> ModelByName(std::string_view name);

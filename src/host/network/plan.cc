@@ -41,7 +41,7 @@ NetworkPlan PlanNetwork(const NamespaceView& view, const std::vector<NicUse>& ni
 }
 
 size_t NicsAtBoot(const NamespaceView& view, Model model, size_t most) {
-  if (model != Model::kTcFilter) return 0;
+  if (model != Model::kTcFilter && model != Model::kSockets) return 0;
   const auto fitting = std::ranges::count_if(
       view.endpoints, [&](const Endpoint& each) { return TakesSpareTap(model, each); });
   // Endpoints of another kind bring their own NIC.

@@ -31,13 +31,11 @@ bool IsPrivileged(const oci::Spec& spec) {
 
 Result<void> PlanNamespaces(GuestPlan& plan, const PlanInput& input) {
   oci::Linux& linux = *plan.spec.mutable_linux();
-  bool own_network = false;
   bool own_pid = false;
   bool own_ipc = false;
   google::protobuf::RepeatedPtrField<oci::LinuxNamespace> kept;
   for (oci::LinuxNamespace& ns : *linux.mutable_namespaces()) {
     if (ns.type() == "network") {
-      own_network = true;
       continue;
     }
     if (!ns.path().empty() && input.container_kind != "pod_container") {
@@ -61,11 +59,6 @@ Result<void> PlanNamespaces(GuestPlan& plan, const PlanInput& input) {
   if (!own_ipc)
     plan.notes.push_back("the host's IPC objects are not visible: the guest has its own");
   linux.mutable_namespaces()->Swap(&kept);
-  if (!own_network) {
-    return Fail(Code::kUnimplemented,
-                "the host's network namespace cannot be given to a virtual machine; leave out "
-                "--net=host (--net-host)");
-  }
   return {};
 }
 

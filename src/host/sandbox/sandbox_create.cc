@@ -55,12 +55,12 @@ void AddKernelModules(const config::StringList& modules, agent::CreateSandboxReq
 
 // Where the network namespace is bound that the container is to use; empty where it is to get a new
 // one. The VMM lives there or in an empty one: programs of the host that find a container's network
-// by its pid must never find the host's.
+// by its pid must never find the host's. Without a namespace of its own (--net=host) it is ours.
 std::string NetworkOf(const oci::Spec& spec) {
   for (const oci::LinuxNamespace& wanted : spec.linux().namespaces()) {
     if (wanted.type() == "network") return wanted.path();
   }
-  return "";
+  return fmt::format("/proc/{}/ns/net", ::getpid());
 }
 
 // The annotation that Podman sets for --group-add keep-groups, as crun reads it: the groups of who

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host/network/namespace_guard.h"
+#include "host/network/path_choice.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string_view>
 
 #include <fmt/format.h>
 
+#include "host/network/endpoints.h"
 #include "sys/files.h"
 #include "sys/netns.h"
 
@@ -37,27 +39,40 @@ std::string Inhabitant(const sys::NamespaceId& id, const std::string& proc) {
   return "";
 }
 
+Result<bool> HasTap() {
+  auto socket = KATA_TRY(sys::NetlinkSocket::Open());
+  const std::vector<sys::Link> links = KATA_TRY(sys::ListLinks(socket));
+  return std::ranges::any_of(links, [](const sys::Link& link) { return IsTapName(link.name); });
+}
+
 }  // namespace
 
-Result<void> CheckNamespace(int fd, const std::string& path, const std::string& proc) {
+Result<NamespaceOwner> WhoseNamespace(int fd, const std::string& proc) {
   const sys::NamespaceId id = KATA_TRY(sys::IdOfNamespace(fd));
+  NamespaceOwner owner;
   for (const char* process : {"self", "1"}) {
-    if (IdOf(fmt::format("{}/{}/ns/net", proc, process)) != id) continue;
-    return Fail(
-        Code::kFailedPrecondition,
-        fmt::format("network namespace \"{}\" is the host's own, which cannot be given to a "
-                    "virtual machine; leave out --net=host",
-                    path));
+    if (IdOf(fmt::format("{}/{}/ns/net", proc, process)) == id) owner.use = NamespaceUse::kHost;
   }
-  if (const std::string inhabitant = Inhabitant(id, proc); !inhabitant.empty()) {
+  if (owner.use == NamespaceUse::kHost) return owner;
+  owner.inhabitant = Inhabitant(id, proc);
+  if (!owner.inhabitant.empty()) {
+    owner.use = NamespaceUse::kShared;
+    owner.of_machine = KATA_TRY(sys::RunInNetns(fd, &HasTap));
+  }
+  return owner;
+}
+
+Result<Model> ChooseModel(Model wanted, const NamespaceOwner& owner, const std::string& path) {
+  if (wanted == Model::kNone || owner.use == NamespaceUse::kFree) return wanted;
+  if (owner.of_machine) {
     return Fail(
         Code::kFailedPrecondition,
         fmt::format(
-            "network namespace \"{}\" is in use by process {}: a virtual machine would take "
-            "its network away; only containers of one pod share a network",
-            path, inhabitant));
+            "network namespace \"{}\" is in use by process {}, and its interfaces are another "
+            "virtual machine's; only containers of one pod share the network of a machine",
+            path, owner.inhabitant));
   }
-  return {};
+  return Model::kSockets;
 }
 
 }  // namespace kata::network
