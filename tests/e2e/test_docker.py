@@ -507,12 +507,12 @@ class Fresh:
         return sorted(line.split(": ")[1].split("@")[0] for line in lines)
 
     @only("kata", "runc gives the host's network")
-    def test_the_host_s_network_is_refused_clearly(self):
-        begin = time.monotonic()
-        done = self.run_in("--network", "host", "--", "true")
-        self.assert_code(done, 125)
-        self.assertIn("cannot be given to a virtual machine; leave out --net=host", done.err)
-        self.assertLess(time.monotonic() - begin, 60)
+    def test_the_host_s_network_is_used(self):
+        done = self.run_in("--network", "host", "--", "ip", "-o", "addr")
+        self.assert_code(done, 0)
+        for address in json.loads(run(self.bed.entered("ip", "-j", "-4", "addr"), 20).out):
+            for each in address["addr_info"]:
+                self.assertIn(f"inet {each['local']}/", done.out)
 
     @only("kata", "runc joins")
     def test_another_container_s_network_and_processes_are_shared_or_refused_clearly(self):

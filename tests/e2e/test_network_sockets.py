@@ -61,3 +61,27 @@ class Shared(NetworkCase):
         self.assertIn("refused", done.out)
         self.assertEqual(host_network(lambda *command: self.net.run(*command, ns=ns)), before)
         self.assert_clean()
+
+
+class HostNetwork(NetworkCase):
+    """The namespace of containerd itself, as --net=host asks for it."""
+
+    @core
+    @only("kata", "runc gives the host's network away")
+    def test_the_host_s_network_is_used_and_stays_as_it_is(self):
+        def here(*command):
+            return run(command, 30)
+        before = host_network(here)
+        address = here("sh", "-c", "ip -4 -o addr show scope global | awk '{print $4}'").out.split()
+        done = self.containerd.run(self.name, self.shell("ip -4 -o addr"), "--rm", "--net-host")
+        self.assert_code(done, 0)
+        for each in address:
+            self.assertIn(f"inet {each}", done.out)
+        self.assertEqual(host_network(here), before)
+        self.assert_clean()
+
+    @only("kata", "a command of kata-runtime's own")
+    def test_kata_runtime_tells_which_way_is_taken(self):
+        self.containerd.run_detached(self.name, self.shell("sleep 100000"), "--net-host")
+        done = run([f"{self.runtime.bin_dir}/kata-runtime", "state", "--network", self.name], 30)
+        self.assertIn("  socket  ", done.out, done)

@@ -69,7 +69,7 @@ Result<Model> ChooseModel(Model wanted, const NamespaceOwner& owner, const std::
         Code::kFailedPrecondition,
         fmt::format(
             "network namespace \"{}\" is in use by process {}, and its interfaces are another "
-            "virtual machine's; only containers of one pod share the network of a machine",
+            "virtual machine's; only containers of one pod share a network",
             path, owner.inhabitant));
   }
   return Model::kSockets;

@@ -282,7 +282,8 @@ MachineHost FakeHost::host() {
   host.make_vmm = [shared = shared_](sys::EventLoop& loop) {
     return std::make_unique<FakeVmm>(shared, std::make_shared<FakeVm>(loop));
   };
-  host.open_network = [](const std::string&, network::Model) -> Result<std::unique_ptr<GuestNetwork>> {
+  host.open_network = [](const std::string&,
+                         network::Model) -> Result<std::unique_ptr<GuestNetwork>> {
     return std::unique_ptr<GuestNetwork>();
   };
   host.vm_root = shared_->directory + "/run/vm";
