@@ -67,6 +67,7 @@ Agent::Agent(sys::EventLoop& loop, Config config, std::function<void()> stop)
       oom_(loop, [this](const std::string& id) { thrash_.Notice(id); }),
       plugged_(loop, "/sys"),
       names_(loop),
+      ports_(loop),
       freezer_(loop, containers_, waiting_calls_) {}
 
 bool Agent::IsInit() { return ::getpid() == 1; }

@@ -22,6 +22,7 @@
 #include "guest/agent/devices.h"
 #include "guest/agent/freezer.h"
 #include "guest/agent/network/dns_relay.h"
+#include "guest/agent/network/port_mirror.h"
 #include "guest/agent/oom_watch.h"
 #include "guest/agent/plugged.h"
 #include "guest/agent/sandbox.h"
@@ -96,6 +97,7 @@ class Agent {
   DeviceWaiter& devices() { return devices_; }
   PluggedWatch& plugged() { return plugged_; }
   DnsRelay& names() { return names_; }
+  PortMirror& ports() { return ports_; }
   WaitingCalls& waiting_calls() { return waiting_calls_; }
   Freezer& freezer() { return freezer_; }
   // Errors  kFailedPrecondition  there is no sandbox
@@ -130,6 +132,7 @@ class Agent {
   OomWatch oom_;
   PluggedWatch plugged_;
   DnsRelay names_;
+  PortMirror ports_;
   StorageTable storages_;
   bool creating_sandbox_ = false;
   std::optional<Sandbox> sandbox_;

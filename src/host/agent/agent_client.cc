@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "proto/health.pb.h"
 #include "proto/wellknown.pb.h"
+#include "routes/listener_messages.h"
 
 namespace kata::agent {
 namespace {
@@ -292,6 +293,27 @@ Result<void> AgentClient::ListenForNames(const std::string& address) {
 void AgentClient::NextName(std::move_only_function<void(Result<guest::DnsMessage>)> done) {
   CallWaiting<guest::DnsMessage>(kGuestService, "NextName", guest::NextNameRequest(),
                                  std::move(done));
+}
+
+void AgentClient::NextListeners(
+    const std::vector<sys::SocketAddress>& known,
+    std::move_only_function<void(Result<std::vector<sys::SocketAddress>>)> done) {
+  CallWaiting<guest::Listeners>(kGuestService, "NextListeners", routes::WriteListeners(known),
+                                [done = std::move(done)](Result<guest::Listeners> now) mutable {
+                                  if (!now) return done(std::unexpected(std::move(now).error()));
+                                  done(routes::ReadListeners(*now));
+                                });
+}
+
+void AgentClient::KeepListenersAsync(const std::vector<sys::SocketAddress>& listeners) {
+  guest::KeepListenersRequest request;
+  *request.mutable_listeners() = routes::WriteListeners(listeners);
+  client_->CallAsync<wellknown::Empty>(
+      kGuestService, "KeepListeners", request, Deadline::After(request_timeout_),
+      [](const Result<wellknown::Empty>& kept) {
+        if (!kept)
+          log::Warn("the guest does not listen for the host", {{"error", kept.error().message()}});
+      });
 }
 
 void AgentClient::ForgetPathsAsync(const std::vector<std::string>& paths) {

@@ -27,6 +27,7 @@
 #include "proto/guest.pb.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
+#include "sys/socket_address.h"
 #include "ttrpc/client.h"
 
 namespace kata::agent {
@@ -192,6 +193,13 @@ class AgentClient {
   void CloseStdinAsync(const ProcessName& process);
   // The container that next runs out of memory.
   void WaitOom(std::move_only_function<void(Result<std::string>)> done);
+
+  // The TCP sockets that listen in the guest, once they are not `known`. kUnimplemented from an
+  // agent that is not ours.
+  void NextListeners(const std::vector<sys::SocketAddress>& known,
+                     std::move_only_function<void(Result<std::vector<sys::SocketAddress>>)> done);
+  // Has the guest listen at these, and at no others, for the host's loopback.
+  void KeepListenersAsync(const std::vector<sys::SocketAddress>& listeners);
 
   void NextName(std::move_only_function<void(Result<guest::DnsMessage>)> done);
   void AnswerName(uint64_t id, std::string message);

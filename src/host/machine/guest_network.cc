@@ -476,17 +476,23 @@ Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& 
     }
   }
   ShareNameAnswers();
+  if (translator_ && !ports_ && loop_ != nullptr) {
+    ports_ = PortSharing::Start(*translator_, agent, *loop_);
+  }
   return {};
 }
 
 void GuestNetwork::Close() {
   std::shared_ptr<NameRelay> names;
+  std::shared_ptr<PortSharing> ports;
   {
     calls_.Begin();
     const CallTurn turn(calls_);
     names = std::exchange(names_, nullptr);
+    ports = std::exchange(ports_, nullptr);
   }
   if (names) names->Stop();
+  if (ports) ports->Stop();
   if (loop_ != nullptr) {
     std::promise<void> removed;
     loop_->Post([&] {

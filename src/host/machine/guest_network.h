@@ -22,6 +22,7 @@
 #include "host/config/config.h"
 #include "host/hypervisor/hypervisor.h"
 #include "host/machine/name_relay.h"
+#include "host/machine/port_sharing.h"
 #include "host/network/connection.h"
 #include "host/network/plan.h"
 #include "host/network/translator.h"
@@ -181,6 +182,7 @@ class GuestNetwork {
   sys::NetlinkSocket socket_ KATA_GUARDED_BY(calls_);  // of the machine's namespace
   std::optional<sys::NetlinkSocket> outer_socket_ KATA_GUARDED_BY(calls_);
   std::unique_ptr<network::Translator> translator_ KATA_GUARDED_BY(calls_);
+  std::shared_ptr<PortSharing> ports_ KATA_GUARDED_BY(calls_);
   std::optional<sys::MacAddress> mac_ KATA_GUARDED_BY(calls_);  // in the guest, where it translates
   Options options_ KATA_GUARDED_BY(calls_);
   Save save_ KATA_GUARDED_BY(calls_);

@@ -14,16 +14,17 @@
 #include <netinet/tcp.h>
 
 #include "base/log.h"
+#include "host/network/service_view.h"
 #include "sys/sockets.h"
 
 namespace kata::network {
 namespace {
 
 // As the tap has it: without the count of buffers.
-constexpr size_t kVirtioHeader = 10;
+constexpr size_t kTapHeader = 10;
 constexpr size_t kMostFrame = 2048;
 // Longer than a kernel tries to connect.
-constexpr auto kPatience = std::chrono::minutes(3);
+constexpr auto kMostToConnect = std::chrono::minutes(3);
 // Looked at before others get their turn.
 constexpr int kMostRequests = 64;
 
@@ -60,8 +61,8 @@ void TcpTranslator::OnRequests() {
 }
 
 void TcpTranslator::OnRequest(std::string_view frame) {
-  if (frame.size() < kVirtioHeader) return;
-  const std::string_view bare = frame.substr(kVirtioHeader);
+  if (frame.size() < kTapHeader) return;
+  const std::string_view bare = frame.substr(kTapHeader);
   const auto request = ParseConnectionRequest(bare);
   if (!request) return;
   const Key key{request->from, request->to};
@@ -73,12 +74,13 @@ void TcpTranslator::OnRequest(std::string_view frame) {
   auto outer = Connect(*request);
   if (!outer) return Refuse(bare, *request);
   const int fd = outer->get();
-  std::string whole(kVirtioHeader, '\0');
+  std::string whole(kTapHeader, '\0');
   whole += bare;
-  pending_.emplace(key, Pending{.outer = *std::move(outer),
-                                .request = *request,
-                                .frame = std::move(whole),
-                                .timer = loop_.RunAfter(kPatience, [this, key] { Forget(key); })});
+  pending_.emplace(key,
+                   Pending{.outer = *std::move(outer),
+                           .request = *request,
+                           .frame = std::move(whole),
+                           .timer = loop_.RunAfter(kMostToConnect, [this, key] { Forget(key); })});
   LogIfFailed(loop_.Add(fd, EPOLLOUT, [this, key](uint32_t) { OnConnected(key); }));
 }
 
@@ -86,7 +88,8 @@ Result<sys::UniqueFd> TcpTranslator::Connect(const ConnectionRequest& request) {
   if (pending_.size() + relays_.size() >= kMostConnections) {
     return Fail(Code::kResourceExhausted, "too many connections");
   }
-  const sys::SocketAddress to = KATA_TRY(OuterAddress(request.to, loopback_));
+  sys::SocketAddress to = KATA_TRY(OuterAddress(request.to, loopback_));
+  if (to.address != request.to.address) to = LoopbackOf(services_, to.port);
   sys::UniqueFd outer = KATA_TRY(sys::MakeIpSocket(to.address.family, SOCK_STREAM));
   KATA_TRY(sys::SetOption(outer.get(), IPPROTO_TCP, TCP_NODELAY, 1));
   auto connected = sys::Connect(outer.get(), to);
@@ -110,7 +113,7 @@ void TcpTranslator::OnConnected(const Key& key) {
   }
   // Who does not answer at all does not answer the guest either.
   if (error != ETIMEDOUT) {
-    Refuse(std::string_view(pending.frame).substr(kVirtioHeader), pending.request);
+    Refuse(std::string_view(pending.frame).substr(kTapHeader), pending.request);
   }
   Forget(Key(key));
 }

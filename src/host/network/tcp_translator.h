@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "host/network/connection_request.h"
@@ -44,6 +45,9 @@ class TcpTranslator {
 
   Result<void> Start();
 
+  // What listens in the outer namespace.
+  void SetServices(std::vector<sys::SocketAddress> services) { services_ = std::move(services); }
+
   // Relays between two connections until both have said all.
   void Relay(sys::UniqueFd one, sys::UniqueFd other);
 
@@ -70,6 +74,7 @@ class TcpTranslator {
   const TwoNamespaces& namespaces_;
   TcpSockets sockets_;
   const bool loopback_;
+  std::vector<sys::SocketAddress> services_;
   std::map<Key, Pending> pending_;
   std::list<sys::StreamRelay> relays_;
 };

@@ -1,15 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/network/translator.h"
 
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <chrono>
+#include <functional>
 #include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "host/network/inner_namespace.h"
+#include "host/network/service_view.h"
 #include "sys/event_loop.h"
+#include "sys/listeners.h"
+#include "sys/port_doors.h"
 
 namespace kata::network {
+
+namespace {
+
+// The kernel does not tell of sockets that begin to listen.
+constexpr auto kLookForServices = std::chrono::milliseconds(200);
+
+}  // namespace
 
 struct Translator::Parts {
   Parts(std::unique_ptr<sys::EventLoop> made, TranslatorSetting& setting, InnerSockets sockets)
@@ -17,23 +33,77 @@ struct Translator::Parts {
         namespaces(std::move(setting.inner), std::move(setting.outer)),
         steering(std::move(sockets.steering)),
         tcp(*loop, namespaces, std::move(sockets.tcp), setting.loopback),
-        udp(*loop, namespaces, std::move(sockets.udp), setting.loopback) {}
+        udp(*loop, namespaces, std::move(sockets.udp), setting.loopback),
+        doors(*loop, {.bind = &BindOutside,
+                      .connect =
+                          [this](const sys::SocketAddress& peer, const sys::SocketAddress& local) {
+                            return ConnectGuest(peer, local);
+                          },
+                      .failed =
+                          [](const sys::SocketAddress& at, const Error& error) {
+                            log::Warn("a port of the guest cannot be the host's",
+                                      {{"port", at.Text()}, {"error", error.message()}});
+                          }}) {}
 
   // On the thread, until Stop().
   Result<void> Run() {
     KATA_TRY(namespaces.Enter());
+    table = KATA_TRY(sys::ListenerTable::Open());
     KATA_TRY(tcp.Start());
     KATA_TRY(udp.Start());
     return loop->Run();
   }
+
+  static Result<sys::UniqueFd> BindOutside(const sys::SocketAddress& at);
+  Result<sys::UniqueFd> ConnectGuest(const sys::SocketAddress& peer,
+                                     const sys::SocketAddress& local) const;
+  void LookForServices();
 
   const std::unique_ptr<sys::EventLoop> loop;
   const TwoNamespaces namespaces;
   const sys::UniqueFd steering;
   TcpTranslator tcp;
   UdpTranslator udp;
+  sys::PortDoors doors;
+  std::optional<sys::ListenerTable> table;
+  std::vector<sys::SocketAddress> services;
+  std::function<void(std::vector<sys::SocketAddress>)> services_changed;
   std::thread thread;
 };
+
+Result<sys::UniqueFd> Translator::Parts::BindOutside(const sys::SocketAddress& at) {
+  sys::UniqueFd socket = KATA_TRY(sys::MakeIpSocket(at.address.family, SOCK_STREAM));
+  KATA_TRY(sys::BindToListen(socket.get(), at));
+  return socket;
+}
+
+// The guest sees who has connected.
+Result<sys::UniqueFd> Translator::Parts::ConnectGuest(const sys::SocketAddress& peer,
+                                                      const sys::SocketAddress& local) const {
+  const GuestEnds ends = EndsInGuest(peer, local);
+  return namespaces.Inside([&]() -> Result<sys::UniqueFd> {
+    sys::UniqueFd socket = KATA_TRY(sys::MakeIpSocket(ends.to.address.family, SOCK_STREAM));
+    KATA_TRY(sys::SetTransparent(socket.get(), ends.to.address.family));
+    KATA_TRY(sys::BindToListen(socket.get(), ends.from));
+    auto connected = sys::Connect(socket.get(), ends.to);
+    if (!connected && connected.error().error_number() != EINPROGRESS) {
+      return std::unexpected(std::move(connected).error());
+    }
+    return socket;
+  });
+}
+
+void Translator::Parts::LookForServices() {
+  std::vector<sys::SocketAddress> now = table->Read();
+  std::erase_if(now, [&](const sys::SocketAddress& each) { return doors.Has(each); });
+  now = ServicesOf(now);
+  if (now != services) {
+    services = now;
+    tcp.SetServices(now);
+    services_changed(DoorsFor(std::move(now)));
+  }
+  loop->RunAfter(kLookForServices, [this] { LookForServices(); });
+}
 
 Translator::Translator(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {
   parts_->thread = std::thread([parts = parts_.get()] { LogIfFailed(parts->Run()); });
@@ -42,6 +112,19 @@ Translator::Translator(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) 
 Translator::~Translator() {
   parts_->loop->Stop();
   parts_->thread.join();
+}
+
+void Translator::ShowListeners(std::vector<sys::SocketAddress> listeners) {
+  parts_->loop->Post([parts = parts_.get(), listeners = DoorsFor(std::move(listeners))] {
+    parts->doors.Keep(listeners);
+  });
+}
+
+void Translator::FollowServices(std::function<void(std::vector<sys::SocketAddress>)> changed) {
+  parts_->loop->Post([parts = parts_.get(), changed = std::move(changed)]() mutable {
+    parts->services_changed = std::move(changed);
+    parts->LookForServices();
+  });
 }
 
 Result<std::unique_ptr<Translator>> Translator::Start(TranslatorSetting setting,

@@ -10,12 +10,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "base/result.h"
 #include "sys/fd.h"
 #include "sys/ip_address.h"
 #include "sys/netlink_socket.h"
+#include "sys/socket_address.h"
 
 namespace kata::network {
 
@@ -38,6 +41,13 @@ class Translator {
   Translator& operator=(const Translator&) = delete;
   // Ends every connection.
   ~Translator();
+
+  // Has the outer namespace listen at these for the guest, and at no others. What cannot be
+  // listened at is logged, once. From any thread.
+  void ShowListeners(std::vector<sys::SocketAddress> listeners);
+  // Calls `changed` on a thread of its own with what listens in the outer namespace and is reached
+  // by its loopback, but for the above, now and whenever it has changed. Once.
+  void FollowServices(std::function<void(std::vector<sys::SocketAddress>)> changed);
 
  private:
   struct Parts;

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "sys/fd.h"
+#include "sys/loopback_stand_ins.h"
 #include "sys/socket_address.h"
 
 namespace kata::network {
@@ -44,9 +45,9 @@ class TwoNamespaces {
 };
 
 // Stand for the loopback of the outer namespace where packets go between the two: nobody has them
-// (RFC 7600, RFC 6666).
-inline constexpr const char* kLoopback4 = "192.0.0.8";
-inline constexpr const char* kLoopback6 = "100::8";
+// (RFC 6666).
+inline constexpr const char* kLoopback4 = sys::kHostLoopback;
+inline constexpr const char* kLoopback6 = "100::7";
 
 // Whether a guest may have a socket of the outer namespace speak to it: addresses of one host, but
 // neither its loopback's nor those of one link.

@@ -22,7 +22,7 @@ using std::chrono::seconds;
 
 // As long as netfilter keeps a flow that both sides have spoken in.
 constexpr auto kSilence = seconds(120);
-constexpr auto kLook = seconds(10);
+constexpr auto kLookForSilent = seconds(10);
 constexpr size_t kMostDatagram = 65536;
 // Moved before others get their turn.
 constexpr int kMostDatagrams = 64;
@@ -143,7 +143,7 @@ Result<UdpTranslator::Place> UdpTranslator::Make(const Key& key) {
                         [this, place, outer, inner](uint32_t) { Move(place, outer, inner); }));
   LogIfFailed(loop_.Add(inner, EPOLLIN,
                         [this, place, outer, inner](uint32_t) { Move(place, inner, outer); }));
-  if (pairs_.size() == 1) timer_ = loop_.RunAfter(kLook, [this] { ForgetSilent(); });
+  if (pairs_.size() == 1) timer_ = loop_.RunAfter(kLookForSilent, [this] { ForgetSilent(); });
   return place;
 }
 
@@ -172,7 +172,7 @@ void UdpTranslator::Forget(Place pair) {
 void UdpTranslator::ForgetSilent() {
   const auto limit = sys::EventLoop::Clock::now() - kSilence;
   while (!pairs_.empty() && pairs_.front().used < limit) Forget(pairs_.begin());
-  if (!pairs_.empty()) timer_ = loop_.RunAfter(kLook, [this] { ForgetSilent(); });
+  if (!pairs_.empty()) timer_ = loop_.RunAfter(kLookForSilent, [this] { ForgetSilent(); });
 }
 
 }  // namespace kata::network

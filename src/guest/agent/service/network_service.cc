@@ -4,11 +4,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "guest/agent/network/iptables.h"
 #include "guest/agent/run_in_child.h"
 #include "guest/agent/service/services.h"
 #include "proto/guest.pb.h"
+#include "routes/listener_messages.h"
 
 namespace kata::guest {
 namespace {
@@ -117,6 +119,31 @@ void RegisterNames(ttrpc::Server& server, Agent& agent) {
                         });
 }
 
+void RegisterPorts(ttrpc::Server& server, Agent& agent) {
+  server.Handle<Listeners>(kGuestService, "NextListeners",
+                           [&agent](CallContext, const Listeners& known, Responder responder) {
+                             const auto network = agent.network();
+                             if (!network) return responder.Fail(network.error());
+                             if (auto begun = agent.ports().Begin((*network)->fd()); !begun) {
+                               return responder.Fail(begun.error());
+                             }
+                             const auto call = agent.waiting_calls().Admit(std::move(responder));
+                             if (!call) return;
+                             agent.ports().Next(
+                                 routes::ReadListeners(known), [call] { return call->wanted(); },
+                                 [call](const std::vector<sys::SocketAddress>& now) {
+                                   call->Reply(routes::WriteListeners(now));
+                                 });
+                           });
+  HandleNetwork<KeepListenersRequest>(
+      server, agent, kGuestService, "KeepListeners",
+      [&agent](GuestNetwork& network, const KeepListenersRequest& request) -> Result<void> {
+        KATA_TRY(agent.ports().Begin(network.fd()));
+        agent.ports().KeepForHost(routes::ReadListeners(request.listeners()));
+        return {};
+      });
+}
+
 }  // namespace
 
 void RegisterNetworkMethods(ttrpc::Server& server, Agent& agent) {
@@ -150,6 +177,7 @@ void RegisterNetworkMethods(ttrpc::Server& server, Agent& agent) {
       });
   RegisterIpTables(server, agent);
   RegisterNames(server, agent);
+  RegisterPorts(server, agent);
 }
 
 }  // namespace kata::guest
