@@ -26,7 +26,7 @@ namespace {
 constexpr auto kLook = std::chrono::milliseconds(50);
 constexpr uint8_t kLoopbackNetwork = 127;
 
-bool IsLoopback(const sys::IpAddress& address) {
+bool IsOfLoopback(const sys::IpAddress& address) {
   if (address.family == AF_INET) return address.bytes[0] == kLoopbackNetwork;
   return address == *sys::IpAddress::Parse("::1");
 }
@@ -132,11 +132,11 @@ void PortMirror::Look() {
 void PortMirror::OpenGates(const std::vector<sys::SocketAddress>& listeners) {
   std::map<uint16_t, sys::SocketAddress> behind;
   for (const sys::SocketAddress& each : listeners) {
-    if (IsLoopback(each.address)) behind.try_emplace(each.port, each);
+    if (IsOfLoopback(each.address)) behind.try_emplace(each.port, each);
   }
   // One that listens everywhere does so there, too.
   for (const sys::SocketAddress& each : listeners) {
-    if (!IsLoopback(each.address) && each.address.bytes == decltype(each.address.bytes){}) {
+    if (!IsOfLoopback(each.address) && each.address.bytes == decltype(each.address.bytes){}) {
       behind.erase(each.port);
     }
   }
