@@ -66,6 +66,7 @@ def measure(make_bed, kata, runc, runs):
         disk = ("--snapshotter", "blockfile")
         cases = {"kata, layers": Case(bed, kata, ()),
                  "kata, layers, upper on a disk": Case(bed, kata, ("--runtime-config-path", upper)),
+                 "kata, layers, nothing shared": Case(bed, kata, ("--runtime-config-path", none)),
                  "kata, shared": Case(bed, kata, ("--runtime-config-path", shared)),
                  "kata, disk": Case(bed, kata, disk),
                  "kata, disk, nothing shared": Case(bed, kata, (*disk, "--runtime-config-path", none)),
