@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/rollback.h"
+#include "host/storage/mapped_root.h"
 #include "sys/mounts.h"
 
 namespace kata::storage {
@@ -45,10 +46,6 @@ bool HasPaths(std::string_view option) {
 }
 
 bool HasLowers(std::string_view option) { return option.starts_with("lowerdir="); }
-
-bool IsIdMap(const std::string& option) {
-  return option.starts_with("uidmap=") || option.starts_with("gidmap=");
-}
 
 void ShortenToCommonParent(std::string& common, std::string_view path) {
   size_t n = 0;
@@ -112,15 +109,8 @@ Result<void> MountIn(const std::string& directory, const RootfsMount& mount,
   return result;
 }
 
-Result<void> MountOne(const RootfsMount& mount, const std::string& target) {
+Result<void> MountPlain(const RootfsMount& mount, const std::string& target) {
   const sys::MountOptions options = sys::ParseMountOptions(mount.options);
-  if (std::ranges::any_of(mount.options, IsIdMap)) {
-    return Fail(
-        Code::kUnimplemented,
-        fmt::format("the snapshotter asks for a root file system with mapped ids ({}): leave "
-                    "out --remap-labels, and the files' owners are changed instead",
-                    *std::ranges::find_if(mount.options, IsIdMap)));
-  }
   if (mount.type == "bind" || options.bind()) {
     return sys::BindMount(mount.source, target, options);
   }
@@ -143,6 +133,16 @@ Result<void> MountOne(const RootfsMount& mount, const std::string& target) {
     return MountIn(relative.directory, {mount.type, mount.source, relative.options}, target);
   }
   return sys::Mount(mount.source, target, mount.type, options);
+}
+
+Result<void> MountOne(RootfsMount mount, const std::string& target) {
+  const auto ids = KATA_TRY(TakeIdMapping(&mount));
+  if (!ids) return MountPlain(mount, target);
+  return MountMapped(std::move(mount), *ids, target,
+                     [&target](const RootfsMount& plain, const std::string& directory) {
+                       return directory.empty() ? MountPlain(plain, target)
+                                                : MountIn(directory, plain, target);
+                     });
 }
 
 }  // namespace
