@@ -14,7 +14,7 @@ import os
 import subprocess
 
 from . import debs
-from .process import BedError, run
+from .process import BedError, run, wait_until
 from .traffic import fetch
 
 
@@ -154,6 +154,9 @@ class Network:
         if addresses is None:
             self.ip("route", "add", "default", "via", self.GATEWAY, ns=ns)
             self.ip("-6", "route", "add", "default", "via", self.GATEWAY6, ns=ns)
+            # It comes by itself, a moment after the link is up, and is a part of the state that tests compare.
+            wait_until(lambda: "inet6 fe80:" in self.ip("-6", "address", "show", name, ns=ns), 20,
+                       f"the link's own address of {name}")
         return port
 
     def cni(self, command, plugin, ns, config, name="eth0", previous=None):
