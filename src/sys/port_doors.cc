@@ -56,7 +56,7 @@ void PortDoors::Keep(const std::vector<SocketAddress>& wanted) {
 
 void PortDoors::OnCaller(int listener) {
   auto caller = Accept(listener);
-  if (!caller || relays_.size() >= kMostConnections) return;
+  if (!caller || relays_.size() >= most_) return;
   const auto peer = PeerAddress(caller->get());
   const auto local = LocalAddress(caller->get());
   if (!peer || !local) return;

@@ -21,8 +21,6 @@ namespace kata::sys {
 
 class PortDoors {
  public:
-  static constexpr size_t kMostConnections = 8192;
-
   struct Ways {
     // A bound socket of the namespace in which is to be listened.
     std::function<Result<UniqueFd>(const SocketAddress& at)> bind;
@@ -32,7 +30,9 @@ class PortDoors {
     std::function<void(const SocketAddress& at, const Error& error)> failed;
   };
 
-  PortDoors(EventLoop& loop, Ways ways) : loop_(loop), ways_(std::move(ways)) {}
+  // More connections than `most` at a time are ended at once.
+  PortDoors(EventLoop& loop, Ways ways, size_t most)
+      : loop_(loop), ways_(std::move(ways)), most_(most) {}
   PortDoors(const PortDoors&) = delete;
   PortDoors& operator=(const PortDoors&) = delete;
   ~PortDoors() { Keep({}); }
@@ -47,6 +47,7 @@ class PortDoors {
 
   EventLoop& loop_;
   const Ways ways_;
+  const size_t most_;
   std::map<SocketAddress, UniqueFd> doors_;
   std::set<SocketAddress> failed_;
   std::list<StreamRelay> relays_;

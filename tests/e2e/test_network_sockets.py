@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers in namespaces that are not theirs alone: sockets of the namespace stand for the guest."""
 
+import signal
+
 from support.case import core, only, snapshot
 from support.network_case import NetworkCase
+from testbed.containerd import kill
 from testbed.process import run, wait_until
 from testbed.traffic import HTTPD, fetch, get, name_server
 
@@ -49,6 +52,9 @@ class Shared(NetworkCase):
                 ns, "ip -o addr show dev eth0", "ip route", "cat /sys/class/net/eth0/mtu",
                 get(self.net.GATEWAY, 8000, "/config.toml"),
                 get(self.net.GATEWAY6, 8000, "/config.toml"),
+                f"ping -c 1 -W 10 {self.net.GATEWAY} >/dev/null && echo ping",
+                f"ping -6 -c 1 -W 10 {self.net.GATEWAY6} >/dev/null && echo ping6",
+                "ping -c 1 -W 2 10.88.0.250 >/dev/null || echo silence",
                 f"nslookup -type=a some.test {self.net.GATEWAY}",
                 f"nc -w 5 {self.net.GATEWAY} 8001 </dev/null || echo refused")
         self.assertIn("inet 10.88.0.61/16", done.out, done)
@@ -57,7 +63,8 @@ class Shared(NetworkCase):
         self.assertIn("\n1500\n", done.out)
         self.assertEqual(done.out.count("version = 2"), 2, done)
         self.assertIn("192.0.2.77", done.out)
-        self.assertIn("refused", done.out)
+        for word in ("ping\n", "ping6\n", "silence\n", "refused\n"):
+            self.assertIn(word, done.out)
         self.assertEqual(host_network(lambda *command: self.net.run(*command, ns=ns)), before)
         self.assert_clean()
 
@@ -123,6 +130,26 @@ class HostNetwork(NetworkCase):
             self.assertIn(f"inet {each}", done.out)
         self.assertEqual(host_network(here), before)
         self.assert_clean()
+
+    @only("kata", "kills of the shim and the VMM")
+    def test_sudden_deaths_leave_nothing_in_the_host_s_network(self):
+        def here(*command):
+            return run(command, 30)
+        def listeners():
+            return sorted(line.split()[3] for line in here("ss", "-tlnH").out.splitlines())
+        before, ports = host_network(here), listeners()
+        for role in ("shim", "vmm"):
+            with self.subTest(victim=role):
+                name = f"{self.name}-{role}"
+                self.containerd.run_detached(name, self.shell("nc -ll -p 18099 -e true"), "--net-host")
+                wait_until(lambda: "0.0.0.0:18099" in listeners(), 30, "the guest's port")
+                kill(self.runtime.victims(self.containerd, name)[role], signal.SIGKILL)
+                wait_until(lambda: self.containerd.status(name) in ("STOPPED", "UNKNOWN", None), 20,
+                           f"containerd learns of the end of {name}")
+                self.containerd.ctr("task", "delete", "--force", name)
+                self.containerd.ctr("container", "rm", name, check=True)
+                wait_until(lambda: listeners() == ports, 20, lambda: f"{listeners()} is {ports}")
+                self.assertEqual(host_network(here), before)
 
     @only("kata", "a command of kata-runtime's own")
     def test_kata_runtime_tells_which_way_is_taken(self):

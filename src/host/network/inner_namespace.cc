@@ -139,9 +139,11 @@ Result<InnerSockets> MakeSockets(int ns, int tap, bool ipv6) {
   sockets.tcp.link = KATA_TRY(OpenLink(tap));
   sockets.tcp.listener4 = KATA_TRY(Listen(AF_INET));
   sockets.udp.socket4 = KATA_TRY(UdpTranslator::MakeInner(AF_INET));
+  sockets.echo.socket4 = KATA_TRY(EchoTranslator::MakeInner(AF_INET));
   if (ipv6) {
     sockets.tcp.listener6 = KATA_TRY(Listen(AF_INET6));
     sockets.udp.socket6 = KATA_TRY(UdpTranslator::MakeInner(AF_INET6));
+    sockets.echo.socket6 = KATA_TRY(EchoTranslator::MakeInner(AF_INET6));
   }
   sockets.steering = KATA_TRY(sys::SteerSockets(ns, {.tcp4 = sockets.tcp.listener4.get(),
                                                      .udp4 = sockets.udp.socket4.get(),

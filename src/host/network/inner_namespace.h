@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "host/network/echo_translator.h"
 #include "host/network/tcp_translator.h"
 #include "host/network/udp_translator.h"
 #include "sys/fd.h"
@@ -22,6 +23,7 @@ namespace kata::network {
 struct InnerSockets {
   TcpSockets tcp;
   UdpSockets udp;
+  EchoSockets echo;
   sys::UniqueFd steering;
 };
 

@@ -31,8 +31,12 @@ constexpr int kMostRequests = 64;
 }  // namespace
 
 TcpTranslator::TcpTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces,
-                             TcpSockets sockets, bool loopback)
-    : loop_(loop), namespaces_(namespaces), sockets_(std::move(sockets)), loopback_(loopback) {}
+                             TcpSockets sockets, bool loopback, size_t most)
+    : loop_(loop),
+      namespaces_(namespaces),
+      sockets_(std::move(sockets)),
+      loopback_(loopback),
+      most_(most) {}
 
 TcpTranslator::~TcpTranslator() {
   for (const int fd :
@@ -85,7 +89,7 @@ void TcpTranslator::OnRequest(std::string_view frame) {
 }
 
 Result<sys::UniqueFd> TcpTranslator::Connect(const ConnectionRequest& request) {
-  if (pending_.size() + relays_.size() >= kMostConnections) {
+  if (pending_.size() + relays_.size() >= most_) {
     return Fail(Code::kResourceExhausted, "too many connections");
   }
   sys::SocketAddress to = KATA_TRY(OuterAddress(request.to, loopback_));

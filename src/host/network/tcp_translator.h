@@ -35,10 +35,9 @@ struct TcpSockets {
 
 class TcpTranslator {
  public:
-  static constexpr size_t kMostConnections = 8192;
-
+  // More connections than `most` at a time are refused.
   TcpTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces, TcpSockets sockets,
-                bool loopback);
+                bool loopback, size_t most);
   TcpTranslator(const TcpTranslator&) = delete;
   TcpTranslator& operator=(const TcpTranslator&) = delete;
   ~TcpTranslator();
@@ -74,6 +73,7 @@ class TcpTranslator {
   const TwoNamespaces& namespaces_;
   TcpSockets sockets_;
   const bool loopback_;
+  const size_t most_;
   std::vector<sys::SocketAddress> services_;
   std::map<Key, Pending> pending_;
   std::list<sys::StreamRelay> relays_;

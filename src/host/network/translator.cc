@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <functional>
@@ -16,6 +17,7 @@
 #include "host/network/service_view.h"
 #include "sys/event_loop.h"
 #include "sys/listeners.h"
+#include "sys/open_file_limit.h"
 #include "sys/port_doors.h"
 
 namespace kata::network {
@@ -23,27 +25,35 @@ namespace kata::network {
 namespace {
 
 // The kernel does not tell of sockets that begin to listen.
+constexpr size_t kDescriptors = 32768;
+// Two descriptors a connection of three kinds, and as much for all else.
+constexpr size_t kShares = 8;
 constexpr auto kLookForServices = std::chrono::milliseconds(200);
 
 }  // namespace
 
 struct Translator::Parts {
-  Parts(std::unique_ptr<sys::EventLoop> made, TranslatorSetting& setting, InnerSockets sockets)
+  // `most`: of each kind of connection.
+  Parts(std::unique_ptr<sys::EventLoop> made, TranslatorSetting& setting, InnerSockets sockets,
+        size_t most)
       : loop(std::move(made)),
         namespaces(std::move(setting.inner), std::move(setting.outer)),
         steering(std::move(sockets.steering)),
-        tcp(*loop, namespaces, std::move(sockets.tcp), setting.loopback),
-        udp(*loop, namespaces, std::move(sockets.udp), setting.loopback),
-        doors(*loop, {.bind = &BindOutside,
-                      .connect =
-                          [this](const sys::SocketAddress& peer, const sys::SocketAddress& local) {
-                            return ConnectGuest(peer, local);
-                          },
-                      .failed =
-                          [](const sys::SocketAddress& at, const Error& error) {
-                            log::Warn("a port of the guest cannot be the host's",
-                                      {{"port", at.Text()}, {"error", error.message()}});
-                          }}) {}
+        tcp(*loop, namespaces, std::move(sockets.tcp), setting.loopback, most),
+        udp(*loop, namespaces, std::move(sockets.udp), setting.loopback, most),
+        echo(*loop, namespaces, std::move(sockets.echo)),
+        doors(*loop,
+              {.bind = &BindOutside,
+               .connect =
+                   [this](const sys::SocketAddress& peer, const sys::SocketAddress& local) {
+                     return ConnectGuest(peer, local);
+                   },
+               .failed =
+                   [](const sys::SocketAddress& at, const Error& error) {
+                     log::Warn("a port of the guest cannot be the host's",
+                               {{"port", at.Text()}, {"error", error.message()}});
+                   }},
+              most) {}
 
   // On the thread, until Stop().
   Result<void> Run() {
@@ -51,6 +61,7 @@ struct Translator::Parts {
     table = KATA_TRY(sys::ListenerTable::Open());
     KATA_TRY(tcp.Start());
     KATA_TRY(udp.Start());
+    KATA_TRY(echo.Start());
     return loop->Run();
   }
 
@@ -64,6 +75,7 @@ struct Translator::Parts {
   const sys::UniqueFd steering;
   TcpTranslator tcp;
   UdpTranslator udp;
+  EchoTranslator echo;
   sys::PortDoors doors;
   std::optional<sys::ListenerTable> table;
   std::vector<sys::SocketAddress> services;
@@ -132,7 +144,8 @@ Result<std::unique_ptr<Translator>> Translator::Start(TranslatorSetting setting,
   InnerSockets sockets =
       KATA_TRY(MakeInner(setting.inner.get(), socket, setting.tap, setting.mac, setting.mtu));
   auto loop = KATA_TRY(sys::EventLoop::Create());
-  auto parts = std::make_unique<Parts>(std::move(loop), setting, std::move(sockets));
+  const size_t most = std::max<size_t>(1, sys::RaiseOpenFileLimit(kDescriptors) / kShares);
+  auto parts = std::make_unique<Parts>(std::move(loop), setting, std::move(sockets), most);
   return std::unique_ptr<Translator>(new Translator(std::move(parts)));
 }
 

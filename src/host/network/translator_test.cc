@@ -195,6 +195,41 @@ TEST_F(TranslatorTest, DatagramsAreAnsweredFromWhereTheyWereSent) {
   }
 }
 
+TEST_F(TranslatorTest, AnEchoComesFromWhoWasAskedOnly) {
+  Begin(false);
+  const struct {
+    int family;
+    int protocol;
+    char request;
+    char answer;
+    const char* there;
+    const char* nobody;
+  } cases[] = {{AF_INET, IPPROTO_ICMP, 8, 0, "10.99.0.1", "10.99.0.9"},
+               {AF_INET6, IPPROTO_ICMPV6, -128, -127, "fd99::1", "fd99::9"}};
+  for (const auto& each : cases) {
+    const sys::UniqueFd socket = *sys::RunInNetns(guest_.get(), [&]() -> Result<sys::UniqueFd> {
+      sys::UniqueFd fd(::socket(each.family, SOCK_RAW | SOCK_CLOEXEC, each.protocol));
+      if (!fd) return FailErrno("socket");
+      return fd;
+    });
+    // Id 7, and for IPv4 a right sum.
+    std::string echo("\0\0\0\0\0\7\0\1", 8);
+    echo[0] = each.request;
+    if (each.family == AF_INET) echo.replace(2, 2, std::string("\xf7\xf7", 2));
+    ASSERT_TRUE(sys::Connect(socket.get(), At(each.nobody, 0)));
+    Say(socket.get(), echo);
+    pollfd ready{.fd = socket.get(), .events = POLLIN, .revents = 0};
+    ASSERT_TRUE(sys::Connect(socket.get(), At(each.there, 0)));
+    Say(socket.get(), echo);
+    ASSERT_EQ(::poll(&ready, 1, static_cast<int>(1000 * kPatience.count())), 1) << each.there;
+    const std::string answer = Receive(socket.get());
+    const std::string message = each.family == AF_INET ? answer.substr(20) : answer;
+    ASSERT_EQ(message.size(), echo.size());
+    EXPECT_EQ(message[0], each.answer);
+    EXPECT_EQ(message.substr(4), echo.substr(4));
+  }
+}
+
 TEST_F(TranslatorTest, TheLoopbackIsReachedOnlyWhereItIsOpen) {
   const sys::UniqueFd server = Serve(SOCK_STREAM, At("127.0.0.1", kPort));
   Begin(false);

@@ -94,8 +94,12 @@ Result<sys::UniqueFd> UdpTranslator::MakeInner(int family) {
 }
 
 UdpTranslator::UdpTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces,
-                             UdpSockets sockets, bool loopback)
-    : loop_(loop), namespaces_(namespaces), sockets_(std::move(sockets)), loopback_(loopback) {}
+                             UdpSockets sockets, bool loopback, size_t most)
+    : loop_(loop),
+      namespaces_(namespaces),
+      sockets_(std::move(sockets)),
+      loopback_(loopback),
+      most_(most) {}
 
 UdpTranslator::~UdpTranslator() {
   loop_.Cancel(timer_);
@@ -130,7 +134,7 @@ void UdpTranslator::OnNew(int socket) {
 
 Result<UdpTranslator::Place> UdpTranslator::Make(const Key& key) {
   const sys::SocketAddress to = KATA_TRY(OuterAddress(key.second, loopback_));
-  if (pairs_.size() >= kMostPairs) Forget(pairs_.begin());
+  if (pairs_.size() >= most_) Forget(pairs_.begin());
   Pair made{.key = key, .outer = {}, .inner = {}, .used = sys::EventLoop::Clock::now()};
   made.outer = KATA_TRY(sys::MakeIpSocket(to.address.family, SOCK_DGRAM));
   KATA_TRY(sys::Connect(made.outer.get(), to));

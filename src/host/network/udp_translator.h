@@ -27,10 +27,9 @@ struct UdpSockets {
 
 class UdpTranslator {
  public:
-  static constexpr size_t kMostPairs = 2048;
-
+  // `most`: of pairs, at least 1.
   UdpTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces, UdpSockets sockets,
-                bool loopback);
+                bool loopback, size_t most);
   UdpTranslator(const UdpTranslator&) = delete;
   UdpTranslator& operator=(const UdpTranslator&) = delete;
   ~UdpTranslator();
@@ -61,6 +60,7 @@ class UdpTranslator {
   const TwoNamespaces& namespaces_;
   UdpSockets sockets_;
   const bool loopback_;
+  const size_t most_;
   std::list<Pair> pairs_;  // the one that spoke last is the last
   std::map<Key, Place> by_key_;
   sys::EventLoop::TimerId timer_{};

@@ -24,6 +24,7 @@ namespace {
 
 // The kernel does not tell of sockets that begin to listen.
 constexpr auto kLook = std::chrono::milliseconds(50);
+constexpr size_t kMostConnections = 4096;
 constexpr uint8_t kLoopbackNetwork = 127;
 
 bool IsOfLoopback(const sys::IpAddress& address) {
@@ -48,21 +49,25 @@ Result<void> TakeStandIn() {
 
 PortMirror::PortMirror(sys::EventLoop& loop)
     : loop_(loop),
-      services_(loop, {.bind = [this](const sys::SocketAddress& at) { return Listen(at); },
-                       .connect =
-                           [this](const sys::SocketAddress&, const sys::SocketAddress& local) {
-                             return Connect({.address = *sys::IpAddress::Parse(sys::kHostLoopback),
-                                             .port = local.port});
-                           },
-                       .failed = {}}),
-      gates_(loop, {.bind = [this](const sys::SocketAddress& at) { return Listen(at); },
-                    .connect = [this](const sys::SocketAddress&,
-                                      const sys::SocketAddress& local) -> Result<sys::UniqueFd> {
-                      const auto found = behind_.find(local.port);
-                      if (found == behind_.end()) return Fail(Code::kNotFound, "it has gone");
-                      return Connect(found->second);
-                    },
-                    .failed = {}}) {}
+      services_(loop,
+                {.bind = [this](const sys::SocketAddress& at) { return Listen(at); },
+                 .connect =
+                     [this](const sys::SocketAddress&, const sys::SocketAddress& local) {
+                       return Connect({.address = *sys::IpAddress::Parse(sys::kHostLoopback),
+                                       .port = local.port});
+                     },
+                 .failed = {}},
+                kMostConnections),
+      gates_(loop,
+             {.bind = [this](const sys::SocketAddress& at) { return Listen(at); },
+              .connect = [this](const sys::SocketAddress&,
+                                const sys::SocketAddress& local) -> Result<sys::UniqueFd> {
+                const auto found = behind_.find(local.port);
+                if (found == behind_.end()) return Fail(Code::kNotFound, "it has gone");
+                return Connect(found->second);
+              },
+              .failed = {}},
+             kMostConnections) {}
 
 PortMirror::~PortMirror() {
   if (timer_) loop_.Cancel(*timer_);

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/network/echo_translator.h"
+
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+
+#include "base/log.h"
+#include "sys/socket_address.h"
+
+namespace kata::network {
+namespace {
+
+// ICMP_FILTER of linux/icmp.h, which cannot be there beside the C library's.
+constexpr int kIcmpFilter = 1;
+constexpr auto kEchoSilence = std::chrono::seconds(60);
+constexpr auto kLookForSilentEcho = std::chrono::seconds(10);
+constexpr int kMostEchoes = 32;
+constexpr size_t kMostEcho = 65536;
+constexpr size_t kEchoHeader = 8;
+constexpr size_t kIdAt = 4;
+constexpr size_t kSumAt = 2;
+
+uint8_t RequestType(int family) { return family == AF_INET ? ICMP_ECHO : ICMP6_ECHO_REQUEST; }
+uint8_t AnswerType(int family) { return family == AF_INET ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY; }
+
+uint16_t BigEndianAt(std::string_view bytes, size_t at) {
+  return static_cast<uint16_t>(static_cast<uint8_t>(bytes[at]) << 8 |
+                               static_cast<uint8_t>(bytes[at + 1]));
+}
+
+void PutBigEndian(std::string* bytes, size_t at, uint16_t value) {
+  (*bytes)[at] = static_cast<char>(value >> 8);
+  (*bytes)[at + 1] = static_cast<char>(value);
+}
+
+// With another id. Of IPv6 the kernel makes the sum.
+std::string WithId(std::string_view message, uint16_t id, int family) {
+  std::string changed(message);
+  PutBigEndian(&changed, kIdAt, id);
+  PutBigEndian(&changed, kSumAt, 0);
+  if (family == AF_INET6) return changed;
+  uint32_t sum = 0;
+  for (size_t at = 0; at + 1 < changed.size(); at += 2) sum += BigEndianAt(changed, at);
+  if (changed.size() % 2 != 0)
+    sum += static_cast<uint32_t>(static_cast<uint8_t>(changed.back())) << 8;
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  PutBigEndian(&changed, kSumAt, static_cast<uint16_t>(~sum));
+  return changed;
+}
+
+struct Echo {
+  sys::IpAddress from;
+  sys::IpAddress to;
+  std::string message;  // from the header of ICMP on
+};
+
+// Behind the header of IPv4 that a raw socket shows.
+std::optional<std::string> Ipv4Payload(std::string_view packet) {
+  constexpr size_t kLeast = 20;
+  if (packet.size() < kLeast) return std::nullopt;
+  const size_t header = 4UL * (static_cast<uint8_t>(packet[0]) & 0xf);
+  if (header < kLeast || packet.size() < header) return std::nullopt;
+  return std::string(packet.substr(header));
+}
+
+std::optional<sys::IpAddress> DestinationOf(msghdr& message) {
+  for (cmsghdr* each = CMSG_FIRSTHDR(&message); each != nullptr;
+       each = CMSG_NXTHDR(&message, each)) {
+    if (each->cmsg_level != SOL_IPV6 || each->cmsg_type != IPV6_PKTINFO) continue;
+    in6_pktinfo info{};
+    std::memcpy(&info, CMSG_DATA(each), sizeof info);
+    return sys::IpAddress::FromBytes({reinterpret_cast<const char*>(&info.ipi6_addr), 16});
+  }
+  return std::nullopt;
+}
+
+// Nothing: no more are there. Without a message: not an echo of this type.
+std::optional<Echo> ReceiveEcho(int socket, int family, uint8_t type) {
+  static thread_local std::array<char, kMostEcho> data;
+  sockaddr_storage from{};
+  alignas(cmsghdr) std::array<char, 128> control{};
+  iovec part{.iov_base = data.data(), .iov_len = data.size()};
+  msghdr message{};
+  message.msg_name = &from;
+  message.msg_namelen = sizeof from;
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t size = ::recvmsg(socket, &message, MSG_DONTWAIT);
+  if (size < 0) return std::nullopt;
+  const std::string_view packet(data.data(), static_cast<size_t>(size));
+  const auto sender = sys::SocketAddress::From(from);
+  if (!sender) return Echo{};
+  Echo echo{.from = sender->address, .to = {}, .message = {}};
+  if (family == AF_INET) {
+    auto payload = Ipv4Payload(packet);
+    if (!payload) return Echo{};
+    echo.to = *sys::IpAddress::FromBytes(packet.substr(16, 4));
+    echo.message = *std::move(payload);
+  } else {
+    echo.to = DestinationOf(message).value_or(sys::IpAddress{});
+    echo.message = packet;
+  }
+  const bool right = echo.message.size() >= kEchoHeader &&
+                     static_cast<uint8_t>(echo.message[0]) == type && echo.message[1] == 0;
+  if (!right) echo.message.clear();
+  return echo;
+}
+
+// From an address that is not this namespace's.
+void SendAs(int socket, const sys::IpAddress& from, const sys::IpAddress& to,
+            const std::string& text) {
+  socklen_t size = 0;
+  sockaddr_storage address = sys::SocketAddress{.address = to, .port = 0}.ToKernel(&size);
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))> control{};
+  iovec part{.iov_base = const_cast<char*>(text.data()), .iov_len = text.size()};
+  msghdr message{};
+  message.msg_name = &address;
+  message.msg_namelen = size;
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (from.family == AF_INET) {
+    in_pktinfo info{};
+    std::memcpy(&info.ipi_spec_dst, from.bytes.data(), sizeof info.ipi_spec_dst);
+    header->cmsg_level = SOL_IP;
+    header->cmsg_type = IP_PKTINFO;
+    header->cmsg_len = CMSG_LEN(sizeof info);
+    message.msg_controllen = CMSG_SPACE(sizeof info);
+    std::memcpy(CMSG_DATA(header), &info, sizeof info);
+  } else {
+    in6_pktinfo info{};
+    std::memcpy(&info.ipi6_addr, from.bytes.data(), sizeof info.ipi6_addr);
+    header->cmsg_level = SOL_IPV6;
+    header->cmsg_type = IPV6_PKTINFO;
+    header->cmsg_len = CMSG_LEN(sizeof info);
+    std::memcpy(CMSG_DATA(header), &info, sizeof info);
+  }
+  (void)::sendmsg(socket, &message, MSG_DONTWAIT);
+}
+
+// Gets messages of this type only.
+Result<sys::UniqueFd> MakeRaw(int family, uint8_t type) {
+  const int protocol = family == AF_INET ? static_cast<int>(IPPROTO_ICMP) : IPPROTO_ICMPV6;
+  sys::UniqueFd socket(::socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+  if (!socket) return FailErrno("socket", "icmp");
+  int failed = 0;
+  if (family == AF_INET) {
+    const uint32_t filter = ~(1U << type);
+    failed = ::setsockopt(socket.get(), SOL_RAW, kIcmpFilter, &filter, sizeof filter);
+  } else {
+    icmp6_filter filter{};
+    ICMP6_FILTER_SETBLOCKALL(&filter);
+    ICMP6_FILTER_SETPASS(type, &filter);
+    failed = ::setsockopt(socket.get(), SOL_ICMPV6, ICMP6_FILTER, &filter, sizeof filter);
+  }
+  if (failed != 0) return FailErrno("setsockopt", "icmp");
+  return socket;
+}
+
+}  // namespace
+
+Result<sys::UniqueFd> EchoTranslator::MakeInner(int family) {
+  sys::UniqueFd socket = KATA_TRY(MakeRaw(family, RequestType(family)));
+  KATA_TRY(sys::SetTransparent(socket.get(), family));
+  if (family == AF_INET6) {
+    KATA_TRY(sys::SetOption(socket.get(), SOL_IPV6, IPV6_RECVPKTINFO, 1));
+  }
+  return socket;
+}
+
+EchoTranslator::EchoTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces,
+                               EchoSockets sockets)
+    : loop_(loop), namespaces_(namespaces), sockets_(std::move(sockets)) {
+  // Others of this host ask as well, and each sees what the others are answered.
+  (void)!::getrandom(&next_id_, sizeof next_id_, 0);
+}
+
+EchoTranslator::~EchoTranslator() {
+  loop_.Cancel(timer_);
+  for (const int fd : {sockets_.socket4.get(), sockets_.socket6.get()}) {
+    if (fd >= 0) loop_.Remove(fd);
+  }
+  while (!asked_.empty()) Forget(asked_.begin());
+}
+
+Result<void> EchoTranslator::Start() {
+  const std::array<std::pair<int, int>, 2> sockets{
+      {{sockets_.socket4.get(), AF_INET}, {sockets_.socket6.get(), AF_INET6}}};
+  for (const auto& [fd, family] : sockets) {
+    if (fd < 0) continue;
+    KATA_TRY(loop_.Add(fd, EPOLLIN,
+                       [this, fd = fd, family = family](uint32_t) { OnRequests(fd, family); }));
+  }
+  return {};
+}
+
+void EchoTranslator::OnRequests(int socket, int family) {
+  for (int turn = 0; turn < kMostEchoes; ++turn) {
+    const auto echo = ReceiveEcho(socket, family, RequestType(family));
+    if (!echo) return;
+    if (echo->message.empty() || !IsReachable(echo->to)) continue;
+    const auto asked = Find(echo->from, echo->to, BigEndianAt(echo->message, kIdAt));
+    if (!asked) continue;
+    (*asked)->used = sys::EventLoop::Clock::now();
+    const std::string message = WithId(echo->message, (*asked)->id, family);
+    (void)::send((*asked)->outer.get(), message.data(), message.size(), MSG_DONTWAIT);
+  }
+}
+
+Result<EchoTranslator::Place> EchoTranslator::Find(const sys::IpAddress& guest,
+                                                   const sys::IpAddress& whom, uint16_t guest_id) {
+  const auto found = std::ranges::find_if(asked_, [&](const Asked& each) {
+    return each.guest == guest && each.whom == whom && each.guest_id == guest_id;
+  });
+  if (found != asked_.end()) return found;
+  if (asked_.size() >= kMostAsked) Forget(asked_.begin());
+  Asked made{.guest = guest,
+             .whom = whom,
+             .guest_id = guest_id,
+             .id = next_id_++,
+             .outer = {},
+             .used = {}};
+  made.outer = KATA_TRY(MakeRaw(whom.family, AnswerType(whom.family)));
+  KATA_TRY(sys::Connect(made.outer.get(), {.address = whom, .port = 0}));
+  const int fd = made.outer.get();
+  const Place place = asked_.insert(asked_.end(), std::move(made));
+  LogIfFailed(loop_.Add(fd, EPOLLIN, [this, place](uint32_t) { OnAnswers(place); }));
+  if (asked_.size() == 1) timer_ = loop_.RunAfter(kLookForSilentEcho, [this] { ForgetSilent(); });
+  return place;
+}
+
+void EchoTranslator::OnAnswers(Place asked) {
+  const int family = asked->whom.family;
+  const int inner = family == AF_INET ? sockets_.socket4.get() : sockets_.socket6.get();
+  for (int turn = 0; turn < kMostEchoes; ++turn) {
+    const auto echo = ReceiveEcho(asked->outer.get(), family, AnswerType(family));
+    if (!echo) return;
+    if (echo->message.empty() || BigEndianAt(echo->message, kIdAt) != asked->id) continue;
+    SendAs(inner, asked->whom, asked->guest, WithId(echo->message, asked->guest_id, family));
+  }
+}
+
+void EchoTranslator::Forget(Place asked) {
+  loop_.Remove(asked->outer.get());
+  asked_.erase(asked);
+}
+
+void EchoTranslator::ForgetSilent() {
+  const auto limit = sys::EventLoop::Clock::now() - kEchoSilence;
+  for (auto place = asked_.begin(); place != asked_.end();) {
+    const auto next = std::next(place);
+    if (place->used < limit) Forget(place);
+    place = next;
+  }
+  if (!asked_.empty()) timer_ = loop_.RunAfter(kLookForSilentEcho, [this] { ForgetSilent(); });
+}
+
+}  // namespace kata::network
