@@ -638,6 +638,21 @@ class Killed(NamedCase):
         os.unlink(self.disk)
         make_disk(self.disk, ROOM_MIB, [self.counting])
 
+    def test_who_asks_and_goes_gets_no_snapshot_and_the_container_goes_on(self):
+        self.create("dd if=/dev/urandom of=/large bs=1M count=30; sync; exec /bin/counting /count")
+        grpc.start_task(self.containerd, self.name)
+        self.wait_counted(20)
+        for flags in ([], ["--stop"]):
+            with self.subTest(flags=flags):
+                with self.background(subprocess.Popen([f"{self.runtime.bin_dir}/kata-runtime", "snapshot", "create",
+                                                       *flags, self.name, self.name])) as child:
+                    wait_until(lambda: os.path.exists(f"{self.store}/.new-{self.name}"), 60, "a save begins")
+                    child.kill()
+                wait_until(lambda: not {self.name, f".new-{self.name}"} & set(self.snapshots()), 60,
+                           lambda: f"nothing is left: {self.snapshots()}")
+                self.assert_goes_on()
+        self.end()
+
     def test_a_beginning_that_is_killed_leaves_nothing_and_harms_no_snapshot(self):
         self.count()
         self.assert_code(self.cli("snapshot", "create", self.name, self.name), 0)

@@ -87,6 +87,8 @@ struct CheckpointRequest {
   std::optional<bool> exit = false;
   // Called once it is saved, before anybody hears of its end; must not block.
   std::function<void()> saved = [] {};
+  // Whether somebody still waits for it. What nobody wants is undone, and the container goes on.
+  std::function<bool()> wanted = [] { return true; };
 };
 
 // What has come of it.

@@ -43,6 +43,19 @@ Result<std::string> NewUuid() {
   return text;
 }
 
+Result<void> CheckWanted(const CheckpointRequest& request) {
+  if (request.wanted()) return {};
+  return Fail(Code::kCancelled, "nobody waits for the snapshot any more");
+}
+
+// To who has asked for it, by the file of his directory where he has one.
+Result<void> HandOver(const CheckpointRequest& request, const std::string& id,
+                      const snapshot::Store& store) {
+  KATA_TRY(CheckWanted(request));
+  if (request.directory.empty()) return {};
+  return WriteCheckpoint(request.directory, id, store);
+}
+
 // In a guest whose agent is of a time before that they are left alone.
 Result<void> AbortConnections(agent::AgentClient& agent, bool all) {
   auto aborted = agent.AbortConnections(all, Deadline::After(kThawTime));
@@ -93,14 +106,13 @@ Result<SavedSnapshot> Sandbox::Save(const CheckpointRequest& request, Container&
   // Until all is safe a container that is to end could still have to go on.
   if (!exit) KATA_TRY(still.GoOn());
   phases.End("go_on");
+  KATA_TRY(CheckWanted(request));
   manifest.origin = KATA_TRY(OriginOf(*config, still.shape()));
   const auto published = KATA_TRY(std::move(writer).Publish(std::move(manifest)));
   const std::string& id = published.id;
-  if (!request.directory.empty()) {
-    if (auto written = WriteCheckpoint(request.directory, id, store); !written) {
-      LogIfFailed(store.Remove(id));
-      return std::unexpected(std::move(written).error());
-    }
+  if (auto handed = HandOver(request, id, store); !handed) {
+    LogIfFailed(store.Remove(id));
+    return std::unexpected(std::move(handed).error());
   }
   phases.End("publish");
   phases.Log("container saved", id);

@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -179,6 +178,22 @@ void TaskService::HandleIn(ttrpc::Server& server, const std::string& service,
 }
 
 template <class Request, class Response>
+void TaskService::HandleWanted(ttrpc::Server& server, const std::string& service,
+                               const std::string& method,
+                               Result<Response> (TaskService::*call)(const Request&,
+                                                                     const ttrpc::Responder&)) {
+  server.Handle<Request>(
+      service, method,
+      [this, call, method](ttrpc::CallContext, Request request, ttrpc::Responder responder) {
+        RunCall<Response>(
+            pool_, method, std::move(responder),
+            [this, call, request = std::move(request)](const ttrpc::Responder& answer) {
+              return (this->*call)(request, answer);
+            });
+      });
+}
+
+template <class Request, class Response>
 void TaskService::HandleAtOnce(ttrpc::Server& server, const std::string& method,
                                Result<Response> (TaskService::*call)(const Request&)) {
   for (const char* service : kServices) {
@@ -206,7 +221,6 @@ void TaskService::Register(ttrpc::Server& server) {
   Handle(server, "Pids", &TaskService::Pids, pool_);
   Handle(server, "Pause", &TaskService::Pause, pool_);
   Handle(server, "Resume", &TaskService::Resume, pool_);
-  Handle(server, "Checkpoint", &TaskService::Checkpoint, pool_);
   Handle(server, "Kill", &TaskService::Kill, kill_pool_);
   Handle(server, "Exec", &TaskService::Exec, pool_);
   Handle(server, "ResizePty", &TaskService::ResizePty, pool_);
@@ -218,8 +232,9 @@ void TaskService::Register(ttrpc::Server& server) {
   HandleIn(server, kSandboxService, "GetIPTables", &TaskService::GetIpTables, pool_);
   HandleIn(server, kSandboxService, "SetIPTables", &TaskService::SetIpTables, pool_);
   HandleIn(server, kSandboxService, "CheckSavable", &TaskService::CheckSavable, pool_);
-  HandleIn(server, kSandboxService, "SaveSnapshot", &TaskService::SaveSnapshot, pool_);
+  HandleWanted(server, kSandboxService, "SaveSnapshot", &TaskService::SaveSnapshot);
   for (const char* service : kServices) {
+    HandleWanted(server, service, "Checkpoint", &TaskService::Checkpoint);
     server.Handle<task::CreateTaskRequest>(
         service, "Create", [this](auto... arguments) { HandleCreate(std::move(arguments)...); });
     server.Handle<task::WaitRequest>(
@@ -284,9 +299,12 @@ Result<control::CheckSavableResponse> TaskService::CheckSavable(
 }
 
 Result<control::SaveSnapshotResponse> TaskService::SaveSnapshot(
-    const control::SaveSnapshotRequest& request) {
-  const auto saved = KATA_TRY(sandbox_.Checkpoint(
-      {.container_id = request.container_id(), .name = request.name(), .exit = request.stop()}));
+    const control::SaveSnapshotRequest& request, const ttrpc::Responder& responder) {
+  const auto saved =
+      KATA_TRY(sandbox_.Checkpoint({.container_id = request.container_id(),
+                                    .name = request.name(),
+                                    .exit = request.stop(),
+                                    .wanted = [&responder] { return responder.wanted(); }}));
   control::SaveSnapshotResponse response;
   response.set_name(saved.name);
   response.set_store(saved.store);
@@ -385,15 +403,18 @@ Result<wellknown::Empty> TaskService::Resume(const task::ResumeRequest& request)
   return wellknown::Empty();
 }
 
-Result<wellknown::Empty> TaskService::Checkpoint(const task::CheckpointTaskRequest& request) {
+Result<wellknown::Empty> TaskService::Checkpoint(const task::CheckpointTaskRequest& request,
+                                                 const ttrpc::Responder& responder) {
   if (request.path().empty()) {
     return Fail(Code::kInvalidArgument, "checkpoint: no directory is named");
   }
-  const std::optional<bool> exit = KATA_TRY(ParseCheckpointExit(request.options()));
-  return EmptyAfter(sandbox_.Checkpoint(
-      {.container_id = request.id(), .directory = request.path(), .exit = exit, .saved = [&] {
-         events_.TaskCheckpointed(request.id(), request.path());
-       }}));
+  const auto exit = KATA_TRY(ParseCheckpointExit(request.options()));
+  return EmptyAfter(
+      sandbox_.Checkpoint({.container_id = request.id(),
+                           .directory = request.path(),
+                           .exit = exit,
+                           .saved = [&] { events_.TaskCheckpointed(request.id(), request.path()); },
+                           .wanted = [&responder] { return responder.wanted(); }}));
 }
 
 Result<wellknown::Empty> TaskService::Kill(const task::KillRequest& request) {

@@ -52,6 +52,10 @@ class TaskService {
   template <class Request, class Response>
   void HandleIn(ttrpc::Server& server, const std::string& service, const std::string& method,
                 Result<Response> (TaskService::*call)(const Request&), sys::WorkerPool& pool);
+  // For calls whose result nobody wants when the caller has gone.
+  template <class Request, class Response>
+  void HandleWanted(ttrpc::Server& server, const std::string& service, const std::string& method,
+                    Result<Response> (TaskService::*call)(const Request&, const ttrpc::Responder&));
   // For calls that do not block.
   template <class Request, class Response>
   void HandleAtOnce(ttrpc::Server& server, const std::string& method,
@@ -72,7 +76,8 @@ class TaskService {
   Result<wellknown::Empty> Pause(const task::PauseRequest& request);
   Result<wellknown::Empty> Resume(const task::ResumeRequest& request);
   // containerd puts what it makes of its call into `path`, an empty directory or one to be made.
-  Result<wellknown::Empty> Checkpoint(const task::CheckpointTaskRequest& request);
+  Result<wellknown::Empty> Checkpoint(const task::CheckpointTaskRequest& request,
+                                      const ttrpc::Responder& responder);
   Result<wellknown::Empty> Kill(const task::KillRequest& request);
   Result<wellknown::Empty> Exec(const task::ExecProcessRequest& request);
   Result<wellknown::Empty> ResizePty(const task::ResizePtyRequest& request);
@@ -86,7 +91,8 @@ class TaskService {
   Result<agent::SetIPTablesResponse> SetIpTables(const agent::SetIPTablesRequest& request);
 
   Result<control::CheckSavableResponse> CheckSavable(const control::CheckSavableRequest& request);
-  Result<control::SaveSnapshotResponse> SaveSnapshot(const control::SaveSnapshotRequest& request);
+  Result<control::SaveSnapshotResponse> SaveSnapshot(const control::SaveSnapshotRequest& request,
+                                                     const ttrpc::Responder& responder);
 
   // Ends what there is. True for the one call that has: the service's own end follows. False where
   // containers keep it. On a pool thread.
