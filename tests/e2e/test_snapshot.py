@@ -63,10 +63,7 @@ class SnapshotCase(DiskCase):
         super().assert_clean(*arguments)
 
     def remove_containerds_copies(self):
-        """Each restore leaves one of what a checkpoint's directory had."""
-        for folder in glob.glob("/tmp/ct*d-checkpoint*"):
-            if self.store in read(f"{folder}/kata-snapshot.json"):
-                shutil.rmtree(folder)
+        remove_containerds_copies(self.store)
 
     def count(self, lines=20):
         """Starts a container that counts, and waits for so many lines."""
@@ -150,6 +147,13 @@ def read(path):
             return file.read()
     except FileNotFoundError:
         return ""
+
+
+def remove_containerds_copies(store):
+    """Each restore leaves one of what a checkpoint's directory had."""
+    for folder in glob.glob("/tmp/ct*d-checkpoint*"):
+        if store in read(f"{folder}/kata-snapshot.json"):
+            shutil.rmtree(folder)
 
 
 @only("kata", "needs machines")

@@ -170,6 +170,7 @@ Result<void> Sandbox::RestoreContainer(Creation& creation) {
   KATA_TRY(ShowEnginesFiles(creation));
   if (Forks(creation, container.restored->id)) KATA_TRY(AbortConnections(*machine_.agent(), true));
   KATA_TRY_WITHIN("limits", RenewLimits(creation));
+  creation.phases.End("another_one");
   KATA_TRY(RunCreateHooks(creation));
   machine_.AwaitBoot();
   return {};
