@@ -570,9 +570,10 @@ class Named(NamedCase):
         # The same of a copy of the copy.
         self.assert_code(self.cli("snapshot", "create", fork, fork), 0)
         again = f"{self.name}-1"
-        self.fork(again, fork, *files("third"))
+        self.fork(again, fork, *files("second"))
         grpc.start_task(self.containerd, again)
-        self.assertEqual(self.say(again, "cat /etc/hosts"), "third /etc/hosts\n")
+        self.assertEqual(self.say(again, "cat /etc/hosts /etc/resolv.conf"),
+                         "second /etc/hosts\nsecond /etc/resolv.conf\n")
         self.assert_code(self.cli("snapshot", "remove", fork), 0)
 
     def test_signals_wait_for_the_start_of_what_was_restored(self):

@@ -43,6 +43,15 @@ Result<std::string> NewUuid() {
   return text;
 }
 
+// Nothing can be mounted over a file that was replaced, as the saved one would be where both are
+// copies of one source. `generation` is another one in a copy of a copy.
+void PutBeside(VolumeCopy* copy, uint32_t generation) {
+  const size_t begin = copy->path.size();
+  const std::string beside = fmt::format("{}-{}", copy->path, generation);
+  for (agent::GuestFile& file : copy->files) file.path = beside + file.path.substr(begin);
+  copy->path = beside;
+}
+
 Result<void> CheckWanted(const CheckpointRequest& request) {
   if (request.wanted()) return {};
   return Fail(Code::kCancelled, "nobody waits for the snapshot any more");
@@ -182,9 +191,10 @@ Result<void> Sandbox::ShowEnginesFiles(const Creation& creation) {
   for (const SharedVolume& volume : creation.plan.volumes) {
     if (!IsEnginesFile(volume.destination)) continue;
     const std::string where = fmt::format("mount \"{}\"", volume.destination);
-    const VolumeCopy copy = KATA_TRY_WITHIN(
+    VolumeCopy copy = KATA_TRY_WITHIN(
         where, ReadVolume({volume.source, volume.destination, volume.options, volume.ids},
                           creation.request.id, creation.mount_namespace));
+    PutBeside(&copy, creation.container.restored->first_stream);
     KATA_TRY_WITHIN(where, SendVolume(copy, *agent));
     files.push_back({.copy = copy.path,
                      .path = volume.destination,
