@@ -86,7 +86,7 @@ bpf_insn SkipUnless(int reg, int32_t value, int count) {
 bpf_insn Call(int helper) { return Insn(BPF_JMP | BPF_CALL, 0, 0, 0, helper); }
 bpf_insn Exit() { return Insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0); }
 
-// Hands the packet to the socket of its kind.
+// Hands the packet to the socket of its kind. (BPF_IMM and BPF_ADD are 0, and not written.)
 Result<UniqueFd> LoadProgram(int map) {
   constexpr int kContext = BPF_REG_6;
   constexpr int kSocket = BPF_REG_7;
@@ -101,10 +101,10 @@ Result<UniqueFd> LoadProgram(int map) {
       SkipUnless(BPF_REG_3, AF_INET6, 1),
       Or(BPF_REG_2, kIpv6),
       Insn(BPF_STX | BPF_MEM | BPF_W, BPF_REG_10, BPF_REG_2, kKeySlot, 0),
-      Insn(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map),
+      Insn(BPF_LD | BPF_DW, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map),
       Insn(0, 0, 0, 0, 0),  // of the one before, which is twice as long
       Copy(BPF_REG_2, BPF_REG_10),
-      Insn(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, kKeySlot),
+      Insn(BPF_ALU64 | BPF_K, BPF_REG_2, 0, 0, kKeySlot),
       Call(BPF_FUNC_map_lookup_elem),
       // No socket: the packet is refused (SK_DROP).
       Insn(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 9, 0),

@@ -185,9 +185,8 @@ Result<sys::UniqueFd> EchoTranslator::MakeInner(int family) {
   return socket;
 }
 
-EchoTranslator::EchoTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces,
-                               EchoSockets sockets)
-    : loop_(loop), namespaces_(namespaces), sockets_(std::move(sockets)) {
+EchoTranslator::EchoTranslator(sys::EventLoop& loop, EchoSockets sockets)
+    : loop_(loop), sockets_(std::move(sockets)) {
   // Others of this host ask as well, and each sees what the others are answered.
   (void)!::getrandom(&next_id_, sizeof next_id_, 0);
 }
@@ -201,12 +200,10 @@ EchoTranslator::~EchoTranslator() {
 }
 
 Result<void> EchoTranslator::Start() {
-  const std::array<std::pair<int, int>, 2> sockets{
-      {{sockets_.socket4.get(), AF_INET}, {sockets_.socket6.get(), AF_INET6}}};
-  for (const auto& [fd, family] : sockets) {
+  for (const int family : {AF_INET, AF_INET6}) {
+    const int fd = family == AF_INET ? sockets_.socket4.get() : sockets_.socket6.get();
     if (fd < 0) continue;
-    KATA_TRY(loop_.Add(fd, EPOLLIN,
-                       [this, fd = fd, family = family](uint32_t) { OnRequests(fd, family); }));
+    KATA_TRY(loop_.Add(fd, EPOLLIN, [this, fd, family](uint32_t) { OnRequests(fd, family); }));
   }
   return {};
 }

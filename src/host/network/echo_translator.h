@@ -28,7 +28,7 @@ class EchoTranslator {
  public:
   static constexpr size_t kMostAsked = 128;
 
-  EchoTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces, EchoSockets sockets);
+  EchoTranslator(sys::EventLoop& loop, EchoSockets sockets);
   EchoTranslator(const EchoTranslator&) = delete;
   EchoTranslator& operator=(const EchoTranslator&) = delete;
   ~EchoTranslator();
@@ -57,7 +57,6 @@ class EchoTranslator {
   void ForgetSilent();
 
   sys::EventLoop& loop_;
-  const TwoNamespaces& namespaces_;
   EchoSockets sockets_;
   std::list<Asked> asked_;
   uint16_t next_id_ = 0;

@@ -109,7 +109,7 @@ NamespaceView SocketViewOf(const NamespaceContents& contents) {
     for (sys::LinkAddress address : contents.addresses) {
       if ((address.link == link->index) != of_link || !IsGivenToGuest(contents, address)) continue;
       address.link = link->index;
-      endpoint.addresses.push_back(std::move(address));
+      endpoint.addresses.push_back(address);
     }
   }
   for (const sys::Route& route : contents.routes) {

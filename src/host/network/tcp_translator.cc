@@ -30,13 +30,8 @@ constexpr int kMostRequests = 64;
 
 }  // namespace
 
-TcpTranslator::TcpTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces,
-                             TcpSockets sockets, bool loopback, size_t most)
-    : loop_(loop),
-      namespaces_(namespaces),
-      sockets_(std::move(sockets)),
-      loopback_(loopback),
-      most_(most) {}
+TcpTranslator::TcpTranslator(sys::EventLoop& loop, TcpSockets sockets, bool loopback, size_t most)
+    : loop_(loop), sockets_(std::move(sockets)), loopback_(loopback), most_(most) {}
 
 TcpTranslator::~TcpTranslator() {
   for (const int fd :

@@ -36,8 +36,7 @@ struct TcpSockets {
 class TcpTranslator {
  public:
   // More connections than `most` at a time are refused.
-  TcpTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces, TcpSockets sockets,
-                bool loopback, size_t most);
+  TcpTranslator(sys::EventLoop& loop, TcpSockets sockets, bool loopback, size_t most);
   TcpTranslator(const TcpTranslator&) = delete;
   TcpTranslator& operator=(const TcpTranslator&) = delete;
   ~TcpTranslator();
@@ -70,7 +69,6 @@ class TcpTranslator {
   void Forget(const Key& key);
 
   sys::EventLoop& loop_;
-  const TwoNamespaces& namespaces_;
   TcpSockets sockets_;
   const bool loopback_;
   const size_t most_;

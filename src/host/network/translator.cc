@@ -39,9 +39,9 @@ struct Translator::Parts {
       : loop(std::move(made)),
         namespaces(std::move(setting.inner), std::move(setting.outer)),
         steering(std::move(sockets.steering)),
-        tcp(*loop, namespaces, std::move(sockets.tcp), setting.loopback, most),
+        tcp(*loop, std::move(sockets.tcp), setting.loopback, most),
         udp(*loop, namespaces, std::move(sockets.udp), setting.loopback, most),
-        echo(*loop, namespaces, std::move(sockets.echo)),
+        echo(*loop, std::move(sockets.echo)),
         doors(*loop,
               {.bind = &BindOutside,
                .connect =
