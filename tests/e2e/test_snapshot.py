@@ -18,6 +18,7 @@ from support.network_case import NetworkCase
 from support.ttrpc import RpcError
 from test_root_disk import BlockfileCase, DiskCase, make_disk
 from testbed.containerd import kill
+from testbed.image import write_tree
 from testbed.process import parallel, run, wait_until
 
 ROOM_MIB = 64  # of a disk
@@ -739,3 +740,76 @@ class ForkedNetworks(NetworkCase, NamedCase):
         self.assertEqual(read(told), "listens\nconnected\n")
         for name in names:
             self.end(name)
+
+
+@only("kata", "needs machines")
+class OnLayers(SnapshotCase):
+    """The same with a root that is an overlay, as containerd's default snapshotter gives it."""
+
+    @classmethod
+    def set_up_bed(cls):
+        super().set_up_bed()
+        cls.lowers = [f"{cls.containerd.base}/lower", f"{cls.containerd.base}/many"]
+        write_tree(cls.lowers[0])
+        shutil.copy(cls.counting, f"{cls.lowers[0]}/bin")
+        os.makedirs(f"{cls.lowers[1]}/many")
+        for number in range(100):
+            with open(f"{cls.lowers[1]}/many/{number}", "w") as file:
+                file.write(f"{number}\n")
+
+    def overlay(self, name):
+        """(mounts, upper directory) of a new container's root."""
+        upper, work = (f"{self.containerd.base}/{name}.root/{part}" for part in ("fs", "work"))
+        for folder in (upper, work):
+            os.makedirs(folder, exist_ok=True)
+        return [("overlay", "overlay", [f"lowerdir={':'.join(self.lowers)}", f"upperdir={upper}",
+                                        f"workdir={work}"])], upper
+
+    def create(self, script, *flags, **options):
+        return super().create(script, *flags, rootfs=self.overlay(self.name)[0], **options)
+
+    def restored(self, checkpoint, name):
+        output = f"{self.containerd.base}/{name}.restored"
+        self.containerd.ctr("container", "create", "--runtime", self.runtime.type, self.image, name, "script",
+                            "exec /bin/counting /count", check=True)
+        grpc.create_task(self.containerd, name, stdout=f"file://{output}", timeout=200,
+                         rootfs=self.overlay(name)[0], checkpoint=checkpoint)
+        return output
+
+    @core
+    def test_a_container_goes_on_with_its_files_and_gives_them_to_its_front_end(self):
+        self.count()
+        self.assert_code(self.containerd.exec(self.name, ["sh", "-c", "echo 1 > /before; rm /many/7"]), 0)
+        checkpoint = grpc.checkpoint(self.containerd, self.name)
+        self.assert_goes_on()
+        self.assert_code(self.containerd.exec(self.name, ["sh", "-c", "echo 2 > /after"]), 0)
+        self.end()
+        upper = self.overlay(self.name)[1]
+        self.assertLessEqual({"before", "after", "count", "many"}, set(os.listdir(upper)))
+        # The images are the snapshot's own by now.
+        shutil.rmtree(f"{self.containerd.base}/layers")
+        other = f"{self.name}-b"
+        output = self.restored(checkpoint, other)
+        grpc.start_task(self.containerd, other)
+        self.assert_goes_on(output)
+        done = self.containerd.exec(other, ["sh", "-c", "cat /before /many/8; ls /after /many/7 2>&1 | wc -l; "
+                                                        "echo 3 > /restored"])
+        self.assert_output(done, "1\n8\n2\n")
+        upper = self.overlay(other)[1]
+        self.assertEqual(os.listdir(upper), [])
+        # One that goes on can be saved again.
+        again = grpc.checkpoint(self.containerd, other) if Settings.series.startswith("2.") else None
+        self.end(other)
+        self.assertLessEqual({"before", "restored", "count", "many"}, set(os.listdir(upper)))
+        self.assertEqual(os.listdir(os.path.dirname(upper)), ["fs", "work"])
+        if again:
+            third = f"{self.name}-c"
+            output = self.restored(again, third)
+            grpc.start_task(self.containerd, third)
+            self.assert_goes_on(output)
+            self.assert_output(self.containerd.exec(third, ["cat", "/restored"]), "3\n")
+            self.end(third)
+            self.containerd.remove(third)
+        for name in (self.name, other):
+            self.containerd.remove(name)
+        self.assert_clean()

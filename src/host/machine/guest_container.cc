@@ -17,6 +17,9 @@
 namespace kata::sandbox {
 namespace {
 
+// What a root is that is one disk, in words.
+constexpr const char* kDiskRoot = "disk";
+
 // Where the guest mounts disks that are volumes.
 constexpr const char* kDirectFolder = "/run/kata-containers/direct";
 
@@ -35,11 +38,6 @@ std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
   return points;
 }
 
-// What the caller has mounted as the root.
-std::string DirectoryOf(const oci::Root& root, const std::string& bundle) {
-  return root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
-}
-
 // A mount of its own of what is mounted there: the caller can take his away.
 Result<sys::UniqueFd> OpenView(const std::string& directory, int mount_namespace) {
   sys::UniqueFd view;
@@ -53,15 +51,8 @@ Result<sys::UniqueFd> OpenView(const std::string& directory, int mount_namespace
 
 }  // namespace
 
-Result<sys::UniqueFd> OpenRootDisk(Machine& machine,
-                                   const std::vector<storage::RootfsMount>& rootfs) {
-  const auto disk = PlanRootDisk(rootfs, machine.config()->hypervisor);
-  if (!disk || disk->read_only) {
-    return Fail(Code::kFailedPrecondition,
-                "root file system: a container is restored to a disk that can be written; use the "
-                "snapshotter that it had");
-  }
-  return OpenDisk(disk->source, false);
+std::string DirectoryOf(const oci::Root& root, const std::string& bundle) {
+  return root.path().starts_with('/') ? root.path() : fmt::format("{}/{}", bundle, root.path());
 }
 
 Result<GuestContainer> GuestContainer::Prepare(Machine& machine, const std::string& container_id,
@@ -108,15 +99,57 @@ GuestContainer GuestContainer::InGuest(const std::string& container_id, GuestPla
   return container;
 }
 
-GuestContainer GuestContainer::Restored(const std::string& container_id,
-                                        const std::string& root_disk) {
+Result<GuestContainer> GuestContainer::Restore(Machine& machine, const std::string& container_id,
+                                               const RestoreSource& source, Images* disks) {
   GuestContainer container(container_id, oci::Spec());
-  container.disk_ids_ = {root_disk};
+  const bool alone = source.snapshot->manifest().layers.empty();
+  KATA_TRY_WITHIN("root file system", alone ? container.RestoreDisk(machine, source, disks)
+                                            : container.RestoreDisks(source, disks));
+  container.root_disk_id_ = source.root_disk;
+  container.disk_ids_ = {source.root_disk};
   return container;
 }
 
-void GuestContainer::NoteVolumes(const std::vector<SharedVolume>& volumes) {
-  for (const SharedVolume& volume : volumes) volumes_.push_back(volume.destination);
+Result<void> GuestContainer::RestoreDisk(Machine& machine, const RestoreSource& source,
+                                         Images* disks) {
+  const auto disk = PlanRootDisk(source.rootfs, machine.config()->hypervisor);
+  if (!disk || disk->read_only) {
+    return Fail(
+        Code::kFailedPrecondition,
+        "a container is restored to a disk that can be written; use the snapshotter that it "
+        "had");
+  }
+  sys::UniqueFd file = KATA_TRY(OpenDisk(disk->source, false));
+  KATA_TRY(source.snapshot->WriteDisk(source.root_disk, file.get()));
+  disks->emplace(source.root_disk, std::move(file));
+  root_words_ = kDiskRoot;
+  return {};
+}
+
+Result<void> GuestContainer::RestoreDisks(const RestoreSource& source, Images* disks) {
+  auto overlay = PlanRootLayers({.mounts = source.rootfs, .directory = source.directory},
+                                [&](const std::string& directory) {
+                                  return storage::FindOverlay(directory, source.mount_namespace);
+                                });
+  if (!overlay || overlay->upper.empty()) {
+    return Fail(
+        Code::kFailedPrecondition,
+        fmt::format("a container is restored to an overlay that can be written, as it had{}",
+                    overlay ? "" : "; " + overlay.error().message()));
+  }
+  sys::UniqueFd view;
+  if (source.rootfs.empty()) {
+    view = KATA_TRY(OpenView(source.directory, source.mount_namespace));
+  }
+  root_on_disks_ = KATA_TRY(RootOnDisks::Restore(container_id_, *overlay, std::move(view),
+                                                 *source.snapshot, source.root_disk, disks));
+  root_words_ = root_on_disks_->description();
+  holds_writes_ = true;
+  return {};
+}
+
+void GuestContainer::NoteVolumes(const std::vector<SharedVolume>& shared) {
+  for (const SharedVolume& volume : shared) volumes_.push_back(volume.destination);
   for (const DirectMount& direct : direct_) {
     volumes_.push_back(request_.oci().mounts(direct.mount).destination());
   }
@@ -124,7 +157,10 @@ void GuestContainer::NoteVolumes(const std::vector<SharedVolume>& volumes) {
 }
 
 SavedBy GuestContainer::saved_by() const {
-  return {.root_words = root_words_, .root_disk = root_disk_id_, .volumes = volumes_};
+  return {.root_words = root_words_,
+          .root_disk = root_on_disks_ ? root_on_disks_->upper_device() : root_disk_id_,
+          .layers = root_on_disks_ ? root_on_disks_->layers() : nullptr,
+          .volumes = volumes_};
 }
 
 Result<void> GuestContainer::PlanRoot(Machine& machine,
@@ -339,7 +375,7 @@ Result<void> GuestContainer::DeliverRoot(Machine& machine) {
   root_words_ = root_disk_->read_only ? "a read-only disk" : kDiskRoot;
   const AttachedDisk disk = KATA_TRY_WITHIN(
       "root file system", Attach(machine, root_disk_->source, root_disk_->read_only));
-  root_disk_id_ = disk.id;
+  if (!root_disk_->read_only) root_disk_id_ = disk.id;
   agent::Storage& root = *request_.add_storages();
   root.set_driver(disk.driver);
   root.set_source(disk.address);

@@ -27,21 +27,26 @@
 
 namespace kata::sandbox {
 
-// In GuestContainer::root_words, of a root that can be saved.
-inline constexpr char kDiskRoot[] = "disk";
-
 // What of a container a snapshot of its machine would have, and lack.
 struct SavedBy {
-  std::string root_words;            // what its root file system is made of
-  std::string root_disk;             // the device, where it is one
-  std::vector<std::string> volumes;  // destinations of what the host has given it besides
+  std::string root_words;                // what its root file system is made of
+  std::string root_disk;                 // the device that it writes to; empty: none
+  std::shared_ptr<const Images> layers;  // below that
+  std::vector<std::string>
+      volumes;  // destinations of what the host shows it besides; not of copies
 };
 
-// The file or device that Prepare() would find to be the root, for the machine alone.
-// Errors  as PlanRootDisk
-//         kFailedPrecondition  it cannot be written, or is used on the host
-Result<sys::UniqueFd> OpenRootDisk(Machine& machine,
-                                   const std::vector<storage::RootfsMount>& rootfs);
+// What a container that goes on from a snapshot is made of.
+struct RestoreSource {
+  const snapshot::Snapshot* snapshot = nullptr;
+  std::string root_disk;  // as SavedBy has it
+  std::vector<storage::RootfsMount> rootfs;
+  std::string directory;  // where there are no mounts: what the caller has mounted
+  int mount_namespace = -1;
+};
+
+// What the caller has mounted as the root, where there is no list of mounts.
+std::string DirectoryOf(const oci::Root& root, const std::string& bundle);
 
 class GuestContainer {
  public:
@@ -59,8 +64,15 @@ class GuestContainer {
   static GuestContainer InGuest(const std::string& container_id, GuestPlan plan,
                                 const std::string& root, std::vector<agent::Storage> storages = {});
 
-  // One that is in the machine's guest already, its root on the device `root_disk`.
-  static GuestContainer Restored(const std::string& container_id, const std::string& root_disk);
+  // One that is in the guest that the machine will go on with. Its disk is what the snapshot says,
+  // in place of what it was; adds the files that are to be behind the guest's devices to `disks`.
+  // Errors  kFailedPrecondition  there is no such disk, it cannot be written, or is used on the
+  // host
+  //         those of Snapshot::WriteDisk
+  static Result<GuestContainer> Restore(Machine& machine, const std::string& container_id,
+                                        const RestoreSource& source, Images* disks);
+  // The guest goes on: from here on what the container has written is there.
+  void GoesOn() { created_ = true; }
 
   // Attaches the disks to the machine, which has booted, and copies the volumes that it does not
   // share.
@@ -97,7 +109,9 @@ class GuestContainer {
 
  private:
   GuestContainer(const std::string& container_id, oci::Spec spec);
-  void NoteVolumes(const std::vector<SharedVolume>& volumes);
+  Result<void> RestoreDisk(Machine& machine, const RestoreSource& source, Images* disks);
+  Result<void> RestoreDisks(const RestoreSource& source, Images* disks);
+  void NoteVolumes(const std::vector<SharedVolume>& shared);
   Result<void> PlanRoot(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
                         const std::string& bundle, const GuestPlan& plan);
   Result<void> ShareRootfs(Machine& machine, const std::vector<storage::RootfsMount>& rootfs,
@@ -142,7 +156,7 @@ class GuestContainer {
   std::vector<VolumeCopy> copies_;  // until they are delivered
   std::vector<std::string> disk_ids_;
   std::string root_disk_id_;
-  std::vector<std::string> volumes_;  // their destinations
+  std::vector<std::string> volumes_;  // destinations of those that are no copies
 };
 
 }  // namespace kata::sandbox

@@ -97,6 +97,36 @@ Result<void> RootOnDisks::OpenUpper(const storage::OverlayTable& overlay,
   return {};
 }
 
+Result<RootOnDisks> RootOnDisks::Restore(const std::string& container_id,
+                                         const storage::OverlayTable& overlay, sys::UniqueFd view,
+                                         const snapshot::Snapshot& snapshot,
+                                         const std::string& upper_device, Images* disks) {
+  RootOnDisks root;
+  root.container_id_ = container_id;
+  root.upper_device_ = upper_device;
+  root.view_ = std::make_shared<sys::UniqueFd>(std::move(view));
+  *root.layers_ = KATA_TRY(snapshot.Layers());
+  *disks = KATA_TRY(snapshot.Layers());
+  root.description_ = "disks of " + DescribeLayers(root.layers_->size(), 0,
+                                                   {.disk = GuestOverlay::Disk(), .upper = "/"});
+  UpperDiskFile& disk = root.disk_.emplace(overlay.upper);
+  const auto make = [&]() -> Result<void> {
+    const uint64_t size = KATA_TRY(snapshot.SizeOfDisk(upper_device));
+    KATA_TRY(disk.MakeAnew(size));
+    KATA_TRY(storage::ClaimDisk(disk.file(), false));
+    KATA_TRY(snapshot.WriteDisk(upper_device, disk.file()));
+    root.exchange_ = std::make_shared<storage::UpperExchange>(
+        KATA_TRY(storage::UpperExchange::Open(disk.file(), overlay.upper)));
+    return root.exchange_->Forget();
+  };
+  if (auto made = make(); !made) {
+    LogIfFailed(disk.Remove());
+    return std::unexpected(made.error().Within(fmt::format("disk \"{}\"", disk.path())));
+  }
+  disks->emplace(upper_device, disk.TakeFile());
+  return root;
+}
+
 Result<GuestOverlay> RootOnDisks::Deliver(Machine& machine, const Attach& attach) {
   auto found = found_.get();
   LogIfFailed(sys::RemoveTree(scratch_));
@@ -122,6 +152,7 @@ Result<GuestOverlay> RootOnDisks::Deliver(Machine& machine, const Attach& attach
 Result<void> RootOnDisks::AttachLayers(Machine& machine, std::vector<LayerImages::Image> images,
                                        GuestOverlay* overlay) {
   for (LayerImages::Image& image : images) {
+    sys::UniqueFd kept = KATA_TRY(sys::Duplicate(image.fd.get()));
     const auto attach_image = [&]() -> Result<DirectDisk> {
       AttachedDisk attached = KATA_TRY(AttachDisk(machine, std::move(image.fd), true));
       DirectDisk disk{.disk_id = std::move(attached.id), .storage = {}};
@@ -134,7 +165,7 @@ Result<void> RootOnDisks::AttachLayers(Machine& machine, std::vector<LayerImages
                         machine.layer_disks().Use(container_id_, image.key, attach_image));
     overlay->layers.push_back(
         {.key = image.key, .driver = storage.driver(), .source = storage.source()});
-    layers_[KATA_TRY(machine.layer_disks().Find(image.key)).disk_id] = image.key;
+    layers_->emplace(KATA_TRY(machine.layer_disks().Find(image.key)).disk_id, std::move(kept));
   }
   return {};
 }

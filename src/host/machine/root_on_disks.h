@@ -21,6 +21,7 @@
 #include "host/machine/layer_images.h"
 #include "host/machine/upper_disk_file.h"
 #include "host/plan/root_layers.h"
+#include "host/snapshot/read.h"
 #include "host/storage/overlay_table.h"
 #include "host/storage/upper_exchange.h"
 #include "sys/fd.h"
@@ -28,6 +29,9 @@
 namespace kata::sandbox {
 
 class Machine;
+
+// By the ids of the devices that they are behind, for reading.
+using Images = std::map<std::string, sys::UniqueFd>;
 
 // One thread at a time. The destructor ends what Begin() has begun, and waits for an image that is
 // being made.
@@ -43,6 +47,15 @@ class RootOnDisks {
   static RootOnDisks Begin(Machine& machine, const std::string& container_id,
                            storage::OverlayTable overlay, sys::UniqueFd view);
 
+  // One that is in a guest which goes on from `snapshot`, where `upper_device` was its container's
+  // own disk: the new file of that, and all images. Adds what is to be behind the devices to
+  // `disks`. Errors  those of making the disk, kDataLoss, of the snapshot
+  static Result<RootOnDisks> Restore(const std::string& container_id,
+                                     const storage::OverlayTable& overlay, sys::UniqueFd view,
+                                     const snapshot::Snapshot& snapshot,
+                                     const std::string& upper_device,
+                                     std::map<std::string, sys::UniqueFd>* disks);
+
   using Attach = std::function<Result<AttachedDisk>(sys::UniqueFd file)>;
   // Waits for that, and attaches all of it to the machine, which has booted: layers once for all
   // containers that have them, the container's own disk by `attach`. Once.
@@ -51,8 +64,8 @@ class RootOnDisks {
 
   // After Deliver().
   const std::string& description() const { return description_; }
-  // The layers' devices, and the keys of their images.
-  const std::map<std::string, std::string>& layers() const { return layers_; }
+  // The layers' devices, and their images.
+  std::shared_ptr<const Images> layers() const { return layers_; }
   // The device for what the container writes; empty: it cannot write.
   const std::string& upper_device() const { return upper_device_; }
   // What is to be called whenever the guest has left files for the host, from any thread. Empty
@@ -85,7 +98,7 @@ class RootOnDisks {
   std::stop_source stop_;
   std::future<Result<Found>> found_;
   std::string description_;
-  std::map<std::string, std::string> layers_;
+  std::shared_ptr<Images> layers_ = std::make_shared<Images>();
   std::string upper_device_;
   std::optional<UpperDiskFile> disk_;
   std::shared_ptr<storage::UpperExchange> exchange_;

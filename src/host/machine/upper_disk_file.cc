@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/machine/upper_disk_file.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -31,6 +34,16 @@ Result<void> UpperDiskFile::Open(uint64_t size) {
   taken_over_ = exists();
   file_ = KATA_TRY(storage::OpenDataImage(image_, static_cast<int64_t>(size), -1));
   return {};
+}
+
+Result<void> UpperDiskFile::MakeAnew(uint64_t size) {
+  KATA_TRY(Remove());
+  constexpr mode_t kMode = 0600;
+  file_ = KATA_TRY(sys::Open(image_.Path(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, kMode));
+  if (::ftruncate(file_.get(), static_cast<off_t>(size)) == 0) return {};
+  auto failed = FailErrno("ftruncate", image_.Path());
+  LogIfFailed(Remove());
+  return failed;
 }
 
 // A guest that was asked to remove a container which it was about to create has brought nothing

@@ -30,6 +30,8 @@ class UpperDiskFile {
   // Opens it, or makes it of `size` bytes at most.
   // Errors  those of storage::OpenDataImage
   Result<void> Open(uint64_t size);
+  // Makes a new one of `size` bytes with nothing in it, in place of what there may be.
+  Result<void> MakeAnew(uint64_t size);
   // After Open(), also one that has failed: it was there before.
   bool taken_over() const { return taken_over_; }
   // After Open(), until TakeFile().

@@ -30,13 +30,11 @@ Result<void> CheckSavable(const SavableFacts& facts) {
   }
   if (facts.shares_files) {
     return Refused(
-        "files are shared by virtiofs, whose state is not saved; use shared_fs = \"none\" and a "
-        "snapshotter of disks (blockfile, devmapper)");
+        "files are shared by virtiofs, whose state is not saved; use shared_fs = \"none\"");
   }
-  if (facts.root != "disk") {
+  if (!facts.root_on_disks) {
     return Refused(
-        fmt::format("the root file system is {}; use a snapshotter of disks (blockfile, devmapper)",
-                    facts.root));
+        fmt::format("the root file system is {}; use one that can be written", facts.root));
   }
   if (facts.huge_or_preallocated) {
     return Refused(

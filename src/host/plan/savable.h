@@ -23,6 +23,7 @@ struct SavableFacts {
   size_t containers = 1;
   // Of the first of them.
   bool runs = true;                  // its first process was started, and has not ended
+  bool root_on_disks = true;         // all of it, one of which can be written
   std::string root = "disk";         // what it is made of, in words
   std::vector<std::string> volumes;  // destinations of what the host has given it besides
   std::vector<std::string> execs;    // ids of those that run

@@ -23,7 +23,11 @@ TEST(Savable, WhatIsNotSavedIsNamedWithTheRemedy) {
   const Case cases[] = {
       {[](SavableFacts& f) { f.shares_files = true; }, "virtiofs", "shared_fs = \"none\""},
       {[](SavableFacts& f) { f.vsock = true; }, "vsock", "virtio-serial"},
-      {[](SavableFacts& f) { f.root = "layers"; }, "layers", "blockfile"},
+      {[](SavableFacts& f) {
+         f.root_on_disks = false;
+         f.root = "a read-only disk";
+       },
+       "a read-only disk", "can be written"},
       {[](SavableFacts& f) { f.huge_or_preallocated = true; }, "huge", "enable_hugepages"},
       {[](SavableFacts& f) { f.volumes = {"/data", "/etc/hosts"}; }, "/data, /etc/hosts",
        "without"},

@@ -42,6 +42,7 @@ Result<void> CheckSavable(const Machine& machine, size_t containers, const Conta
                      .huge_or_preallocated = config->hypervisor.enable_hugepages ||
                                              config->hypervisor.enable_mem_prealloc,
                      .containers = containers,
+                     .root_on_disks = !container.saved_by.root_disk.empty(),
                      .root = container.saved_by.root_words,
                      .volumes = container.saved_by.volumes,
                      .execs = {}};

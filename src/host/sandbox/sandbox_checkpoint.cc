@@ -117,6 +117,7 @@ Result<SavedSnapshot> Sandbox::Save(const CheckpointRequest& request, Container&
   phases.End("go_on");
   KATA_TRY(CheckWanted(request));
   manifest.origin = KATA_TRY(OriginOf(*config, still.shape()));
+  if (container.saved_by.layers) KATA_TRY(writer.AddLayers(*container.saved_by.layers));
   const auto published = KATA_TRY(std::move(writer).Publish(std::move(manifest)));
   const std::string& id = published.id;
   if (auto handed = HandOver(request, id, store); !handed) {
@@ -148,12 +149,8 @@ Result<void> Sandbox::EndSaved(Process& init) {
 Result<void> Sandbox::RestoreContainer(Creation& creation) {
   const ContainerRequest& request = creation.request;
   auto opened = KATA_TRY_WITHIN("restore", OpenSnapshot(*machine_.config(), creation.snapshot));
-  const std::string root_disk = opened.container.root_disk;
   KATA_TRY_WITHIN("restore", CheckSame(creation.spec, creation.plan, opened.container));
   creation.phases.End("open_snapshot");
-  sys::UniqueFd root = KATA_TRY(OpenRootDisk(machine_, request.rootfs));
-  KATA_TRY_WITHIN("root file system", opened.snapshot.WriteDisk(root_disk, root.get()));
-  creation.phases.End("disks");
   SavedGuest saved{.snapshot = &opened.snapshot,
                    .disks = {},
                    .first_stream = opened.container.first_stream,
@@ -162,12 +159,18 @@ Result<void> Sandbox::RestoreContainer(Creation& creation) {
   if (Forks(creation, opened.container.id)) {
     saved.renewal.boot_id = KATA_TRY(NewUuid());
   }
-  saved.disks.emplace(root_disk, std::move(root));
   Container& container = creation.container;
-  container.saved_by = {.root_words = kDiskRoot, .root_disk = root_disk, .volumes = {}};
+  const RestoreSource source{.snapshot = &opened.snapshot,
+                             .root_disk = opened.container.root_disk,
+                             .rootfs = request.rootfs,
+                             .directory = DirectoryOf(creation.spec.root(), request.bundle),
+                             .mount_namespace = creation.mount_namespace};
+  GuestContainer& guest = container.SetGuest(std::make_unique<GuestContainer>(
+      KATA_TRY(GuestContainer::Restore(machine_, request.id, source, &saved.disks))));
+  creation.phases.End("disks");
+  container.saved_by = guest.saved_by();
+  container.on_files_back = guest.on_files_back();
   container.restored = std::move(opened.container);
-  container.SetGuest(
-      std::make_unique<GuestContainer>(GuestContainer::Restored(request.id, root_disk)));
   // Its machine ends with it.
   creation.undo.Add([&] { container.TakeGuest()->Remove(machine_, true); });
   KATA_TRY(members_.CheckWanted(request.id));
@@ -182,6 +185,7 @@ Result<void> Sandbox::RestoreContainer(Creation& creation) {
   creation.phases.End("another_one");
   KATA_TRY(RunCreateHooks(creation));
   machine_.AwaitBoot();
+  guest.GoesOn();
   return {};
 }
 

@@ -11,5 +11,6 @@ namespace kata::snapshot {
 // Of the memory that a machine booted with: 0, and of its modules.
 std::string MemoryName(size_t index);
 std::string DiskName(size_t index);
+std::string LayerName(size_t index);
 
 }  // namespace kata::snapshot

@@ -200,6 +200,12 @@ Manifest ManifestFrom(const json& from) {
                               .bytes = Number<uint64_t>(disk.at("bytes")),
                               .image = ImageFrom(disk.at("image"))});
   }
+  if (from.contains("layers")) {
+    for (const json& layer : from["layers"]) {
+      manifest.layers.push_back(
+          {.id = layer.at("id").get<std::string>(), .bytes = Number<uint64_t>(layer.at("bytes"))});
+    }
+  }
   manifest.shim = from.at("shim").get<std::string>();
   return manifest;
 }
@@ -238,6 +244,18 @@ Result<void> CheckDisks(const Manifest& manifest) {
   return {};
 }
 
+Result<void> CheckLayers(const Manifest& manifest) {
+  auto next = manifest.layers.begin();
+  for (const DeviceShape& device : manifest.machine.devices) {
+    if (next == manifest.layers.end()) break;
+    const bool same = device.kind == DeviceShape::Kind::kDisk && device.read_only &&
+                      device.id == next->id && next->bytes <= kMaxDisk;
+    if (same) ++next;
+  }
+  if (next == manifest.layers.end()) return {};
+  return Damaged("a layer that the machine does not have");
+}
+
 Result<void> Check(const Manifest& manifest) {
   if (!IsId(manifest.id)) return Damaged("its id");
   if (manifest.containers.size() > kMaxContainers || manifest.shim.size() > kMaxText) {
@@ -251,7 +269,8 @@ Result<void> Check(const Manifest& manifest) {
     return Damaged("its processors");
   }
   KATA_TRY(CheckMemory(manifest));
-  return CheckDisks(manifest);
+  KATA_TRY(CheckDisks(manifest));
+  return CheckLayers(manifest);
 }
 
 // Bounds what writing it out again, which recurses, is given.
@@ -302,6 +321,10 @@ std::string Format(const Manifest& manifest) {
   for (const DiskFile& disk : manifest.disks) {
     disks.push_back({{"id", disk.id}, {"bytes", disk.bytes}, {"image", ToJson(disk.image)}});
   }
+  json layers = json::array();
+  for (const LayerFile& layer : manifest.layers) {
+    layers.push_back({{"id", layer.id}, {"bytes", layer.bytes}});
+  }
   const json snapshot{
       {"id", manifest.id},
       {"created", manifest.created},
@@ -312,6 +335,7 @@ std::string Format(const Manifest& manifest) {
       {"state", {{"bytes", manifest.state_bytes}, {"checksum", manifest.state_checksum}}},
       {"memory", std::move(memory)},
       {"disks", std::move(disks)},
+      {"layers", std::move(layers)},
       {"shim", manifest.shim}};
   const std::string text = snapshot.dump(-1, ' ', false, json::error_handler_t::replace);
   return fmt::format("{{\"format\":{},\"checksum\":{},\"snapshot\":{}}}\n", kFormat,
@@ -324,7 +348,7 @@ Result<Manifest> Parse(std::string_view text) {
   // All wrong types end here; the values are checked behind it.
   try {
     const auto format = Number<uint32_t>(read.at("format"));
-    if (format != kFormat) {
+    if (format < kOldestFormat || format > kFormat) {
       return Fail(Code::kFailedPrecondition,
                   fmt::format("the snapshot has the format {}, and this program reads {}: use the "
                               "version of kata-cpp that made it",

@@ -19,7 +19,9 @@
 namespace kata::snapshot {
 
 // Counts up with each change of what a reader has to understand.
-inline constexpr uint32_t kFormat = 1;
+inline constexpr uint32_t kFormat = 2;
+// The oldest that is read; it has no layers.
+inline constexpr uint32_t kOldestFormat = 1;
 
 inline constexpr size_t kMaxManifest = 64 << 20;
 
@@ -48,6 +50,15 @@ struct DiskFile {
   factory::MemoryImage image;
 };
 
+// An image of a layer, which nobody writes: the machine's and others' at the same time. Known by
+// its size, as where it was made (factory/layer_store.h).
+struct LayerFile {
+  std::string id;      // of the device
+  uint64_t bytes = 0;  // its size
+
+  friend bool operator==(const LayerFile&, const LayerFile&) = default;
+};
+
 struct Manifest {
   std::string id;
   int64_t created = 0;                  // seconds since 1970
@@ -59,6 +70,7 @@ struct Manifest {
   uint64_t state_checksum = 0;
   std::vector<MemoryFile> memory;  // what the machine booted with, then its modules
   std::vector<DiskFile> disks;     // that can be written
+  std::vector<LayerFile> layers;   // of the others those that are in the snapshot
   // JSON of the shim's own, not looked into here: containers, processes, streams, network.
   std::string shim;
 

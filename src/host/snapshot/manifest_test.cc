@@ -53,6 +53,7 @@ Manifest Example() {
   manifest.memory = {{.size_mib = 64, .image = {.extents = {{kBlock, kBlock}}, .checksum = 1}},
                      {.size_mib = 128, .image = {}}};
   manifest.disks = {{.id = "disk0", .bytes = 5, .image = {.extents = {{0, 5}}, .checksum = 2}}};
+  manifest.layers = {{.id = "layer", .bytes = 7}};
   manifest.shim = "{\"[[[\":1}";
   return manifest;
 }
@@ -64,6 +65,17 @@ std::string Changed(const std::function<void(json&)>& change) {
   const std::string text = body.dump();
   return fmt::format(R"({{"format":{},"checksum":{},"snapshot":{}}})", kFormat,
                      factory::Checksum(text), text);
+}
+
+TEST(Manifest, LayersAreReadOnlyDisksOfTheMachine) {
+  EXPECT_EQ(Parse(Format(Example()))->layers, Example().layers);
+  for (const char* name : {"disk0", "net0", "none"}) {
+    const auto read = Parse(Changed([&](json& body) { body["layers"][0]["id"] = name; }));
+    EXPECT_EQ(read.error().code(), Code::kDataLoss) << name;
+  }
+  // Of an earlier version, which had none.
+  const std::string whole = Changed([](json& body) { body.erase("layers"); });
+  EXPECT_TRUE(Parse("{\"format\":1" + whole.substr(whole.find(',')))->layers.empty());
 }
 
 TEST(Manifest, ComesBackAsItWas) {
@@ -98,12 +110,12 @@ TEST(Manifest, OneThatIsCutShortOrChangedIsDamaged) {
 
 TEST(Manifest, OneOfAnotherFormatIsRefusedByBothNumbers) {
   std::string text = Format(Example());
-  text.replace(text.find("\"format\":1"), 10, "\"format\":7");
+  text.replace(text.find("\"format\":2"), 10, "\"format\":7");
   const auto read = Parse(text);
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code(), Code::kFailedPrecondition);
   EXPECT_THAT(read.error().message(), HasSubstr("format 7"));
-  EXPECT_THAT(read.error().message(), HasSubstr("reads 1"));
+  EXPECT_THAT(read.error().message(), HasSubstr("reads 2"));
 }
 
 TEST(Manifest, ValuesOutOfBoundsOrOfAnotherTypeAreDamage) {

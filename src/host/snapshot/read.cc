@@ -19,9 +19,10 @@
 namespace kata::snapshot {
 namespace {
 
-Result<sys::UniqueFd> OpenFile(const std::string& folder, const std::string& name, uint64_t bytes) {
-  // A VMM that maps memory privately opens it for writing.
-  auto file = sys::Open(folder + "/" + name, O_RDWR | O_NOFOLLOW);
+// A VMM that maps memory privately opens it for writing.
+Result<sys::UniqueFd> OpenFile(const std::string& folder, const std::string& name, uint64_t bytes,
+                               int access = O_RDWR) {
+  auto file = sys::Open(folder + "/" + name, access | O_NOFOLLOW);
   if (!file) return Fail(Code::kDataLoss, file.error().message());
   if (KATA_TRY(factory::SizeOf(file->get())) == bytes) return file;
   return Fail(Code::kDataLoss, fmt::format("\"{}\" has another size", name));
@@ -90,6 +91,9 @@ Result<void> Snapshot::OpenFiles(const std::string& folder) {
   for (const DiskFile& disk : manifest_.disks) {
     disks_.push_back(KATA_TRY(OpenFile(folder, DiskName(disks_.size()), disk.bytes)));
   }
+  for (const LayerFile& layer : manifest_.layers) {
+    layers_.push_back(KATA_TRY(OpenFile(folder, LayerName(layers_.size()), layer.bytes, O_RDONLY)));
+  }
   return {};
 }
 
@@ -141,6 +145,20 @@ Result<void> Snapshot::FinishMemory() { return Explained(filling_.get(), manifes
 
 Result<void> Snapshot::WriteState(const std::string& folder) const {
   return factory::WriteState(state_, folder);
+}
+
+Result<uint64_t> Snapshot::SizeOfDisk(const std::string& id) const {
+  const auto disk = std::ranges::find(manifest_.disks, id, &DiskFile::id);
+  if (disk != manifest_.disks.end()) return disk->bytes;
+  return Fail(Code::kNotFound, fmt::format("the snapshot has no disk \"{}\"", id));
+}
+
+Result<std::map<std::string, sys::UniqueFd>> Snapshot::Layers() const {
+  std::map<std::string, sys::UniqueFd> images;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    images.emplace(manifest_.layers[i].id, KATA_TRY(sys::Duplicate(layers_[i].get())));
+  }
+  return images;
 }
 
 Result<void> Snapshot::WriteDisk(const std::string& id, int to) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <future>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,6 +43,11 @@ class Snapshot {
   // Writes what Hypervisor::Restore reads to `folder`, which is made.
   Result<void> WriteState(const std::string& folder) const;
 
+  // Errors  kNotFound  the snapshot has no disk of that id
+  Result<uint64_t> SizeOfDisk(const std::string& id) const;
+  // The images of layers, by the ids of their devices, for reading.
+  Result<std::map<std::string, sys::UniqueFd>> Layers() const;
+
   // Makes the disk or image file `to` what the device `id` of the snapshot was; what it held is
   // gone. `to` is open for reading and writing.
   // Errors  kNotFound         the snapshot has no disk of that id
@@ -57,6 +63,7 @@ class Snapshot {
   factory::StateFiles state_;
   std::vector<sys::UniqueFd> memory_;
   std::vector<sys::UniqueFd> disks_;
+  std::vector<sys::UniqueFd> layers_;
   std::future<Result<void>> filling_;
 };
 

@@ -127,6 +127,42 @@ TEST_F(SnapshotOfAVm, IsTheMachineOfItsMoment) {
   EXPECT_EQ(SizeOf(to->get()), uint64_t{kPlace + 5000});
 }
 
+TEST_F(SnapshotOfAVm, HasTheLayersThatNobodyWrites) {
+  const std::string named = folder_ / "image";
+  ASSERT_TRUE(sys::WriteFile(named, "an image"));
+  std::map<std::string, sys::UniqueFd> images;
+  images["layer"] = *sys::Open(named, O_RDONLY);
+  images["of another machine"] = *sys::Open(named, O_RDONLY);
+  shape_.devices.push_back({.id = "small", .lun = 2, .read_only = true});
+  const std::string gone = folder_ / "small";
+  ASSERT_TRUE(sys::WriteFile(gone, "made for it alone"));
+  images["small"] = *sys::Open(gone, O_RDONLY);
+  ASSERT_TRUE(sys::RemoveFile(gone));
+
+  auto writer = Writer::Begin(store_, "a");
+  ASSERT_TRUE(sys::WriteFile(writer->state_folder() + "/devices", "state"));
+  ASSERT_TRUE(writer->Capture(Save()));
+  const auto added = writer->AddLayers(images);
+  ASSERT_TRUE(added) << added.error().message();
+  ASSERT_TRUE(std::move(*writer).Publish({.sandbox_id = "sandbox", .shim = "{}"}));
+  struct stat status{};
+  ASSERT_EQ(::stat(named.c_str(), &status), 0);
+  EXPECT_EQ(status.st_nlink, 2u) << "a further name costs nothing";
+  ASSERT_TRUE(sys::RemoveFile(named));
+
+  auto snapshot = Snapshot::Open(store_, "a");
+  ASSERT_TRUE(snapshot) << snapshot.error().message();
+  const auto layers = snapshot->Layers();
+  ASSERT_TRUE(layers);
+  ASSERT_THAT(*layers, SizeIs(2));
+  EXPECT_EQ(Get(layers->at("layer").get(), 0, 8), "an image");
+  EXPECT_EQ(Get(layers->at("small").get(), 0, 8), "made for");
+  EXPECT_EQ(*snapshot->SizeOfDisk("root"), uint64_t{kPlace + 1000});
+
+  ASSERT_TRUE(sys::WriteFile(root_ + "/a/layer1", "shorter"));
+  EXPECT_EQ(Snapshot::Open(store_, "a").error().code(), Code::kDataLoss);
+}
+
 TEST_F(SnapshotOfAVm, OfPrivateMemoryHasTheFilesPagesAndTheGuests) {
   const size_t size = kBootMib * kMib;
   auto* mapped = static_cast<char*>(

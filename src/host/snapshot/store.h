@@ -6,7 +6,8 @@
 //   <root>/<id>/state/         devices and processors, in the VMM's files
 //   <root>/<id>/memory         the guest's memory, and of what was plugged module1, ...; sparse
 //   <root>/<id>/disk1, ...     disks, sparse
-//   <root>/.new-<id>/          one that is being written, locked by its writer
+//   <root>/<id>/layer1, ...    images of layers, further names of those in their store where that
+//   can be <root>/.new-<id>/          one that is being written, locked by its writer
 //   <root>/.gone-...           one that is being removed
 //
 // A snapshot appears by one rename, whole and synced, and is never written again. Who has its files

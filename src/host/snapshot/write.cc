@@ -14,6 +14,7 @@
 #include "host/snapshot/files.h"
 #include "host/snapshot/own_pages.h"
 #include "sys/files.h"
+#include "sys/mounts.h"
 
 namespace kata::snapshot {
 namespace {
@@ -36,6 +37,8 @@ std::string MemoryName(size_t index) {
 }
 
 std::string DiskName(size_t index) { return fmt::format("disk{}", index + 1); }
+
+std::string LayerName(size_t index) { return fmt::format("layer{}", index + 1); }
 
 Result<Writer> Writer::Begin(const Store& store, const std::string& id) {
   return Writer(store, KATA_TRY(store.Begin(id)));
@@ -83,6 +86,27 @@ Result<void> Writer::Capture(hypervisor::SavedVm saved) {
   return {};
 }
 
+// One that was made for a container alone has no name any more, and is small.
+Result<void> Writer::AddLayers(const std::map<std::string, sys::UniqueFd>& images) {
+  for (const hypervisor::DeviceShape& device : shape_.devices) {
+    const auto image = images.find(device.id);
+    if (image == images.end()) continue;
+    const std::string context = fmt::format("layer \"{}\"", device.id);
+    const std::string path = fresh_.Path(LayerName(layers_.size()));
+    const int from = image->second.get();
+    if (::linkat(AT_FDCWD, sys::DescriptorPath(from).c_str(), AT_FDCWD, path.c_str(),
+                 AT_SYMLINK_FOLLOW) != 0) {
+      sys::UniqueFd to = KATA_TRY_WITHIN(context, Create(path));
+      if (::ioctl(to.get(), FICLONE, from) != 0) {
+        KATA_TRY_WITHIN(context, factory::SaveMemory(from, to.get()));
+      }
+      files_.push_back(std::move(to));
+    }
+    layers_.push_back({.id = device.id, .bytes = KATA_TRY_WITHIN(context, factory::SizeOf(from))});
+  }
+  return {};
+}
+
 Result<void> Writer::FinishMemory(Manifest* manifest) {
   for (Part& part : parts_) {
     if (!part.shared) {
@@ -108,6 +132,7 @@ Result<Manifest> Writer::Publish(Manifest manifest) && {
   manifest.id = fresh_.id();
   manifest.created = system_clock::to_time_t(system_clock::now());
   manifest.machine = shape_;
+  manifest.layers = std::move(layers_);
   KATA_TRY_WITHIN("copy the guest's memory", FinishMemory(&manifest));
   KATA_TRY_WITHIN("look through the guest's disks", FinishDisks(&manifest));
   const factory::StateFiles state = KATA_TRY(factory::ReadState(state_folder()));

@@ -9,6 +9,7 @@
 // that is taken for a snapshot.
 #pragma once
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,10 @@ class Writer {
   // Errors  kResourceExhausted  the disk is full
   //         kUnavailable        the VMM has gone
   Result<void> Capture(hypervisor::SavedVm saved);
+
+  // Adds the images behind read-only devices, by their ids: each a further name of the same file,
+  // else a copy. After Capture; the VM may run. Errors  kResourceExhausted  the disk is full
+  Result<void> AddLayers(const std::map<std::string, sys::UniqueFd>& images);
 
   // Copies the rest, syncs all of it and makes it a snapshot. `manifest` says what is known of its
   // origin, its sandbox and what the shim adds; the rest of it is filled in here. The VM may run.
@@ -68,6 +73,7 @@ class Writer {
   hypervisor::MachineShape shape_;
   std::vector<Part> parts_;
   std::vector<DiskPart> disks_;
+  std::vector<LayerFile> layers_;
   std::vector<sys::UniqueFd> files_;  // written, to be synced
 };
 
