@@ -25,7 +25,9 @@ trap 'rm -rf "$work" "$memory"' EXIT
 
 [ "$(stat -f -c %T "$memory")" = tmpfs ] || cannot "/dev/shm is no tmpfs"
 [ "$(stat -f -c %T "$work")" != tmpfs ] || cannot "temporary folders are on tmpfs"
+# shellcheck disable=SC2034  # by its name below
 old=$(pinned_qemu qemu-system-x86=1:7.2+dfsg-7+deb12u18+b3 qemu-system-common=1:7.2+dfsg-7+deb12u18+b3) || exit
+# shellcheck disable=SC2034
 new=$(pinned_backport qemu-system-x86=1:10.0.2+ds-2+deb13u1~bpo12+1) || exit
 head -c 2000000 /dev/urandom >"$work/content"
 
