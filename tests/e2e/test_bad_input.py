@@ -63,8 +63,6 @@ SPECIFICATIONS = {
     "linux.rootfsPropagation": linux(rootfsPropagation="sideways"),
     "cannot be joined": lambda spec: spec["linux"]["namespaces"].append(
         {"type": "user", "path": "/proc/1/ns/user"}),
-    "network namespace": lambda spec: spec["linux"].update(namespaces=[
-        each for each in spec["linux"]["namespaces"] if each["type"] != "network"]),
     "hooks.prestart[0].path": lambda spec: spec.update(hooks={"prestart": [{"path": "hook"}]}),
     'exec: "no-such-program": executable file not found in $PATH': process(args=["no-such-program"]),
     'exec: "/no/program": stat /no/program: no such file or directory': process(
