@@ -167,6 +167,11 @@ Result<void> ValidateSysctls(const Linux& section) {
     if (of_ipc && !HasNamespace(section, "ipc")) {
       return Refuse(where, "needs an ipc namespace in linux.namespaces");
     }
+    if (name.starts_with("net.") && !HasNamespace(section, "network")) {
+      return Refuse(where,
+                    "is the host's in the host's network; needs a network namespace in "
+                    "linux.namespaces");
+    }
     if (name == "kernel.domainname" && !HasNamespace(section, "uts")) {
       return Refuse(where, "needs a uts namespace in linux.namespaces");
     }

@@ -132,6 +132,11 @@ TEST(ValidateSpec, NamesThePlaceOfEveryProblem) {
        "linux.sysctl.kernel.msgmax: needs an ipc namespace"},
       {[](Spec& s) {
          s.mutable_linux()->clear_namespaces();
+         (*s.mutable_linux()->mutable_sysctl())["net.ipv4.ip_forward"] = "1";
+       },
+       "linux.sysctl.net.ipv4.ip_forward: is the host's"},
+      {[](Spec& s) {
+         s.mutable_linux()->clear_namespaces();
          (*s.mutable_linux()->mutable_sysctl())["kernel.domainname"] = "x";
        },
        "linux.sysctl.kernel.domainname: needs a uts namespace"},
