@@ -37,6 +37,21 @@ bool IpAddress::IsLinkLocal() const {
   return family == AF_INET6 && bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
 }
 
+bool IpAddress::IsLoopback() const {
+  constexpr uint8_t kLoopbackNetwork = 127;
+  if (family == AF_INET) return bytes[0] == kLoopbackNetwork;
+  constexpr std::array<uint8_t, 16> kOwn{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  return bytes == kOwn;
+}
+
+bool IpAddress::IsAny() const { return bytes == decltype(bytes){}; }
+
+IpAddress IpAddress::Unmapped() const {
+  constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+  if (family == AF_INET || !Bytes().starts_with(kMapped)) return *this;
+  return *FromBytes(Bytes().substr(kMapped.size()));
+}
+
 std::optional<IpPrefix> IpPrefix::Parse(const std::string& text) {
   const size_t slash = text.find('/');
   const auto address = IpAddress::Parse(text.substr(0, slash));

@@ -28,6 +28,12 @@ struct IpAddress {
   size_t size() const { return family == AF_INET ? 4 : 16; }
   // Of IPv6, fe80::/10.
   bool IsLinkLocal() const;
+  // 127.0.0.0/8 or ::1.
+  bool IsLoopback() const;
+  // 0.0.0.0 or ::, which stands for every address.
+  bool IsAny() const;
+  // Of IPv6 that stands for one of IPv4 (::ffff:0:0/96), that; else itself.
+  IpAddress Unmapped() const;
 
   friend auto operator<=>(const IpAddress&, const IpAddress&) = default;
 };

@@ -51,5 +51,25 @@ TEST(MacAddress, RandomOnesAreLocalUnicastAndDiffer) {
   EXPECT_NE(mac, RandomMac());
 }
 
+TEST(IpAddress, KnowsTheLoopbackAndEveryAddress) {
+  const auto parsed = [](const char* text) { return *IpAddress::Parse(text); };
+  for (const char* text : {"127.0.0.1", "127.255.0.9", "::1"}) {
+    EXPECT_TRUE(parsed(text).IsLoopback()) << text;
+  }
+  for (const char* text : {"128.0.0.1", "::2", "::", "::ffff:127.0.0.1", "100::1"}) {
+    EXPECT_FALSE(parsed(text).IsLoopback()) << text;
+  }
+  EXPECT_TRUE(parsed("0.0.0.0").IsAny());
+  EXPECT_TRUE(parsed("::").IsAny());
+  EXPECT_FALSE(parsed("::1").IsAny());
+}
+
+TEST(IpAddress, OfIpv6MayStandForOneOfIpv4) {
+  EXPECT_EQ(IpAddress::Parse("::ffff:10.0.0.1")->Unmapped(), *IpAddress::Parse("10.0.0.1"));
+  for (const char* text : {"10.0.0.1", "fd00::1", "::fffe:10.0.0.1", "::10.0.0.1"}) {
+    EXPECT_EQ(IpAddress::Parse(text)->Unmapped(), *IpAddress::Parse(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace kata::sys

@@ -7,6 +7,8 @@
 
 #include <netinet/in.h>
 
+#include "host/network/packet_bytes.h"
+
 namespace kata::network {
 namespace {
 
@@ -22,13 +24,6 @@ constexpr uint8_t kRst = 0x04;
 constexpr uint8_t kAck = 0x10;
 constexpr uint8_t kHops = 64;
 
-uint8_t ByteAt(std::string_view bytes, size_t at) { return static_cast<uint8_t>(bytes[at]); }
-uint16_t WordAt(std::string_view bytes, size_t at) {
-  return static_cast<uint16_t>(ByteAt(bytes, at) << 8 | ByteAt(bytes, at + 1));
-}
-uint32_t LongAt(std::string_view bytes, size_t at) {
-  return static_cast<uint32_t>(WordAt(bytes, at)) << 16 | WordAt(bytes, at + 2);
-}
 void PutWord(std::string* bytes, uint32_t value) {
   bytes->push_back(static_cast<char>(value >> 8));
   bytes->push_back(static_cast<char>(value));
@@ -37,21 +32,6 @@ void PutLong(std::string* bytes, uint32_t value) {
   PutWord(bytes, value >> 16);
   PutWord(bytes, value & 0xffff);
 }
-void SetWord(std::string* bytes, size_t at, uint16_t value) {
-  (*bytes)[at] = static_cast<char>(value >> 8);
-  (*bytes)[at + 1] = static_cast<char>(value);
-}
-
-// Of the internet's checksum; `bytes` is even.
-uint32_t Sum(std::string_view bytes, uint32_t sum = 0) {
-  for (size_t at = 0; at + 1 < bytes.size(); at += 2) sum += WordAt(bytes, at);
-  return sum;
-}
-uint16_t Fold(uint32_t sum) {
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>(~sum);
-}
-
 std::string IpHeader(const ConnectionRequest& request) {
   std::string header;
   if (request.from.address.family == AF_INET6) {
@@ -71,7 +51,7 @@ std::string IpHeader(const ConnectionRequest& request) {
   PutWord(&header, 0);
   header += request.to.address.Bytes();
   header += request.from.address.Bytes();
-  SetWord(&header, 10, Fold(Sum(header)));
+  SetWord(&header, 10, ChecksumOf(AddUp(header)));
   return header;
 }
 
@@ -120,9 +100,9 @@ std::string RefusalOf(std::string_view frame, const ConnectionRequest& request) 
   PutWord(&tcp, 0x5000U | kRst | kAck);
   PutLong(&tcp, 0);  // window and checksum
   PutWord(&tcp, 0);
-  const uint32_t pseudo =
-      Sum(request.to.address.Bytes(), Sum(request.from.address.Bytes())) + IPPROTO_TCP + kTcpHeader;
-  SetWord(&tcp, 16, Fold(Sum(tcp, pseudo)));
+  const uint32_t pseudo = AddUp(request.to.address.Bytes(), AddUp(request.from.address.Bytes())) +
+                          IPPROTO_TCP + kTcpHeader;
+  SetWord(&tcp, 16, ChecksumOf(AddUp(tcp, pseudo)));
   return std::string(frame.substr(6, 6)) + std::string(frame.substr(0, 6)) +
          std::string(frame.substr(kMacs, 2)) + ip + tcp;
 }

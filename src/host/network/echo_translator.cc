@@ -18,6 +18,8 @@
 #include <netinet/ip_icmp.h>
 
 #include "base/log.h"
+#include "host/network/packet_bytes.h"
+#include "sys/packet_socket.h"
 #include "sys/socket_address.h"
 
 namespace kata::network {
@@ -36,28 +38,12 @@ constexpr size_t kSumAt = 2;
 uint8_t RequestType(int family) { return family == AF_INET ? ICMP_ECHO : ICMP6_ECHO_REQUEST; }
 uint8_t AnswerType(int family) { return family == AF_INET ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY; }
 
-uint16_t BigEndianAt(std::string_view bytes, size_t at) {
-  return static_cast<uint16_t>(static_cast<uint8_t>(bytes[at]) << 8 |
-                               static_cast<uint8_t>(bytes[at + 1]));
-}
-
-void PutBigEndian(std::string* bytes, size_t at, uint16_t value) {
-  (*bytes)[at] = static_cast<char>(value >> 8);
-  (*bytes)[at + 1] = static_cast<char>(value);
-}
-
 // With another id. Of IPv6 the kernel makes the sum.
 std::string WithId(std::string_view message, uint16_t id, int family) {
   std::string changed(message);
-  PutBigEndian(&changed, kIdAt, id);
-  PutBigEndian(&changed, kSumAt, 0);
-  if (family == AF_INET6) return changed;
-  uint32_t sum = 0;
-  for (size_t at = 0; at + 1 < changed.size(); at += 2) sum += BigEndianAt(changed, at);
-  if (changed.size() % 2 != 0)
-    sum += static_cast<uint32_t>(static_cast<uint8_t>(changed.back())) << 8;
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  PutBigEndian(&changed, kSumAt, static_cast<uint16_t>(~sum));
+  SetWord(&changed, kIdAt, id);
+  SetWord(&changed, kSumAt, 0);
+  if (family == AF_INET) SetWord(&changed, kSumAt, ChecksumOf(AddUp(changed)));
   return changed;
 }
 
@@ -71,52 +57,30 @@ struct Echo {
 std::optional<std::string> Ipv4Payload(std::string_view packet) {
   constexpr size_t kLeast = 20;
   if (packet.size() < kLeast) return std::nullopt;
-  const size_t header = 4UL * (static_cast<uint8_t>(packet[0]) & 0xf);
+  const size_t header = 4UL * (ByteAt(packet, 0) & 0xf);
   if (header < kLeast || packet.size() < header) return std::nullopt;
   return std::string(packet.substr(header));
-}
-
-std::optional<sys::IpAddress> DestinationOf(msghdr& message) {
-  for (cmsghdr* each = CMSG_FIRSTHDR(&message); each != nullptr;
-       each = CMSG_NXTHDR(&message, each)) {
-    if (each->cmsg_level != SOL_IPV6 || each->cmsg_type != IPV6_PKTINFO) continue;
-    in6_pktinfo info{};
-    std::memcpy(&info, CMSG_DATA(each), sizeof info);
-    return sys::IpAddress::FromBytes({reinterpret_cast<const char*>(&info.ipi6_addr), 16});
-  }
-  return std::nullopt;
 }
 
 // Nothing: no more are there. Without a message: not an echo of this type.
 std::optional<Echo> ReceiveEcho(int socket, int family, uint8_t type) {
   static thread_local std::array<char, kMostEcho> data;
-  sockaddr_storage from{};
-  alignas(cmsghdr) std::array<char, 128> control{};
-  iovec part{.iov_base = data.data(), .iov_len = data.size()};
-  msghdr message{};
-  message.msg_name = &from;
-  message.msg_namelen = sizeof from;
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  const ssize_t size = ::recvmsg(socket, &message, MSG_DONTWAIT);
-  if (size < 0) return std::nullopt;
-  const std::string_view packet(data.data(), static_cast<size_t>(size));
-  const auto sender = sys::SocketAddress::From(from);
-  if (!sender) return Echo{};
-  Echo echo{.from = sender->address, .to = {}, .message = {}};
+  const auto received = sys::ReceivePacket(socket, data);
+  if (!received) return std::nullopt;
+  if (!received->from) return Echo{};
+  const std::string_view packet(data.data(), received->size);
+  Echo echo{.from = received->from->address, .to = {}, .message = {}};
   if (family == AF_INET) {
     auto payload = Ipv4Payload(packet);
     if (!payload) return Echo{};
     echo.to = *sys::IpAddress::FromBytes(packet.substr(16, 4));
     echo.message = *std::move(payload);
   } else {
-    echo.to = DestinationOf(message).value_or(sys::IpAddress{});
+    if (received->to) echo.to = received->to->address;
     echo.message = packet;
   }
-  const bool right = echo.message.size() >= kEchoHeader &&
-                     static_cast<uint8_t>(echo.message[0]) == type && echo.message[1] == 0;
+  const bool right =
+      echo.message.size() >= kEchoHeader && ByteAt(echo.message, 0) == type && echo.message[1] == 0;
   if (!right) echo.message.clear();
   return echo;
 }
@@ -213,7 +177,7 @@ void EchoTranslator::OnRequests(int socket, int family) {
     const auto echo = ReceiveEcho(socket, family, RequestType(family));
     if (!echo) return;
     if (echo->message.empty() || !IsReachable(echo->to)) continue;
-    const auto asked = Find(echo->from, echo->to, BigEndianAt(echo->message, kIdAt));
+    const auto asked = Find(echo->from, echo->to, WordAt(echo->message, kIdAt));
     if (!asked) continue;
     (*asked)->used = sys::EventLoop::Clock::now();
     const std::string message = WithId(echo->message, (*asked)->id, family);
@@ -249,7 +213,7 @@ void EchoTranslator::OnAnswers(Place asked) {
   for (int turn = 0; turn < kMostEchoes; ++turn) {
     const auto echo = ReceiveEcho(asked->outer.get(), family, AnswerType(family));
     if (!echo) return;
-    if (echo->message.empty() || BigEndianAt(echo->message, kIdAt) != asked->id) continue;
+    if (echo->message.empty() || WordAt(echo->message, kIdAt) != asked->id) continue;
     SendAs(inner, asked->whom, asked->guest, WithId(echo->message, asked->guest_id, family));
   }
 }

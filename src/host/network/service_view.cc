@@ -6,22 +6,10 @@
 #include "host/network/two_namespaces.h"
 
 namespace kata::network {
-namespace {
-
-bool IsAny(const sys::IpAddress& address) { return address.bytes == decltype(address.bytes){}; }
-
-}  // namespace
-
-bool IsLoopback(const sys::IpAddress& address) {
-  constexpr uint8_t kLoopbackNetwork = 127;
-  if (address.family == AF_INET) return address.bytes[0] == kLoopbackNetwork;
-  return address == *sys::IpAddress::Parse("::1");
-}
-
 std::vector<sys::SocketAddress> DoorsFor(std::vector<sys::SocketAddress> listeners) {
   const size_t count = listeners.size();
   for (size_t i = 0; i < count; ++i) {
-    if (listeners[i].address.family != AF_INET6 || !IsAny(listeners[i].address)) continue;
+    if (listeners[i].address.family != AF_INET6 || !listeners[i].address.IsAny()) continue;
     listeners.push_back({.address = {}, .port = listeners[i].port});
   }
   std::ranges::sort(listeners);
@@ -32,7 +20,7 @@ std::vector<sys::SocketAddress> DoorsFor(std::vector<sys::SocketAddress> listene
 std::vector<sys::SocketAddress> ServicesOf(const std::vector<sys::SocketAddress>& listeners) {
   std::vector<sys::SocketAddress> services;
   std::ranges::copy_if(listeners, std::back_inserter(services), [](const sys::SocketAddress& each) {
-    return IsAny(each.address) || IsLoopback(each.address);
+    return each.address.IsAny() || each.address.IsLoopback();
   });
   return services;
 }
@@ -42,7 +30,7 @@ sys::SocketAddress LoopbackOf(const std::vector<sys::SocketAddress>& services, u
   sys::SocketAddress other = usual;
   for (const sys::SocketAddress& each : services) {
     if (each.port != port) continue;
-    if (IsAny(each.address) || each == usual) return usual;
+    if (each.address.IsAny() || each == usual) return usual;
     // IPv4 comes first.
     if (other == usual) other = each;
   }
@@ -51,12 +39,12 @@ sys::SocketAddress LoopbackOf(const std::vector<sys::SocketAddress>& services, u
 
 GuestEnds EndsInGuest(const sys::SocketAddress& peer, const sys::SocketAddress& local) {
   const sys::SocketAddress host{.address = *sys::IpAddress::Parse(kLoopback4), .port = 0};
-  if (IsLoopback(local.address)) {
+  if (local.address.IsLoopback()) {
     return {.from = host,
             .to = {.address = *sys::IpAddress::Parse(sys::kGuestLoopback), .port = local.port}};
   }
   // From one of its own addresses a guest takes nothing.
-  if (peer.address != local.address && !IsLoopback(peer.address))
+  if (peer.address != local.address && !peer.address.IsLoopback())
     return {.from = peer, .to = local};
   if (local.address.family == AF_INET) return {.from = host, .to = local};
   return {.from = {.address = *sys::IpAddress::Parse(kLoopback6), .port = 0}, .to = local};

@@ -11,8 +11,6 @@
 
 namespace kata::network {
 
-bool IsLoopback(const sys::IpAddress& address);
-
 // What is to be listened at for these: one for every address of IPv6 is there for those of IPv4,
 // too.
 std::vector<sys::SocketAddress> DoorsFor(std::vector<sys::SocketAddress> listeners);

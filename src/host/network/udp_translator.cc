@@ -7,13 +7,12 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <iterator>
-#include <optional>
 
 #include <netinet/in.h>
 
 #include "base/log.h"
+#include "sys/packet_socket.h"
 
 namespace kata::network {
 namespace {
@@ -26,48 +25,6 @@ constexpr auto kLookForSilent = seconds(10);
 constexpr size_t kMostDatagram = 65536;
 // Moved before others get their turn.
 constexpr int kMostDatagrams = 64;
-// cmsg(3) for an address of IPv6.
-constexpr size_t kControl = 128;
-
-struct Datagram {
-  sys::SocketAddress from;
-  sys::SocketAddress to;
-  size_t size = 0;
-};
-
-// The address that a datagram was sent to.
-std::optional<sys::SocketAddress> Destination(msghdr& message) {
-  for (cmsghdr* each = CMSG_FIRSTHDR(&message); each != nullptr;
-       each = CMSG_NXTHDR(&message, each)) {
-    const bool v4 = each->cmsg_level == SOL_IP && each->cmsg_type == IP_ORIGDSTADDR;
-    const bool v6 = each->cmsg_level == SOL_IPV6 && each->cmsg_type == IPV6_ORIGDSTADDR;
-    if (!v4 && !v6) continue;
-    sockaddr_storage address{};
-    std::memcpy(&address, CMSG_DATA(each), v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
-    return sys::SocketAddress::From(address);
-  }
-  return std::nullopt;
-}
-
-std::optional<Datagram> Receive(int socket, std::array<char, kMostDatagram>& data) {
-  sockaddr_storage from{};
-  alignas(cmsghdr) std::array<char, kControl> control{};
-  iovec part{.iov_base = data.data(), .iov_len = data.size()};
-  msghdr message{};
-  message.msg_name = &from;
-  message.msg_namelen = sizeof from;
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  const ssize_t size = ::recvmsg(socket, &message, MSG_DONTWAIT);
-  if (size < 0) return std::nullopt;
-  const auto sender = sys::SocketAddress::From(from);
-  const auto to = Destination(message);
-  if (!sender || !to) return Datagram{};
-  return Datagram{.from = *sender, .to = *to, .size = static_cast<size_t>(size)};
-}
-
 Result<sys::UniqueFd> ConnectInner(const sys::SocketAddress& own, const sys::SocketAddress& guest) {
   sys::UniqueFd socket = KATA_TRY(sys::MakeIpSocket(own.address.family, SOCK_DGRAM));
   KATA_TRY(sys::SetTransparent(socket.get(), own.address.family));
@@ -120,10 +77,10 @@ Result<void> UdpTranslator::Start() {
 void UdpTranslator::OnNew(int socket) {
   std::array<char, kMostDatagram> data;
   for (int turn = 0; turn < kMostDatagrams; ++turn) {
-    const auto datagram = Receive(socket, data);
+    const auto datagram = sys::ReceivePacket(socket, data);
     if (!datagram) return;
-    const Key key{datagram->from, datagram->to};
-    if (key.second.port == 0) continue;
+    if (!datagram->from || !datagram->to || datagram->to->port == 0) continue;
+    const Key key{*datagram->from, *datagram->to};
     // Several may have come before there was a pair.
     const auto found = by_key_.find(key);
     auto pair = found != by_key_.end() ? Result<Place>(found->second) : Make(key);

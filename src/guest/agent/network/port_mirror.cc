@@ -25,12 +25,6 @@ namespace {
 // The kernel does not tell of sockets that begin to listen.
 constexpr auto kLook = std::chrono::milliseconds(50);
 constexpr size_t kMostConnections = 4096;
-constexpr uint8_t kLoopbackNetwork = 127;
-
-bool IsOfLoopback(const sys::IpAddress& address) {
-  if (address.family == AF_INET) return address.bytes[0] == kLoopbackNetwork;
-  return address == *sys::IpAddress::Parse("::1");
-}
 
 // What stands for the loopback is taken for one's own.
 Result<void> TakeStandIn() {
@@ -137,13 +131,11 @@ void PortMirror::Look() {
 void PortMirror::OpenGates(const std::vector<sys::SocketAddress>& listeners) {
   std::map<uint16_t, sys::SocketAddress> behind;
   for (const sys::SocketAddress& each : listeners) {
-    if (IsOfLoopback(each.address)) behind.try_emplace(each.port, each);
+    if (each.address.IsLoopback()) behind.try_emplace(each.port, each);
   }
   // One that listens everywhere does so there, too.
   for (const sys::SocketAddress& each : listeners) {
-    if (!IsOfLoopback(each.address) && each.address.bytes == decltype(each.address.bytes){}) {
-      behind.erase(each.port);
-    }
+    if (each.address.IsAny()) behind.erase(each.port);
   }
   std::vector<sys::SocketAddress> gates;
   for (const auto& [port, address] : behind) {
