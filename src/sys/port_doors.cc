@@ -43,14 +43,21 @@ void PortDoors::Keep(const std::vector<SocketAddress>& wanted) {
   }
   std::erase_if(failed_, [&](const SocketAddress& at) { return !is_wanted(at); });
   for (const SocketAddress& at : wanted) {
-    if (doors_.contains(at)) continue;
-    auto opened = Open(at);
-    if (opened) {
-      doors_.emplace(at, *std::move(opened));
-      failed_.erase(at);
-    } else if (failed_.insert(at).second && ways_.failed) {
-      ways_.failed(at, opened.error());
-    }
+    if (!doors_.contains(at)) OpenDoor(at);
+  }
+}
+
+void PortDoors::TryAgain() {
+  for (const SocketAddress& at : std::set(failed_)) OpenDoor(at);
+}
+
+void PortDoors::OpenDoor(const SocketAddress& at) {
+  auto opened = Open(at);
+  if (opened) {
+    doors_.emplace(at, *std::move(opened));
+    failed_.erase(at);
+  } else if (failed_.insert(at).second && ways_.failed) {
+    ways_.failed(at, opened.error());
   }
 }
 

@@ -37,12 +37,15 @@ class PortDoors {
   PortDoors& operator=(const PortDoors&) = delete;
   ~PortDoors() { Keep({}); }
 
-  // Opens and shuts what differs. Connections stay. One that could not be opened is tried again.
+  // Opens and shuts what differs. Connections stay.
   void Keep(const std::vector<SocketAddress>& wanted);
+  // What is wanted and could not be opened.
+  void TryAgain();
   bool Has(const SocketAddress& at) const { return doors_.contains(at); }
 
  private:
   Result<UniqueFd> Open(const SocketAddress& at);
+  void OpenDoor(const SocketAddress& at);
   void OnCaller(int listener);
 
   EventLoop& loop_;

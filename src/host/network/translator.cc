@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -24,10 +25,10 @@ namespace kata::network {
 
 namespace {
 
-// The kernel does not tell of sockets that begin to listen.
 constexpr size_t kDescriptors = 32768;
 // Two descriptors a connection of three kinds, and as much for all else.
 constexpr size_t kShares = 8;
+// The kernel does not tell of sockets that begin to listen.
 constexpr auto kLookForServices = std::chrono::milliseconds(200);
 
 }  // namespace
@@ -55,14 +56,13 @@ struct Translator::Parts {
                    }},
               most) {}
 
-  // On the thread, until Stop().
-  Result<void> Run() {
+  // On the thread, before all else of it.
+  Result<void> Begin() {
     KATA_TRY(namespaces.Enter());
     table = KATA_TRY(sys::ListenerTable::Open());
     KATA_TRY(tcp.Start());
     KATA_TRY(udp.Start());
-    KATA_TRY(echo.Start());
-    return loop->Run();
+    return echo.Start();
   }
 
   static Result<sys::UniqueFd> BindOutside(const sys::SocketAddress& at);
@@ -114,11 +114,23 @@ void Translator::Parts::LookForServices() {
     tcp.SetServices(now);
     services_changed(DoorsFor(std::move(now)));
   }
+  // Who had a port of the guest's may have gone.
+  doors.TryAgain();
   loop->RunAfter(kLookForServices, [this] { LookForServices(); });
 }
 
-Translator::Translator(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {
-  parts_->thread = std::thread([parts = parts_.get()] { LogIfFailed(parts->Run()); });
+Translator::Translator(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+// The thread is in another network namespace than others of this process.
+Result<void> Translator::Begin() {
+  std::promise<Result<void>> begun;
+  parts_->thread = std::thread([this, &begun] {
+    auto result = parts_->Begin();
+    const bool runs = result.has_value();
+    begun.set_value(std::move(result));
+    if (runs) LogIfFailed(parts_->loop->Run());
+  });
+  return begun.get_future().get();
 }
 
 Translator::~Translator() {
@@ -146,7 +158,9 @@ Result<std::unique_ptr<Translator>> Translator::Start(TranslatorSetting setting,
   auto loop = KATA_TRY(sys::EventLoop::Create());
   const size_t most = std::max<size_t>(1, sys::RaiseOpenFileLimit(kDescriptors) / kShares);
   auto parts = std::make_unique<Parts>(std::move(loop), setting, std::move(sockets), most);
-  return std::unique_ptr<Translator>(new Translator(std::move(parts)));
+  std::unique_ptr<Translator> translator(new Translator(std::move(parts)));
+  KATA_TRY(translator->Begin());
+  return translator;
 }
 
 }  // namespace kata::network

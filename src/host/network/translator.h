@@ -43,7 +43,8 @@ class Translator {
   ~Translator();
 
   // Has the outer namespace listen at these for the guest, and at no others. What cannot be
-  // listened at is logged, once. From any thread.
+  // listened at is logged, once, and tried again while it is wanted (FollowServices). From any
+  // thread.
   void ShowListeners(std::vector<sys::SocketAddress> listeners);
   // Calls `changed` on a thread of its own with what listens in the outer namespace and is reached
   // by its loopback, but for the above, now and whenever it has changed. Once.
@@ -52,6 +53,7 @@ class Translator {
  private:
   struct Parts;
   explicit Translator(std::unique_ptr<Parts> parts);
+  Result<void> Begin();
   std::unique_ptr<Parts> parts_;
 };
 

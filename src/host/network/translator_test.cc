@@ -4,6 +4,7 @@
 // addresses of its loopback device. Needs root.
 #include "host/network/translator.h"
 
+#include <fcntl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
@@ -11,7 +12,9 @@
 
 #include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -247,6 +250,36 @@ TEST_F(TranslatorTest, WhatIsOpenLeadsToTheLoopback) {
     const sys::UniqueFd client = Client(SOCK_STREAM, at);
     EXPECT_TRUE(sys::Connect(client.get(), at)) << address;
   }
+}
+
+TEST_F(TranslatorTest, APortOfTheGuestIsTakenOnceItIsFree) {
+  Begin(true);
+  const SocketAddress at = At("10.99.0.1", kPort);
+  auto others = Serve(SOCK_STREAM, at);
+  translator_->FollowServices([](const std::vector<SocketAddress>&) {});
+  translator_->ShowListeners({at});
+  const auto listens = [&] {
+    const auto probe = Socket(ns_.get(), AF_INET, SOCK_STREAM);
+    return sys::Connect(probe.get(), at).has_value();
+  };
+  EXPECT_TRUE(listens());  // the other one
+  others.Reset();
+  const auto begun = std::chrono::steady_clock::now();
+  while (!listens() && std::chrono::steady_clock::now() - begun < kPatience) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(listens());
+}
+
+TEST_F(TranslatorTest, OneThatCannotEnterTheOtherNamespaceDoesNotBegin) {
+  const auto started = Translator::Start({.inner = *sys::Duplicate(inner_.get()),
+                                          .outer = *sys::Open("/dev/null", O_RDONLY),
+                                          .tap = sys::FindLink(*inner_socket_, "tap0_kata")->index,
+                                          .mac = mac_,
+                                          .mtu = kMtu},
+                                         *inner_socket_);
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().message(), HasSubstr("enter the network namespace"));
 }
 
 TEST_F(TranslatorTest, MuchGoesThroughWhole) {
