@@ -13,7 +13,7 @@ namespace kata::sys {
 namespace {
 
 // cmsg(3) for an address of IPv6, and then some.
-constexpr size_t kControl = 128;
+constexpr size_t kControlBytes = 128;
 
 // What this one says of the address; nothing where it is about something else.
 std::optional<SocketAddress> DestinationIn(const cmsghdr& header) {
@@ -35,7 +35,7 @@ std::optional<SocketAddress> DestinationIn(const cmsghdr& header) {
 
 std::optional<ReceivedPacket> ReceivePacket(int socket, std::span<char> data) {
   sockaddr_storage from{};
-  alignas(cmsghdr) std::array<char, kControl> control{};
+  alignas(cmsghdr) std::array<char, kControlBytes> control{};
   iovec part{.iov_base = data.data(), .iov_len = data.size()};
   msghdr message{};
   message.msg_name = &from;
