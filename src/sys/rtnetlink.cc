@@ -56,11 +56,13 @@ std::string SubKind(const std::string& kind, const Attributes& data) {
   return "";
 }
 
-bool Ipv6Off(const Attributes& attributes) {
-  const auto conf = attributes.Nested(IFLA_AF_SPEC).Nested(AF_INET6).Find(IFLA_INET6_CONF);
-  constexpr size_t kAt = DEVCONF_DISABLE_IPV6 * sizeof(int32_t);
-  if (!conf || conf->size() < kAt + sizeof(int32_t)) return false;
-  return FamilyHeader<int32_t>(conf->substr(kAt)) != 0;
+std::vector<int32_t> Settings(const Attributes& attributes, uint16_t family, uint16_t which) {
+  const auto bytes = attributes.Nested(IFLA_AF_SPEC).Nested(family).Find(which);
+  std::vector<int32_t> values(bytes ? bytes->size() / sizeof(int32_t) : 0);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = FamilyHeader<int32_t>(bytes->substr(i * sizeof(int32_t)));
+  }
+  return values;
 }
 
 // A whole table as values.
@@ -191,7 +193,10 @@ std::optional<Link> ParseLink(const NetlinkMessage& message) {
   link.mac = MacIn(attributes, IFLA_ADDRESS).value_or(MacAddress{});
   link.permanent_mac = MacIn(attributes, IFLA_PERM_ADDRESS);
   link.master = static_cast<int>(attributes.U32(IFLA_MASTER).value_or(0));
-  link.ipv6_off = Ipv6Off(attributes);
+  link.ipv4_settings = Settings(attributes, AF_INET, IFLA_INET_CONF);
+  link.ipv6_settings = Settings(attributes, AF_INET6, IFLA_INET6_CONF);
+  link.ipv6_off = link.ipv6_settings.size() > DEVCONF_DISABLE_IPV6 &&
+                  link.ipv6_settings[DEVCONF_DISABLE_IPV6] != 0;
   link.counters = CountersIn(attributes);
   return link;
 }

@@ -45,6 +45,10 @@ struct Link {
   std::optional<MacAddress> permanent_mac;
   int master = 0;  // index of a bridge or bond that it is a port of
   bool ipv6_off = false;
+  // net.ipv4.conf.NAME.*, IPV4_DEVCONF_* - 1 of linux/ip.h telling which, and net.ipv6.conf.NAME.*,
+  // by DEVCONF_* of linux/ipv6.h; shorter where the kernel has fewer.
+  std::vector<int32_t> ipv4_settings;
+  std::vector<int32_t> ipv6_settings;
   LinkCounters counters;
 
   friend bool operator==(const Link&, const Link&) = default;

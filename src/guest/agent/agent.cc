@@ -258,6 +258,7 @@ Result<void> Agent::StartCreation(Creation& creation) {
   const bool share_pid = request.sandbox_pidns() || sandbox_->shares_pid();
   StdioPair stdio = KATA_TRY(MakeStdio(spec.process(), config_.container_pipe_size));
   const oci::Box console = spec.process().console_size();
+  sandbox_->network().ClaimSettings(spec.linux());
   entry.init = std::make_shared<Process>(loop_, "", stdio);
   SharedNamespaces shared = sandbox_->NamespacesFor(share_pid);
   for (const oci::LinuxNamespace& wanted : spec.linux().namespaces()) {

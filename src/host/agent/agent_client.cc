@@ -182,9 +182,11 @@ Result<void> AgentClient::ResizeVolume(const std::string& mount_point, uint64_t 
   return CallVoid("ResizeVolume", request, timeout);
 }
 
-Result<types::Interface> AgentClient::UpdateInterface(const types::Interface& interface) {
+Result<types::Interface> AgentClient::UpdateInterface(const types::Interface& interface,
+                                                      const agent::NetworkSettings* settings) {
   agent::UpdateInterfaceRequest request;
-  *request.mutable_interface() = interface;
+  if (!interface.name().empty()) *request.mutable_interface() = interface;
+  if (settings != nullptr) *request.mutable_settings() = *settings;
   return Call<types::Interface>("UpdateInterface", request);
 }
 

@@ -115,7 +115,9 @@ class AgentClient {
   // Makes the file system of a storage as large as its disk, which has, or gets, `bytes`.
   Result<void> ResizeVolume(const std::string& mount_point, uint64_t bytes,
                             std::chrono::milliseconds timeout);
-  Result<types::Interface> UpdateInterface(const types::Interface& interface);
+  // With `settings`, which may be null, they are set first; an interface without a name is none.
+  Result<types::Interface> UpdateInterface(const types::Interface& interface,
+                                           const agent::NetworkSettings* settings = nullptr);
   // kUnimplemented from an agent that is not ours.
   Result<void> ReleaseInterface(const std::string& permanent_mac);
   Result<void> UpdateRoutes(const agent::Routes& routes);

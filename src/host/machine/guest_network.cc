@@ -129,6 +129,8 @@ Result<network::NamespaceView> GuestNetwork::Begin(const Options& options, Save 
     // Nobody has put anything into a new namespace yet: its interfaces come later, as frames.
     options_.model = network::Model::kTcFilter;
   }
+  settings_.Begin(outer_.valid() ? network::SettingsFor::kSockets : network::SettingsFor::kFrames,
+                  options_.saved.has_value());
   network::NamespaceView view = KATA_TRY(Look());
   // Before anything boots in vain.
   if (options_.model != network::Model::kNone && !outer_.valid()) {
@@ -370,6 +372,12 @@ Result<void> GuestNetwork::Configure(const network::NamespaceView& view,
                                      agent::AgentClient& agent) {
   routes::NamesByLink names;
   bool any = false;
+  auto settings = settings_.Plan(view);
+  const auto update = [&](const types::Interface& wanted) KATA_REQUIRES(calls_) -> Result<void> {
+    KATA_TRY(agent.UpdateInterface(wanted, settings ? &*settings : nullptr));
+    if (std::exchange(settings, std::nullopt)) settings_.Told();
+    return {};
+  };
   for (const network::Endpoint& endpoint : view.endpoints) {
     const auto nic = std::ranges::find_if(nics_, [&](const GuestNic& each) {
       return each.connection && each.connection->link == endpoint.link.index;
@@ -378,11 +386,12 @@ Result<void> GuestNetwork::Configure(const network::NamespaceView& view,
     const types::Interface wanted = InterfaceFor(endpoint, nic->mac, nic->pci_path);
     names[endpoint.link.index] = endpoint.link.name;
     if (std::string text = wanted.SerializeAsString(); text != nic->configured) {
-      KATA_TRY(agent.UpdateInterface(wanted));
+      KATA_TRY(update(wanted));
       nic->configured = std::move(text);
       any = true;
     }
   }
+  if (settings) KATA_TRY(update({}));
   const agent::Routes routes = RoutesFor(view, names);
   // An interface that is configured anew loses its routes.
   if (std::string text = routes.SerializeAsString();
@@ -466,6 +475,7 @@ Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& 
   if (sys::DrainNetlinkEvents(events_.get())) dirty_ = true;
   if (options_.model == network::Model::kNone) return {};
   RelayNames(agent);
+  if (settings_.Look(ServedNamespace())) dirty_ = true;
   if (dirty_.exchange(false)) {
     auto synced = SyncOnce(vm, agent);
     // An interface may go while it is being connected; what is there then counts.

@@ -21,6 +21,7 @@
 #include "host/agent/agent_client.h"
 #include "host/config/config.h"
 #include "host/hypervisor/hypervisor.h"
+#include "host/machine/guest_settings.h"
 #include "host/machine/name_relay.h"
 #include "host/machine/port_sharing.h"
 #include "host/network/connection.h"
@@ -191,6 +192,7 @@ class GuestNetwork {
   std::vector<GuestNic> nics_ KATA_GUARDED_BY(calls_);
   int next_nic_ KATA_GUARDED_BY(calls_) = 0;
   std::shared_ptr<NameRelay> names_ KATA_GUARDED_BY(calls_);
+  GuestSettings settings_ KATA_GUARDED_BY(calls_);
   std::string routes_ KATA_GUARDED_BY(calls_);              // what the guest was told last
   std::string neighbors_ KATA_GUARDED_BY(calls_);           // likewise
   std::vector<std::string> notes_ KATA_GUARDED_BY(calls_);  // that were logged already

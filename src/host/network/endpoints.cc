@@ -107,6 +107,7 @@ NamespaceView ViewOf(const NamespaceContents& contents) {
   for (const sys::Link& link : contents.links) {
     view.names.push_back(link.name);
     view.links.push_back(link.index);
+    if ((link.flags & IFF_LOOPBACK) != 0) view.loopback = link;
     const bool skipped = (link.flags & IFF_LOOPBACK) != 0 || IsTapName(link.name) ||
                          IsFallbackDevice(link) || (link.flags & IFF_UP) == 0;
     if (skipped) continue;

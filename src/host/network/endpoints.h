@@ -5,6 +5,7 @@
 // Basis: rtnetlink(7); Kata Containers' endpoint kinds.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct NamespaceView {
   std::vector<sys::RoutingRule> rules;  // the kernel's own included
   std::vector<std::string> names;       // of all interfaces, ours included
   std::vector<int> links;               // their indices
+  std::optional<sys::Link> loopback;
   // Interfaces that are left alone, with the reason, in words for the log.
   std::vector<std::string> notes;
 };

@@ -100,6 +100,7 @@ Result<sys::Link> GuestNetwork::Bring(const types::Interface& interface) {
     KATA_TRY(sys::ChangeLink(
         outside_, link->index,
         {.name = interface.name(), .mac = mac, .up = false, .namespace_fd = namespace_.get()}));
+    KATA_TRY(Within([&] { settings_.Apply(interface.name()); }));
     return sys::FindLink(inside_, interface.name());
   }
   sys::LinkChange change;
@@ -113,7 +114,18 @@ Result<sys::Link> GuestNetwork::Bring(const types::Interface& interface) {
   return *link;
 }
 
+Result<void> GuestNetwork::UpdateSettings(const agent::NetworkSettings& settings) {
+  NetworkSettings::Values values(settings.values().begin(), settings.values().end());
+  return Inside(namespace_.get(), own_namespace_.get(),
+                [&] { return settings_.Update(std::move(values)); });
+}
+
+void GuestNetwork::ClaimSettings(const oci::Linux& section) {
+  for (const auto& [name, value] : section.sysctl()) settings_.Claim(name);
+}
+
 Result<void> GuestNetwork::SetIpv6(const std::string& link, bool off) {
+  if (settings_.IsClaimed(fmt::format("ipv6/conf/{}/disable_ipv6", link))) return {};
   return Inside(namespace_.get(), own_namespace_.get(), [&]() -> Result<void> {
     const std::string path = fmt::format("/proc/sys/net/ipv6/conf/{}/disable_ipv6", link);
     if (!sys::Exists(path)) return {};
@@ -173,6 +185,7 @@ Result<void> GuestNetwork::Release(const std::string& permanent_hw_addr) {
     return Fail(Code::kNotFound,
                 fmt::format("no network device has the address {}", permanent_hw_addr));
   }
+  settings_.Forget(link->name);
   // A name that nobody else has out there.
   const std::string name = fmt::format("spare{}", link->index);
   return sys::ChangeLink(inside_, link->index,

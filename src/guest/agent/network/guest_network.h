@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "guest/agent/network/network_settings.h"
 #include "guest/agent/network/route_tables.h"
 #include "proto/agent.pb.h"
 #include "sys/fd.h"
@@ -36,6 +37,10 @@ class GuestNetwork {
   //         kAlreadyExists    another interface has the name
   //         kInvalidArgument  an address or name that is none
   Result<types::Interface> Update(const types::Interface& interface);
+  // Makes the namespace's sysctls those (NetworkSettings::Update), but for what was claimed.
+  Result<void> UpdateSettings(const agent::NetworkSettings& settings);
+  // The sysctls of a container's specification, before that container sets them.
+  void ClaimSettings(const oci::Linux& section);
   // Takes the interface out of the containers' namespace.
   // Errors  kNotFound
   Result<void> Release(const std::string& permanent_hw_addr);
@@ -73,6 +78,7 @@ class GuestNetwork {
   sys::NetlinkSocket outside_;  // in the agent's namespace
   sys::NetlinkSocket inside_;   // in the containers'
   RouteTables routes_;
+  NetworkSettings settings_;
 };
 
 }  // namespace kata::guest

@@ -22,6 +22,12 @@ using ttrpc::Responder;
 void UpdateInterface(Agent& agent, agent::UpdateInterfaceRequest request, Responder responder) {
   const auto network = agent.network();
   if (!network) return responder.Fail(network.error());
+  if (request.has_settings()) {
+    if (auto set = (*network)->UpdateSettings(request.settings()); !set) {
+      return responder.Fail(set.error());
+    }
+    if (!request.has_interface()) return responder.Reply(types::Interface());
+  }
   const auto interface =
       std::make_shared<types::Interface>(std::move(*request.mutable_interface()));
   const auto shared = std::make_shared<Responder>(std::move(responder));
