@@ -23,7 +23,8 @@ def get(address, port=80, path="/"):
 def name_server(address):
     """A command: a name server that answers every question with 192.0.2.77, while its input is open."""
     return ("python3", "-c", "import select, socket, sys\n"
-            f"s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('{address}', 53))\n"
+            f"s = socket.socket(socket.AF_INET{'6' if ':' in address else ''}, socket.SOCK_DGRAM)\n"
+            f"s.bind(('{address}', 53))\n"
             "while sys.stdin not in select.select([s, sys.stdin], [], [])[0]:\n"
             "  data, peer = s.recvfrom(2000)\n"
             "  s.sendto(data[:2] + b'\\x81\\x80\\0\\1\\0\\1\\0\\0\\0\\0' + data[12:] + "

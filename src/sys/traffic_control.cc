@@ -16,17 +16,27 @@ namespace kata::sys {
 namespace {
 
 constexpr uint32_t kIngressHandle = TC_H_MAKE(TC_H_INGRESS, 0);
-// Behind all that is shared.
+// Programs come first, then what is shared, then what redirects all.
+constexpr uint32_t kProgramPlace = 1;
+constexpr uint32_t kFirstPlace = kProgramPlace + 1;
 constexpr uint32_t kRedirectPlace = kMostShared + 1;
 
-NetlinkRequest QdiscRequest(uint16_t type, uint16_t flags, int link) {
+constexpr const char* kIngressKind = "ingress";
+constexpr const char* kBothKind = "clsact";
+
+NetlinkRequest QdiscRequest(uint16_t type, uint16_t flags, int link, const char* kind) {
   tcmsg header{};
   header.tcm_ifindex = link;
   header.tcm_handle = kIngressHandle;
   header.tcm_parent = TC_H_INGRESS;
   NetlinkRequest request(type, flags);
-  request.Header(header).PutText(TCA_KIND, "ingress");
+  request.Header(header).PutText(TCA_KIND, kind);
   return request;
+}
+
+// Filters of both kinds of hooks have these parents.
+uint32_t ParentOf(Hook hook) {
+  return TC_H_MAKE(TC_H_CLSACT, hook == Hook::kIngress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
 }
 
 std::string Selector(std::span<const PacketKey> keys) {
@@ -49,8 +59,8 @@ Result<void> AddFilter(NetlinkSocket& socket, int from, uint32_t place, uint16_t
                        std::span<const PacketKey> keys, const tc_mirred& mirred) {
   tcmsg header{};
   header.tcm_ifindex = from;
-  header.tcm_parent = kIngressHandle;
-  header.tcm_info = TC_H_MAKE(place << 16, htons(protocol));
+  header.tcm_parent = ParentOf(Hook::kIngress);
+  header.tcm_info = TC_H_MAKE((place + kFirstPlace) << 16, htons(protocol));
   NetlinkRequest request(RTM_NEWTFILTER, kCreateFlags);
   request.Header(header).PutText(TCA_KIND, "u32");
   const size_t options = request.Begin(TCA_OPTIONS);
@@ -70,7 +80,55 @@ Result<void> AddFilter(NetlinkSocket& socket, int from, uint32_t place, uint16_t
 }  // namespace
 
 Result<void> AddIngressQdisc(NetlinkSocket& socket, int link) {
-  return socket.Change(QdiscRequest(RTM_NEWQDISC, kCreateFlags, link));
+  return socket.Change(QdiscRequest(RTM_NEWQDISC, kCreateFlags, link, kIngressKind));
+}
+
+Result<bool> EnsureHooks(NetlinkSocket& socket, int link) {
+  auto made = socket.Change(QdiscRequest(RTM_NEWQDISC, kCreateFlags, link, kBothKind));
+  if (!made && made.error().code() == Code::kAlreadyExists) return false;
+  if (!made) return std::unexpected(std::move(made).error().Within("clsact qdisc"));
+  return true;
+}
+
+Result<void> PutProgram(NetlinkSocket& socket, int link, Hook hook, int program,
+                        std::string_view name) {
+  tcmsg header{};
+  header.tcm_ifindex = link;
+  header.tcm_parent = ParentOf(hook);
+  header.tcm_info = TC_H_MAKE(kProgramPlace << 16, htons(ETH_P_ALL));
+  // With a number of its own it is replaced, in one step.
+  header.tcm_handle = 1;
+  NetlinkRequest request(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK);
+  request.Header(header).PutText(TCA_KIND, "bpf");
+  const size_t options = request.Begin(TCA_OPTIONS);
+  request.PutU32(TCA_BPF_FD, static_cast<uint32_t>(program));
+  request.PutText(TCA_BPF_NAME, std::string(name));
+  request.PutU32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+  request.End(options);
+  auto put = socket.Change(std::move(request));
+  if (!put && put.error().code() == Code::kNotFound) {
+    return Fail(
+        Code::kUnimplemented,
+        "this kernel has no filters that are programs (CONFIG_NET_CLS_BPF, module cls_bpf)");
+  }
+  return put;
+}
+
+Result<std::optional<uint32_t>> FindProgram(NetlinkSocket& socket, int link, Hook hook,
+                                            std::string_view name) {
+  tcmsg header{};
+  header.tcm_ifindex = link;
+  header.tcm_parent = ParentOf(hook);
+  NetlinkRequest request(RTM_GETTFILTER, NLM_F_REQUEST | NLM_F_DUMP);
+  request.Header(header);
+  std::optional<uint32_t> found;
+  KATA_TRY(socket.Query(std::move(request), [&](const NetlinkMessage& message) {
+    const auto attributes = Attributes::After<tcmsg>(message.body);
+    if (attributes.Text(TCA_KIND) != "bpf") return;
+    const Attributes options = attributes.Nested(TCA_OPTIONS);
+    if (options.Text(TCA_BPF_NAME) == name) found = options.U32(TCA_BPF_ID);
+  }));
+  return found;
 }
 
 Result<bool> HasIngressQdisc(NetlinkSocket& socket, int link) {
@@ -88,7 +146,11 @@ Result<bool> HasIngressQdisc(NetlinkSocket& socket, int link) {
 }
 
 Result<void> DeleteIngressQdisc(NetlinkSocket& socket, int link) {
-  return socket.Change(QdiscRequest(RTM_DELQDISC, NLM_F_ACK, link));
+  return socket.Change(QdiscRequest(RTM_DELQDISC, NLM_F_ACK, link, kIngressKind));
+}
+
+Result<void> DeleteHooks(NetlinkSocket& socket, int link) {
+  return socket.Change(QdiscRequest(RTM_DELQDISC, NLM_F_ACK, link, kBothKind));
 }
 
 Result<void> RedirectIngress(NetlinkSocket& socket, int from, int to) {

@@ -254,7 +254,9 @@ class Kinds(NetworkCase):
         self.net.ip("tuntap", "add", "eth0", "mode", "tap", "vnet_hdr", ns=ns)
         self.net.ip("address", "add", "203.0.113.2/24", "dev", "eth0", ns=ns)
         self.net.ip("link", "set", "eth0", "up", ns=ns)
-        done = self.run_in(ns, "ip -o -4 addr show dev eth0", "cat /sys/class/net/eth0/operstate")
+        # The kernel says so a moment after the carrier is there.
+        done = self.run_in(ns, "ip -o -4 addr show dev eth0",
+                           "for i in $(seq 50); do grep up /sys/class/net/eth0/operstate && break; sleep 0.1; done")
         self.assertIn("203.0.113.2/24", done.out)
         self.assertIn("up", done.out)
 

@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "egress/policy.h"
+
 namespace kata::config {
 namespace {
 
@@ -71,6 +73,17 @@ Result<void> Apply(Table table, const std::string& annotation, const std::string
   if (key->append) {
     const std::string before = std::get<std::string>(Get(*key, loaded->config));
     if (!before.empty()) value = before + " " + text;
+  }
+  if (key->beside != nullptr) {
+    Key own = *key;
+    own.field = key->beside;
+    if (auto set = SetFromText(own, value, &loaded->config); !set) {
+      return refuse(Code::kInvalidArgument, set.error().message());
+    }
+    if (auto rules = egress::ParseRules({}, *key->beside(loaded->config)); !rules) {
+      return refuse(Code::kInvalidArgument, rules.error().message());
+    }
+    return {};
   }
   const Value before = Get(*key, loaded->config);
   if (auto set = SetFromText(*key, value, &loaded->config); !set) {

@@ -77,6 +77,10 @@ struct RuntimeConfig {
   std::string log_level = "info";
   bool disable_guest_seccomp = false;
   std::string internetworking_model = "tcfilter";  // tcfilter, macvtap, socket, none
+  StringList egress_allow;                         // what egress::ParseRule() reads
+  StringList egress_deny;
+  StringList pod_egress_allow;  // of annotations, beside those
+  StringList pod_egress_deny;
   int64_t create_container_timeout_s = 60;
   bool rootfs_layers = true;
   std::string rootfs_upper = "shared";    // shared, disk

@@ -447,6 +447,27 @@ TEST_F(LoadTest, PodsTurnOnWhatGrantsRightsOnlyWhereTheHostSaysSo) {
   EXPECT_TRUE(ApplyAnnotations({{name, "true"}}, &*on));
 }
 
+TEST_F(LoadTest, WhatPodsDenyIsDeniedBesideWhatTheHostDenies) {
+  const std::string prefix = "io.katacontainers.config.runtime.";
+  auto loaded = LoadText("[runtime]\negress_deny = [\"10.0.0.0/8\", \"25/tcp\"]\n");
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  const auto applied =
+      ApplyAnnotations({{prefix + "egress_deny", "0.0.0.0/0; ::/0"},
+                        {prefix + "egress_allow", "192.0.2.1 443/tcp ;192.0.2.2 53/udp"}},
+                       &*loaded);
+  ASSERT_TRUE(applied) << applied.error().message();
+  const RuntimeConfig& runtime = loaded->config.runtime;
+  EXPECT_EQ(runtime.egress_deny, (StringList{"10.0.0.0/8", "25/tcp"}));
+  EXPECT_TRUE(runtime.egress_allow.empty());
+  EXPECT_EQ(runtime.pod_egress_deny, (StringList{"0.0.0.0/0", "::/0"}));
+  EXPECT_EQ(runtime.pod_egress_allow.size(), 2U);
+  const auto wrong = ApplyAnnotations({{prefix + "egress_deny", "10.0.0.0/99"}}, &*loaded);
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().message(), HasSubstr(prefix + "egress_deny = \"10.0.0.0/99\":"));
+  EXPECT_THAT(ErrorOf("[runtime]\n\negress_allow = [\"example.com\"]\n"),
+              HasSubstr("c.toml:3: [runtime] egress_allow = [\"example.com\"]: "));
+}
+
 TEST(Nearest, FindsSmallMistakesOnly) {
   constexpr std::string_view kWords[] = {"default_memory", "default_vcpus", "path"};
   EXPECT_EQ(Nearest("defaultmemory", kWords), "default_memory");

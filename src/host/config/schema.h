@@ -53,6 +53,8 @@ struct Key {
   StringList* (*valid_paths)(Config&) = nullptr;
   // An annotation is added to the file's value, after a space, instead of replacing it.
   bool append = false;
+  // Where an annotation's value goes instead, so that both hold; null: it replaces the file's.
+  StringList* (*beside)(Config&) = nullptr;
   // Between the elements of a list in an annotation.
   char separator = ' ';
   // Another spelling of the key `alias_of` in `alias_table`.

@@ -111,6 +111,25 @@ const Key kRuntimeKeys[] = {
      .words = "tcfilter|macvtap|socket|none",
      .annotation = "internetworking_model"},
     {.table = Table::kRuntime,
+     .name = "egress_allow",
+     .field = KATA_RUNTIME(egress_allow),
+     .help =
+         "Exceptions from `egress_deny`. A pod's are exceptions from what the pod itself denies, "
+         "not from what is denied here.",
+     .annotation = "egress_allow",
+     .beside = KATA_RUNTIME(pod_egress_allow),
+     .separator = ';'},
+    {.table = Table::kRuntime,
+     .name = "egress_deny",
+     .field = KATA_RUNTIME(egress_deny),
+     .help =
+         "Where a sandbox may not send to: networks in CIDR notation, ports with a protocol, or "
+         "both: `10.0.0.0/8`, `25/tcp`, `0.0.0.0/0 1-1023/udp`, `::/0 icmp`. What a pod denies "
+         "is denied as well (docs/network.md).",
+     .annotation = "egress_deny",
+     .beside = KATA_RUNTIME(pod_egress_deny),
+     .separator = ';'},
+    {.table = Table::kRuntime,
      .name = "create_container_timeout",
      .field = KATA_RUNTIME(create_container_timeout_s),
      .help = "How long the creation of a container in the guest may take.",

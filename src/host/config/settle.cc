@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "egress/policy.h"
 #include "host/config/byte_size.h"
 #include "host/config/load.h"
 
@@ -95,6 +96,12 @@ Result<void> CheckDiskSize(const Loaded& loaded, std::string_view name, const st
                 bytes ? "expected 64M to 16T" : bytes.error().message());
 }
 
+Result<void> CheckEgress(const Loaded& loaded, std::string_view name, const StringList& rules) {
+  const auto parsed = egress::ParseRules({}, rules);
+  if (parsed) return {};
+  return Refuse(loaded, Table::kRuntime, name, parsed.error().message());
+}
+
 }  // namespace
 
 Result<void> Settle(Loaded* loaded) {
@@ -114,6 +121,8 @@ Result<void> Settle(Loaded* loaded) {
   const RuntimeConfig& runtime = loaded->config.runtime;
   KATA_TRY(CheckDiskSize(*loaded, "rootfs_upper_size", runtime.rootfs_upper_size));
   KATA_TRY(CheckDiskSize(*loaded, "data_disk_size", runtime.data_disk_size));
+  KATA_TRY(CheckEgress(*loaded, "egress_allow", runtime.egress_allow));
+  KATA_TRY(CheckEgress(*loaded, "egress_deny", runtime.egress_deny));
   KATA_TRY(SettleVcpus(loaded));
   KATA_TRY(SettleMemory(loaded));
   return CheckPatterns(*loaded);

@@ -15,6 +15,7 @@
 #include "host/network/name_answers.h"
 #include "host/network/path_choice.h"
 #include "host/network/socket_view.h"
+#include "host/plan/egress_policy.h"
 #include "host/plan/network_messages.h"
 #include "host/plan/vm_plan.h"
 #include "host/record/phases.h"
@@ -61,6 +62,7 @@ Result<GuestNetwork::Options> NetworkOptions(const config::Config& config, bool 
       .model = KATA_TRY(network::ModelByName(config.runtime.internetworking_model)),
       .queues = QueuesOf(config),
       .vhost = !config.hypervisor.disable_vhost_net,
+      .egress = KATA_TRY(EgressPolicyOf(config.runtime)),
       .of_template = of_template};
 }
 
@@ -129,13 +131,14 @@ Result<network::NamespaceView> GuestNetwork::Begin(const Options& options, Save 
     // Nobody has put anything into a new namespace yet: its interfaces come later, as frames.
     options_.model = network::Model::kTcFilter;
   }
+  KATA_TRY(MakeGuard());
   settings_.Begin(outer_.valid() ? network::SettingsFor::kSockets : network::SettingsFor::kFrames,
                   options_.saved.has_value());
   network::NamespaceView view = KATA_TRY(Look());
   // Before anything boots in vain.
   if (options_.model != network::Model::kNone && !outer_.valid()) {
     for (const network::Endpoint& endpoint : view.endpoints) {
-      KATA_TRY(network::CheckEndpoint(endpoint));
+      KATA_TRY(CheckEndpoint(endpoint, options_.model));
     }
   }
   return view;
@@ -198,6 +201,7 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeSavedNics(
 Result<hypervisor::Nic> GuestNetwork::Furnish(GuestNic& nic, const std::string& tap,
                                               uint32_t queues) {
   nic.tap = KATA_TRY(network::MakeSpareTap(namespace_.get(), socket_, tap, queues));
+  KATA_TRY(Guard(nic.tap, network::Model::kTcFilter));
   // In a namespace of our own, which goes with the machine: that is quicker than to remove it.
   if (IsNamespaceOurs()) {
     KATA_TRY(sys::KeepTap(nic.tap.fds.front().get(), true));
@@ -228,7 +232,7 @@ Result<std::vector<hypervisor::Nic>> GuestNetwork::MakeNics(const Options& optio
                   ? kTemplateMac
                   : FreeMac(nics.size() < macs.size() ? macs[nics.size()] : sys::MacAddress{});
     auto device = Furnish(nic, name, options_.queues);
-    if (!device && view.endpoints.empty() && !options_.of_template) {
+    if (!device && view.endpoints.empty() && !options_.of_template && !guard_) {
       // Who has no network, and never gets one, need not have taps.
       log::Warn("no NIC waits for a network", {{"error", device.error().message()}});
       return nics;
@@ -258,6 +262,7 @@ Result<void> GuestNetwork::TakeNic(GuestNetwork& from, const Options& options, S
     nic.kept.Reset();
     nic.tap.name = name;
     nic.tap.link = KATA_TRY(sys::FindLink(socket_, name)).index;
+    KATA_TRY(Guard(nic.tap, network::Model::kTcFilter));
     KATA_TRY(sys::ChangeLink(socket_, nic.tap.link, {.up = true}));
     nics_.push_back(std::move(nic));
     next_nic_ = from.next_nic_;
@@ -305,7 +310,7 @@ Result<void> GuestNetwork::SaveConnections() {
 Result<void> GuestNetwork::Release(GuestNic& nic, hypervisor::Hypervisor& vm,
                                    agent::AgentClient& agent) {
   log::Info("an interface has gone", {{"interface", nic.connection->interface}, {"nic", nic.id}});
-  LogIfFailed(network::Disconnect(socket_, *nic.connection));
+  LogIfFailed(Disconnect(nic));
   nic.connection.reset();
   nic.configured.clear();
   nic.shares_names = false;
@@ -333,6 +338,7 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
   KATA_TRY(SaveConnections());
   added.tap = KATA_TRY(
       network::MakeTapFor(model, namespace_.get(), socket_, endpoint, tap, options_.queues));
+  KATA_TRY(Guard(added.tap, model));
   KATA_TRY(network::Connect(model, socket_, endpoint, added.tap));
   KATA_TRY(Translate(added, endpoint));
   // Not before: what a Connect that failed has found there is somebody else's.
@@ -348,7 +354,7 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
 Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
                                    const network::Endpoint& endpoint, network::Model model,
                                    hypervisor::Hypervisor& vm) {
-  if (!outer_.valid()) KATA_TRY(network::CheckEndpoint(endpoint));
+  if (!outer_.valid()) KATA_TRY(CheckEndpoint(endpoint, model));
   if (!step.nic) return Plug(step.tap, endpoint, model, vm);
   KATA_TRY(network::CheckFree(model, socket_, endpoint));
   GuestNic& nic = nics_[*step.nic];
@@ -446,6 +452,7 @@ void GuestNetwork::ReleaseUnused(agent::AgentClient& agent) {
 // Docker starts its name server together with the first network that wants one.
 void GuestNetwork::RelayNames(agent::AgentClient& agent) {
   if (names_ || loop_ == nullptr || !NameRelay::ServerIsIn(ServedNamespace())) return;
+  if (!AllowsDockersNames(options_.egress)) return;
   auto started = NameRelay::Start(ServedNamespace(), agent, *loop_);
   if (!started) {
     log::Warn("no names of Docker's networks", {{"error", started.error().message()}});

@@ -25,6 +25,7 @@
 #include "host/machine/name_relay.h"
 #include "host/machine/port_sharing.h"
 #include "host/network/connection.h"
+#include "host/network/egress_guard.h"
 #include "host/network/plan.h"
 #include "host/network/translator.h"
 #include "host/record/record.h"
@@ -46,7 +47,8 @@ class GuestNetwork {
   struct Options {
     network::Model model = network::Model::kTcFilter;
     uint32_t queues = 1;
-    bool vhost = true;  // where the host has it
+    bool vhost = true;           // where the host has it
+    egress::Policy egress = {};  // where the guest may send to; empty: everywhere
     // The first NIC is the one that the saved VM had, used or not.
     bool of_template = false;
     // Instead: all that a saved VM had, whatever the namespace has. What the guest was told of them
@@ -76,6 +78,9 @@ class GuestNetwork {
   // Instead of MakeNics, for a machine that runs already with the NIC of `from`: takes that over,
   // its tap moved into this namespace. `from` has none afterwards.
   Result<void> TakeNic(GuestNetwork& from, const Options& options, Save save);
+
+  // For a machine that runs already in a namespace of its own: before anything is connected.
+  Result<void> SetEgress(egress::Policy policy);
 
   // Calls `changed` on the loop's thread a moment after something has changed in the namespace.
   void Follow(sys::EventLoop& loop, std::function<void()> changed);
@@ -139,6 +144,13 @@ class GuestNetwork {
   // A tap for it that has none yet; the machine's NIC.
   Result<hypervisor::Nic> Furnish(GuestNic& nic, const std::string& tap, uint32_t queues)
       KATA_REQUIRES(calls_);
+  Result<void> MakeGuard() KATA_REQUIRES(calls_);
+  // Guards a tap that does not lead anywhere yet, where there is a policy.
+  Result<void> Guard(const network::Tap& tap, network::Model model) KATA_REQUIRES(calls_);
+  Result<void> CheckEndpoint(const network::Endpoint& endpoint, network::Model model) const
+      KATA_REQUIRES(calls_);
+  // Network::Disconnect of a NIC that the guest may go on to send by.
+  Result<void> Disconnect(const GuestNic& nic) KATA_REQUIRES(calls_);
   void ReleaseUnused(agent::AgentClient& agent) KATA_REQUIRES(calls_);
   // What the guest is to have.
   Result<network::NamespaceView> Look() KATA_REQUIRES(calls_);
@@ -184,6 +196,7 @@ class GuestNetwork {
   std::optional<sys::NetlinkSocket> outer_socket_ KATA_GUARDED_BY(calls_);
   std::unique_ptr<network::Translator> translator_ KATA_GUARDED_BY(calls_);
   std::shared_ptr<PortSharing> ports_ KATA_GUARDED_BY(calls_);
+  std::optional<network::EgressGuard> guard_ KATA_GUARDED_BY(calls_);
   std::optional<sys::MacAddress> mac_ KATA_GUARDED_BY(calls_);  // in the guest, where it translates
   Options options_ KATA_GUARDED_BY(calls_);
   Save save_ KATA_GUARDED_BY(calls_);

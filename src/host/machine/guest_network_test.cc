@@ -10,6 +10,7 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include <fmt/format.h>
@@ -131,6 +132,47 @@ TEST_F(GuestNetworkTest, APlugThatTheMachineRefusesLeavesTheInterfaceAsItWas) {
   EXPECT_EQ(vm_.attached, 1);
   EXPECT_FALSE(IsSaved("eth4"));
   EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, Find("eth4").index)) << "ours has gone";
+}
+
+// The tap is guarded before it leads anywhere, and in whichever namespace it comes to be.
+TEST_F(GuestNetworkTest, ASpareTapIsGuardedWhereverItGoes) {
+  const std::vector<std::string> deny{"192.0.2.0/24"};
+  const egress::Policy policy{*egress::ParseRules({}, deny)};
+  const auto save = [](const std::vector<NetworkEntry>&) { return Result<void>(); };
+  const auto count = [](int ns, const std::string& name) {
+    return sys::RunInNetns(ns, [&]() -> Result<std::optional<network::EgressCounts>> {
+      sys::NetlinkSocket socket = KATA_TRY(sys::NetlinkSocket::Open());
+      const int tap = KATA_TRY(sys::FindLink(socket, name)).index;
+      return network::CountEgress(socket, tap, network::Model::kTcFilter);
+    });
+  };
+  const auto waiting = GuestNetwork::Open("", network::Model::kTcFilter).value();
+  const auto nics = waiting->MakeNics({.vhost = false, .of_template = true}, save);
+  ASSERT_TRUE(nics) << nics.error().message();
+  const sys::UniqueFd its = waiting->DuplicateNamespace().value();
+  EXPECT_FALSE(*count(its.get(), "tap0_kata"));
+  // Adopted where it is.
+  ASSERT_TRUE(waiting->SetEgress(policy));
+  EXPECT_TRUE(*count(its.get(), "tap0_kata"));
+  ASSERT_TRUE(waiting->SetEgress({}));
+  EXPECT_FALSE(*count(its.get(), "tap0_kata"));
+  // Adopted into another one.
+  const sys::UniqueFd ns = sys::MakeNetworkNamespace().value();
+  const auto taking =
+      GuestNetwork::Open(fmt::format("/proc/self/fd/{}", ns.get()), network::Model::kTcFilter)
+          .value();
+  const auto taken =
+      taking->TakeNic(*waiting, {.vhost = false, .egress = policy, .of_template = true}, save);
+  ASSERT_TRUE(taken) << taken.error().message();
+  EXPECT_TRUE(*count(ns.get(), "tap0_kata"));
+  taking->Close();
+  waiting->Close();
+  // Of a machine that was saved.
+  const auto restored = GuestNetwork::Open("", network::Model::kTcFilter).value();
+  const std::vector<SavedNic> saved{{.id = "net0", .mac = {2, 0, 0, 0, 0, 1}, .port = {}}};
+  ASSERT_TRUE(restored->MakeNics({.vhost = false, .egress = policy, .saved = saved}, save));
+  EXPECT_TRUE(*count(restored->DuplicateNamespace().value().get(), "tap0_kata"));
+  restored->Close();
 }
 
 TEST_F(GuestNetworkTest, ASyncWaitsForOneThatHangsNoLongerThanItMay) {

@@ -319,9 +319,11 @@ Result<std::unique_ptr<StartedGuest>> AdoptGuest(const GuestSetting& setting,
   const StopWatch watch(setting.stop, *waiting);
   const auto adopt = [&]() -> Result<void> {
     if (!waiting->processes->alive()) return Fail(Code::kUnavailable, "it has ended");
-    if (!setting.network.empty()) {
+    const GuestNetwork::Options options = KATA_TRY(NetworkOptions(*setting.config, true));
+    if (setting.network.empty()) {
+      if (waiting->network) KATA_TRY(waiting->network->SetEgress(options.egress));
+    } else {
       auto wanted = KATA_TRY(OpenNetwork(setting));
-      const GuestNetwork::Options options = KATA_TRY(NetworkOptions(*setting.config, true));
       if (wanted && waiting->network) {
         KATA_TRY(wanted->TakeNic(*waiting->network, options, NetworkSaver(setting)));
       }

@@ -39,14 +39,13 @@ Result<void> AddHook(sys::NetlinkSocket& socket, const std::string& name, int li
 Result<void> RedirectBothWays(sys::NetlinkSocket& socket, const Endpoint& endpoint,
                               const Tap& tap) {
   Rollback undo;
-  const auto hook = [&](const std::string& name, int link) -> Result<void> {
-    KATA_TRY(AddHook(socket, name, link));
-    undo.Add([&socket, link] { LogIfFailed(sys::DeleteIngressQdisc(socket, link)); });
-    return {};
-  };
   KATA_TRY(sys::ChangeLink(socket, tap.link, {.mtu = endpoint.link.mtu}));
-  KATA_TRY(hook(endpoint.link.name, endpoint.link.index));
-  KATA_TRY(hook(tap.name, tap.link));
+  KATA_TRY(AddHook(socket, endpoint.link.name, endpoint.link.index));
+  undo.Add([&] { LogIfFailed(sys::DeleteIngressQdisc(socket, endpoint.link.index)); });
+  // A guard of the tap has its hooks already, and stays.
+  const bool made =
+      KATA_TRY_WITHIN(fmt::format("tap \"{}\"", tap.name), sys::EnsureHooks(socket, tap.link));
+  if (made) undo.Add([&] { LogIfFailed(sys::DeleteHooks(socket, tap.link)); });
   KATA_TRY_WITHIN("redirect", sys::RedirectIngress(socket, endpoint.link.index, tap.link));
   KATA_TRY_WITHIN("redirect", sys::RedirectIngress(socket, tap.link, endpoint.link.index));
   undo.Release();
@@ -120,7 +119,7 @@ Result<void> Disconnect(sys::NetlinkSocket& socket, const Connection& connection
   }
   if (connection.tap == connection.interface) return {};
   // Where there is none, all is well; one of somebody else's is never there beside ours.
-  if (tap != links.end()) (void)sys::DeleteIngressQdisc(socket, tap->index);
+  if (tap != links.end()) (void)sys::DeleteHooks(socket, tap->index);
   const auto link = std::ranges::find(links, connection.link, &sys::Link::index);
   if (link == links.end()) return {};
   auto deleted = sys::DeleteIngressQdisc(socket, link->index);

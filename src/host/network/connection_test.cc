@@ -80,7 +80,7 @@ TEST_F(ConnectionTest, AnInterfaceThatHasGoneIsAnErrorThatLeavesNothing) {
   const auto connected = Connect(Model::kTcFilter, *socket_, endpoint, *tap);
   ASSERT_FALSE(connected);
   EXPECT_THAT(connected.error().message(), HasSubstr("eth0"));
-  EXPECT_FALSE(sys::DeleteIngressQdisc(*socket_, tap->link));
+  EXPECT_FALSE(sys::DeleteHooks(*socket_, tap->link));
 }
 
 TEST_F(ConnectionTest, AMacvtapChangesNothingOfItsInterface) {

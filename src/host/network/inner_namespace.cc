@@ -171,7 +171,7 @@ Result<InnerSockets> MakeInner(int ns, sys::NetlinkSocket& socket, int tap,
     KATA_TRY(TakeAll(socket, family, name, tap));
     KATA_TRY(TakeAll(socket, family, kRequestsTap, 0));
   }
-  KATA_TRY(sys::AddIngressQdisc(socket, tap));
+  KATA_TRY(sys::EnsureHooks(socket, tap));
   uint32_t place = 0;
   for (const uint16_t protocol : {ETH_P_IP, ETH_P_IPV6}) {
     KATA_TRY(sys::RedirectSome(socket, tap, requests, ++place, protocol, FirstSegment(protocol)));

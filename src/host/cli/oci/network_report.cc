@@ -16,18 +16,28 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// By its path, or as the one in which the VMM lives.
-Result<sys::UniqueFd> OpenNamespaceOf(const sandbox::NetworkEntry& entry,
-                                      const sandbox::SandboxRecord& record) {
-  std::string path = entry.namespace_path;
+// The one in which the VMM lives, with the taps.
+Result<sys::UniqueFd> OpenNamespaceOfVmm(const sandbox::SandboxRecord& record) {
   for (const sandbox::ProcessEntry& process : record.processes) {
-    if (!path.empty()) break;
     if (process.role == sandbox::ProcessRole::kVmm && sandbox::IsAlive(process)) {
-      path = fmt::format("/proc/{}/ns/net", process.pid);
+      return sys::OpenNetworkNamespace(fmt::format("/proc/{}/ns/net", process.pid));
     }
   }
-  if (path.empty()) return Fail(Code::kUnavailable, "the sandbox has ended");
-  return sys::OpenNetworkNamespace(path);
+  return Fail(Code::kUnavailable, "the sandbox has ended");
+}
+
+// By its path, or else that of the VMM.
+Result<sys::UniqueFd> OpenNamespaceOf(const sandbox::NetworkEntry& entry,
+                                      const sandbox::SandboxRecord& record) {
+  if (entry.namespace_path.empty()) return OpenNamespaceOfVmm(record);
+  return sys::OpenNetworkNamespace(entry.namespace_path);
+}
+
+// What was denied at the tap.
+Result<std::optional<network::EgressCounts>> CountDenied(const network::Connection& connection) {
+  sys::NetlinkSocket socket = KATA_TRY(sys::NetlinkSocket::Open());
+  const sys::Link tap = KATA_TRY(sys::FindLink(socket, connection.tap));
+  return network::CountEgress(socket, tap.index, connection.model);
 }
 
 struct Found {
@@ -53,6 +63,10 @@ Result<std::vector<EndpointReport>> ReportNetwork(const std::string& id,
     const auto link = std::ranges::find(found.links, entry.connection.link, &sys::Link::index);
     if (link == found.links.end()) continue;  // it has just gone
     EndpointReport endpoint{.connection = entry.connection, .link = *link, .addresses = {}};
+    if (const auto of_vmm = OpenNamespaceOfVmm(record)) {
+      auto denied = sys::RunInNetns(of_vmm->get(), [&] { return CountDenied(entry.connection); });
+      if (denied) endpoint.denied = *denied;
+    }
     for (const sys::LinkAddress& address : found.addresses) {
       if (address.link == link->index) endpoint.addresses.push_back(address.prefix.Text());
     }
@@ -62,9 +76,9 @@ Result<std::vector<EndpointReport>> ReportNetwork(const std::string& id,
 }
 
 std::string FormatNetworkTable(const std::vector<EndpointReport>& endpoints) {
-  constexpr size_t kColumns = 8;
+  constexpr size_t kColumns = 9;
   std::vector<std::array<std::string, kColumns>> rows = {
-      {"INTERFACE", "KIND", "MODEL", "TAP", "MTU", "RECEIVED", "SENT", "ADDRESSES"}};
+      {"INTERFACE", "KIND", "MODEL", "TAP", "MTU", "RECEIVED", "SENT", "DENIED", "ADDRESSES"}};
   for (const EndpointReport& each : endpoints) {
     const sys::LinkCounters& count = each.link.counters;
     rows.push_back({each.link.name, each.link.kind.empty() ? "hardware" : each.link.kind,
@@ -72,6 +86,7 @@ std::string FormatNetworkTable(const std::vector<EndpointReport>& endpoints) {
                     std::to_string(each.link.mtu),
                     fmt::format("{} in {}", count.rx_bytes, count.rx_packets),
                     fmt::format("{} in {}", count.tx_bytes, count.tx_packets),
+                    each.denied ? std::to_string(each.denied->packets) : "-",
                     fmt::format("{}", fmt::join(each.addresses, " "))});
   }
   std::array<size_t, kColumns> widths{};
@@ -90,6 +105,10 @@ std::string FormatNetworkJson(const std::vector<EndpointReport>& endpoints) {
   ordered_json array = ordered_json::array();
   for (const EndpointReport& each : endpoints) {
     const sys::LinkCounters& count = each.link.counters;
+    ordered_json denied;
+    if (each.denied) {
+      denied = {{"packets", each.denied->packets}, {"connections", each.denied->connections}};
+    }
     array.push_back({{"interface", each.link.name},
                      {"kind", each.link.kind},
                      {"mac", sys::MacText(each.link.mac)},
@@ -106,7 +125,8 @@ std::string FormatNetworkJson(const std::vector<EndpointReport>& endpoints) {
                       {{"bytes", count.tx_bytes},
                        {"packets", count.tx_packets},
                        {"errors", count.tx_errors},
-                       {"dropped", count.tx_dropped}}}});
+                       {"dropped", count.tx_dropped}}},
+                     {"denied", denied}});
   }
   return array.dump(2) + "\n";
 }
