@@ -3,8 +3,9 @@
 
 import unittest
 
+from support.case import only
 from support.network_table import SERVERS, NetworkBed, NetworkTable
-from testbed.traffic import get
+from testbed.traffic import HTTPD, get
 
 try:
     from testbed.docker import COMMAND_LINE, SHIM
@@ -69,3 +70,39 @@ class WithoutTheProxyThroughTheCommandLine(WithoutTheProxy, DockerCase):
 
 class WithoutTheProxyThroughTheShim(WithoutTheProxy, DockerCase):
     door = SHIM
+
+
+class WithAPolicy(DockerBed, NetworkBed):
+    """Everything is denied, but what `settings` allows."""
+
+    DENY = {"egress_deny": ["0.0.0.0/0", "::/0"]}
+    door = COMMAND_LINE
+
+    def up_beside(self):
+        """A container with a published port, and one of runc beside it whose address is 10.75.0.9."""
+        net = self.new_network("--subnet", "10.75.0.0/24")
+        other = f"{self.name}-other"
+        self.up("--network", net, "--ip", "10.75.0.9", script="sleep 100000", name=other, plain=True)
+        self.up("--network", net, "--publish", "18080:80", script=HTTPD)
+        self.assertIn("hello from", self.page("http://127.0.0.1:18080/"), "who connects is answered")
+        self.assertNotIn("bytes from", self.box("ping -c 1 -W 3 10.75.0.9").out)
+        return other
+
+    def name_of(self, other):
+        return self.box(f"timeout 8 nslookup -type=a {other} 127.0.0.11").out
+
+
+@only("kata", "runc has no such policy")
+class WithNamesDenied(WithAPolicy, DockerCase):
+    settings = WithAPolicy.DENY
+
+    def test_names_are_a_way_out_as_well(self):
+        self.assertNotIn("10.75.0.9", self.name_of(self.up_beside()))
+
+
+@only("kata", "runc has no such policy")
+class WithNamesAllowed(WithAPolicy, DockerCase):
+    settings = {**WithAPolicy.DENY, "egress_allow": ["127.0.0.11 53/udp"]}
+
+    def test_docker_s_names_are_answered_where_they_are_allowed(self):
+        self.assertIn("10.75.0.9", self.name_of(self.up_beside()))
