@@ -38,6 +38,24 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images",
   level = "debug"
 """
 
+CRI = """
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{image}"
+  disable_apparmor = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  netns_mounts_under_state_dir = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "{plugins}"
+  conf_dir = "{base}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  default_runtime_name = "kata"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata]
+  runtime_type = "{runtime}"
+  sandboxer = "{sandboxer}"
+  privileged_without_host_devices = true
+"""
+
 BLOCKFILE = """
 [plugins."io.containerd.snapshotter.v1.blockfile"]
   root_path = "{base}/blockfile"
@@ -84,10 +102,13 @@ class Containerd:
                    "erofs": those of 2.1 and later also as an EROFS a layer
     settings       lines for that snapshotter's configuration
     place     a folder below the bed's, of any name, for what containerd keeps
+    cri       {"sandboxer": "shim" or "podsandbox", "plugins": folder of CNI's plugins}: with the CRI
+              plugin, whose runtime handler "kata" is the runtime; networks are those of the bed's
+              folder cni
     """
 
     def __init__(self, bin_dir, runtime, prelude=None, token=None, snapshotter="overlayfs", place="",
-                 settings=""):
+                 settings="", cri=None):
         self.bin_dir, self.runtime, self.prelude, self.place = bin_dir, runtime, prelude, place
         # Short on purpose: a unix socket's path ends at 107 bytes.
         # In every command line that this bed leads to: containerd's, shims', VMMs'.
@@ -100,7 +121,11 @@ class Containerd:
         self.process = None
         self._ids = itertools.count(1)
         with open(f"{self.base}/config.toml", "w") as file:
-            file.write(config(self.base, place))
+            text = config(self.base, place)
+            if cri:
+                text = re.sub(r'"io\.containerd\.(grpc\.v1\.cri|cri\.v1\.\w+)",\s*', "", text)
+                text += CRI.format(base=self.base, image=image.NAME, runtime=runtime.type, **cri)
+            file.write(text)
             if snapshotter == "blockfile":
                 file.write(BLOCKFILE.format(base=self.base))
                 self._make_scratch()

@@ -45,6 +45,7 @@ class ContainerdCase(BedCase):
     snapshotter = "overlayfs"
     snapshotter_settings = ""
     place = ""
+    cri = None
     kept = ()
 
     @classmethod
@@ -55,7 +56,7 @@ class ContainerdCase(BedCase):
         cls.before_all = snapshot()
         cls.containerd = Containerd(Settings.bin_dir, cls.runtime, cls.prelude,
                                     snapshotter=cls.snapshotter, place=cls.place,
-                                    settings=cls.snapshotter_settings)
+                                    settings=cls.snapshotter_settings, cri=cls.cri)
         cls.addClassCleanup(cls._finish)
         cls.containerd.start()
         cls.image = cls.containerd.import_image()

@@ -256,6 +256,7 @@ Result<void> Agent::StartCreation(Creation& creation) {
   oci::Spec& spec = *request.mutable_oci();
   for (const agent::Device& device : request.devices()) KATA_TRY(AddDevice(device, &spec));
   const bool share_pid = request.sandbox_pidns() || sandbox_->shares_pid();
+  if (share_pid) KATA_TRY(sandbox_->PreparePid());
   StdioPair stdio = KATA_TRY(MakeStdio(spec.process(), config_.container_pipe_size));
   const oci::Box console = spec.process().console_size();
   sandbox_->network().ClaimSettings(spec.linux());

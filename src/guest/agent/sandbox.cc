@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "guest/agent/container/sysctls.h"
 #include "sys/files.h"
 
 namespace kata::guest {
@@ -65,6 +66,34 @@ Result<void> WriteResolverConfiguration(const agent::CreateSandboxRequest& reque
   return {};
 }
 
+Result<void> SetAll(const agent::CreateSandboxRequest& request) {
+  for (const auto& [name, value] : request.sysctls()) KATA_TRY(SetSysctl(name, value));
+  return {};
+}
+
+// In the namespaces that containers share: which files there are below /proc/sys depends on who
+// looks.
+Result<void> SetSysctls(const agent::CreateSandboxRequest& request, int ipc, int uts,
+                        GuestNetwork& network) {
+  if (request.sysctls().empty()) return {};
+  // What the host has in its namespace does not take their place.
+  oci::Linux claimed;
+  *claimed.mutable_sysctl() = request.sysctls();
+  network.ClaimSettings(claimed);
+  const sys::UniqueFd own_ipc = KATA_TRY(OpenNamespace("ipc"));
+  const sys::UniqueFd own_uts = KATA_TRY(OpenNamespace("uts"));
+  if (::setns(ipc, CLONE_NEWIPC) != 0) return FailErrno("setns", "ipc");
+  Result<void> set;
+  if (::setns(uts, CLONE_NEWUTS) != 0) {
+    set = FailErrno("setns", "uts");
+  } else if (auto entered = network.Within([&] { set = SetAll(request); }); !entered) {
+    set = std::move(entered);
+  }
+  if (::setns(own_ipc.get(), CLONE_NEWIPC) != 0) return FailErrno("setns", "ipc");
+  if (::setns(own_uts.get(), CLONE_NEWUTS) != 0) return FailErrno("setns", "uts");
+  return set;
+}
+
 }  // namespace
 
 Result<Sandbox> Sandbox::Create(const agent::CreateSandboxRequest& request) {
@@ -78,7 +107,9 @@ Result<Sandbox> Sandbox::Create(const agent::CreateSandboxRequest& request) {
   Namespaces namespaces = KATA_TRY(MakeNamespaces(request.hostname()));
   Sandbox sandbox(KATA_TRY(GuestNetwork::Create()));
   sandbox.id_ = request.sandbox_id();
+  KATA_TRY(SetSysctls(request, namespaces.ipc.get(), namespaces.uts.get(), sandbox.network_));
   sandbox.shares_pid_ = request.sandbox_pidns();
+  sandbox.without_first_ = request.without_first();
   sandbox.ipc_ = std::move(namespaces.ipc);
   sandbox.uts_ = std::move(namespaces.uts);
   return sandbox;
@@ -87,12 +118,20 @@ Result<Sandbox> Sandbox::Create(const agent::CreateSandboxRequest& request) {
 SharedNamespaces Sandbox::NamespacesFor(bool share_pid) const {
   return {.ipc = ipc_.get(),
           .uts = uts_.get(),
-          .pid = share_pid ? pid_.get() : -1,
+          .pid = !share_pid ? -1
+                 : keeper_  ? keeper_->fd()
+                            : pid_.get(),
           .net = network_.fd()};
 }
 
+Result<void> Sandbox::PreparePid() {
+  if (!without_first_ || (keeper_ && keeper_->alive())) return {};
+  keeper_ = KATA_TRY(PidKeeper::Start());
+  return {};
+}
+
 Result<void> Sandbox::KeepPidNamespace(pid_t pid) {
-  if (pid_) return {};
+  if (pid_ || without_first_) return {};
   pid_ = KATA_TRY(sys::Open(fmt::format("/proc/{}/ns/pid", pid), O_RDONLY));
   pid_owner_ = pid;
   return {};

@@ -211,7 +211,7 @@ Result<void> Rehearse(Machine& machine, agent::AgentClient& agent, const std::st
   GuestPlan plan = KATA_TRY(Plan(directory));
   GuestContainer container = KATA_TRY(MakeContainer(machine, agent, std::move(plan), directory));
   undo.Add([&] { container.RemoveFrom(&agent, machine, false); });
-  KATA_TRY(agent.CreateSandbox(SandboxRequest(kName, kName, machine.shares_files())));
+  KATA_TRY(agent.CreateSandbox(SandboxRequest(kName, kName, machine.shares_files(), {})));
   const auto used = UseInterface(agent);
   if (!used && used.error().code() != Code::kNotFound) return used;
   KATA_TRY(RunRounds(agent, container));

@@ -84,6 +84,15 @@ Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input
     PlanOverlay(plan, std::move(mount));
     return {};
   }
+  if (mount.destination() == "/dev/shm" && !IsBind(mount) && input.only_joined &&
+      plan.share_ipc_namespace) {
+    // Of the namespace that it joins: the pod's, as every member of the pod asks for it.
+    mount.set_type("bind");
+    mount.clear_options();
+    mount.add_options("rbind");
+    mount.set_source(kGuestShm);
+    return keep(std::move(mount));
+  }
   if (!IsBind(mount)) return keep(std::move(mount));
   if (mount.destination() == "/dev/shm") {
     mount.set_source(kGuestShm);

@@ -33,6 +33,7 @@ Result<void> PlanNamespaces(GuestPlan& plan, const PlanInput& input) {
   oci::Linux& linux = *plan.spec.mutable_linux();
   bool own_pid = false;
   bool own_ipc = false;
+  bool own_uts = false;
   google::protobuf::RepeatedPtrField<oci::LinuxNamespace> kept;
   for (oci::LinuxNamespace& ns : *linux.mutable_namespaces()) {
     if (ns.type() == "network") {
@@ -46,6 +47,8 @@ Result<void> PlanNamespaces(GuestPlan& plan, const PlanInput& input) {
                       ns.type(), ns.path()));
     }
     own_ipc |= ns.type() == "ipc";
+    own_uts |= ns.type() == "uts";
+    plan.share_ipc_namespace |= ns.type() == "ipc" && !ns.path().empty();
     if (ns.type() == "pid") {
       own_pid = true;
       plan.share_pid_namespace = !ns.path().empty();
@@ -55,6 +58,13 @@ Result<void> PlanNamespaces(GuestPlan& plan, const PlanInput& input) {
     ns.clear_path();
     *kept.Add() = std::move(ns);
   }
+  const auto add_own = [&kept](const char* type) {
+    oci::LinuxNamespace& added = *kept.Add();
+    added.set_type(type);
+    added.set_own(true);
+  };
+  if (input.only_joined && !own_ipc) add_own("ipc");
+  if (input.only_joined && !own_uts) add_own("uts");
   if (!own_pid) plan.notes.push_back("the host's processes are not visible: the guest has its own");
   if (!own_ipc)
     plan.notes.push_back("the host's IPC objects are not visible: the guest has its own");

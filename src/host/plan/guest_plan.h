@@ -29,6 +29,8 @@ struct PlanInput {
   std::string container_kind;  // "single_container", "pod_sandbox" or "pod_container"
   // A member whose namespaces say which ones it joins: the others are its own.
   bool by_namespaces = false;
+  // Likewise those that it does not name at all, as in a pod of containerd's sandbox API.
+  bool only_joined = false;
   bool guest_seccomp = false;  // the guest shall apply the specification's filter
   std::function<SourceKind(const std::string&)> classify = ClassifySource;
   std::function<dev_t(const std::string&)> device_number = DeviceNumber;
@@ -61,7 +63,8 @@ struct GuestPlan {
   std::vector<DirectMount> direct;
   std::vector<GuestDisk> disks;
   bool share_pid_namespace = false;
-  bool host_hooks = false;  // programs of the host run before the container's own
+  bool share_ipc_namespace = false;  // by a path, as members of a pod do
+  bool host_hooks = false;           // programs of the host run before the container's own
   // What was asked for and is left out, in words for the log.
   std::vector<std::string> notes;
 };

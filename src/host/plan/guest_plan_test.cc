@@ -364,5 +364,32 @@ TEST_F(GuestPlanTest, TellsWhatMayBringProgramsIntoTheRoot) {
   EXPECT_EQ(kinds, "kk-ff");
 }
 
+TEST_F(GuestPlanTest, AMemberSharesWhatItNamesAPathForAndNothingElse) {
+  input_.container_kind = "pod_container";
+  input_.by_namespaces = input_.only_joined = true;
+  AddNamespace("ipc", "/proc/1/ns/ipc");
+  AddMount("/dev/shm", "shm", "tmpfs", {"mode=1777"});
+  const GuestPlan plan = Plan();
+  ASSERT_EQ(plan.spec.linux().namespaces_size(), 2);
+  EXPECT_EQ(plan.spec.linux().namespaces(0).type(), "ipc");
+  EXPECT_FALSE(plan.spec.linux().namespaces(0).own());
+  EXPECT_EQ(plan.spec.linux().namespaces(1).type(), "uts");
+  EXPECT_TRUE(plan.spec.linux().namespaces(1).own());
+  EXPECT_FALSE(plan.share_pid_namespace);
+  ASSERT_EQ(plan.spec.mounts_size(), 1);
+  EXPECT_EQ(plan.spec.mounts(0).type(), "bind");
+  EXPECT_EQ(plan.spec.mounts(0).source(), "/run/kata-containers/sandbox/shm");
+}
+
+TEST_F(GuestPlanTest, AMemberThatJoinsNothingHasAllOfItsOwn) {
+  input_.container_kind = "pod_container";
+  input_.by_namespaces = input_.only_joined = true;
+  AddMount("/dev/shm", "shm", "tmpfs", {"mode=1777"});
+  const GuestPlan plan = Plan();
+  ASSERT_EQ(plan.spec.linux().namespaces_size(), 2);
+  for (const oci::LinuxNamespace& ns : plan.spec.linux().namespaces()) EXPECT_TRUE(ns.own());
+  EXPECT_EQ(plan.spec.mounts(0).type(), "tmpfs");
+}
+
 }  // namespace
 }  // namespace kata::sandbox

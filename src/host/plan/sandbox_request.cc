@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/plan/sandbox_request.h"
 
+#include <algorithm>
+
 #include "host/storage/share.h"
 
 namespace kata::sandbox {
@@ -26,15 +28,32 @@ void AddSharedDirectory(agent::CreateSandboxRequest& request) {
   share.set_mount_point(storage::SharedDirectory::kGuestDirectory);
 }
 
+void AddKernelModule(const std::string& module, agent::CreateSandboxRequest& request) {
+  agent::KernelModule& added = *request.add_kernel_modules();
+  for (size_t begin = 0; begin < module.size();) {
+    const size_t end = std::min(module.find(' ', begin), module.size());
+    const std::string word = module.substr(begin, end - begin);
+    begin = end + 1;
+    if (word.empty()) continue;
+    if (added.name().empty()) {
+      added.set_name(word);
+    } else {
+      added.add_parameters(word);
+    }
+  }
+}
+
 }  // namespace
 
 agent::CreateSandboxRequest SandboxRequest(const std::string& sandbox_id,
-                                           const std::string& hostname, bool shares_files) {
+                                           const std::string& hostname, bool shares_files,
+                                           const std::vector<std::string>& kernel_modules) {
   agent::CreateSandboxRequest request;
   request.set_sandbox_id(sandbox_id);
   request.set_hostname(hostname);
   if (shares_files) AddSharedDirectory(request);
   AddSharedMemory(request);
+  for (const std::string& module : kernel_modules) AddKernelModule(module, request);
   return request;
 }
 

@@ -22,6 +22,7 @@ std::unexpected<Error> IsOver() {
 }  // namespace
 
 bool Members::AnyBut(const std::string& id) const {
+  if (held_ != Held::kNot) return true;
   return std::ranges::any_of(members_, [&](const auto& entry) {
     return entry.first != id && entry.second.stage != Stage::kWaiting;
   });
@@ -31,6 +32,7 @@ Result<void> Members::BeginCreate(const std::shared_ptr<Container>& container, W
   const std::string& id = container->id();
   const MutexLock lock(mutex_);
   if (life_ == Life::kOver) return IsOver();
+  KATA_TRY(CheckHold());
   const auto [entry, is_new] = members_.try_emplace(id);
   if (!is_new) {
     return Fail(Code::kAlreadyExists, fmt::format("container \"{}\" already exists", id));
@@ -71,6 +73,7 @@ Result<void> Members::Keep(const std::string& id) {
 
 void Members::LoseMachine() {
   const MutexLock lock(mutex_);
+  if (held_ != Held::kNot) return;
   if (life_ == Life::kServing) life_ = Life::kEnding;
 }
 
@@ -79,9 +82,9 @@ Members::Abandoned Members::Abandon(const std::string& id) {
   const auto entry = members_.find(id);
   if (entry == members_.end() || !entry->second.being_made()) return Abandoned::kNothing;
   entry->second.abandoned = true;
-  const bool others = std::ranges::any_of(members_, [](const auto& other) {
-    return other.second.stage != Stage::kWaiting && other.second.is_wanted();
-  });
+  const bool others = held_ != Held::kNot || std::ranges::any_of(members_, [](const auto& other) {
+                        return other.second.stage != Stage::kWaiting && other.second.is_wanted();
+                      });
   if (entry->second.stage == Stage::kWaiting || others) return Abandoned::kWithoutMachine;
   if (life_ == Life::kServing) life_ = Life::kEnding;
   return Abandoned::kWithMachine;
@@ -150,14 +153,61 @@ void Members::MachineEnded() {
   changed_.NotifyAll();
 }
 
+Result<void> Members::Hold() {
+  const MutexLock lock(mutex_);
+  changed_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return life_ != Life::kEnding; });
+  if (life_ == Life::kOver) return IsOver();
+  if (!members_.empty()) {
+    return Fail(Code::kFailedPrecondition, "there are containers, and no sandbox was made first");
+  }
+  held_ = Held::kClosed;
+  return {};
+}
+
+void Members::DropHold() {
+  const MutexLock lock(mutex_);
+  held_ = Held::kNot;
+}
+
+void Members::OpenHold() {
+  const MutexLock lock(mutex_);
+  if (held_ == Held::kClosed) held_ = Held::kOpen;
+}
+
+void Members::EndHold() {
+  const MutexLock lock(mutex_);
+  held_ = Held::kEnded;
+  for (auto& [id, member] : members_) member.abandoned = member.abandoned || member.being_made();
+  changed_.NotifyAll();
+}
+
+bool Members::held() const {
+  const MutexLock lock(mutex_);
+  return held_ != Held::kNot;
+}
+
+Result<void> Members::CheckHold() const {
+  switch (held_) {
+    case Held::kNot:
+    case Held::kOpen:
+      return {};
+    case Held::kClosed:
+      return Fail(Code::kFailedPrecondition, "the sandbox has not been started");
+    case Held::kEnded:
+      break;
+  }
+  return Fail(Code::kFailedPrecondition, "the sandbox has been stopped");
+}
+
 Members::Shutdown Members::BeginShutdown(bool now) {
   const MutexLock lock(mutex_);
   if (life_ == Life::kOver) {
     changed_.Wait(mutex_, [this]() KATA_REQUIRES(mutex_) { return shut_down_; });
     return Shutdown::kDone;
   }
-  const bool wanted =
-      std::ranges::any_of(members_, [](const auto& entry) { return entry.second.is_wanted(); });
+  const bool wanted = held_ != Held::kNot || std::ranges::any_of(members_, [](const auto& entry) {
+                        return entry.second.is_wanted();
+                      });
   if (wanted && !now) return Shutdown::kRefused;
   life_ = Life::kOver;
   for (auto& [id, member] : members_) member.abandoned = member.abandoned || member.being_made();

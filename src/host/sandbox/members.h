@@ -19,6 +19,9 @@
 // Whoever is told that the machine is to end (Remove) ends it and says so (MachineEnded). Nobody
 // else makes or ends one meanwhile.
 //
+// A pod of containerd's sandbox API has its machine without any container (pod_life.h): it holds
+// the sandbox, whose machine then ends with the hold and no container.
+//
 // Safe from every thread. No lock is held while anything else is done.
 #pragma once
 
@@ -85,9 +88,21 @@ class Members {
   [[nodiscard]] bool Remove(const std::string& id) KATA_EXCLUDES(mutex_);
   void MachineEnded() KATA_EXCLUDES(mutex_);
 
+  // A pod is to have the machine; containers are refused until OpenHold.
+  // Errors  kFailedPrecondition  there are containers
+  //         kUnavailable         the sandbox has been shut down
+  Result<void> Hold() KATA_EXCLUDES(mutex_);
+  // Nothing has come of it.
+  void DropHold() KATA_EXCLUDES(mutex_);
+  void OpenHold() KATA_EXCLUDES(mutex_);
+  // Containers are refused from here on, with kFailedPrecondition, and those that are being made
+  // are no longer wanted. AwaitQuiet() is to follow.
+  void EndHold() KATA_EXCLUDES(mutex_);
+  bool held() const KATA_EXCLUDES(mutex_);
+
   // `now`: whatever there is. Else only where nothing is that anybody wants.
   enum class Shutdown {
-    kRefused,  // there are containers
+    kRefused,  // there are containers, or a pod
     kBegun,    // by this call: its caller does the rest, and calls ShutdownDone()
     kDone,     // by an earlier one; returns when that is done
   };
@@ -100,6 +115,7 @@ class Members {
 
  private:
   enum class Life { kServing, kEnding, kOver };
+  enum class Held { kNot, kClosed, kOpen, kEnded };
   enum class Stage { kWaiting, kCreating, kCreated, kDeleting };
   struct Member {
     std::shared_ptr<Container> container;
@@ -113,10 +129,12 @@ class Members {
 
   // Whether something besides `id` has the machine, or is about to.
   bool AnyBut(const std::string& id) const KATA_REQUIRES(mutex_);
+  Result<void> CheckHold() const KATA_REQUIRES(mutex_);
 
   mutable Mutex mutex_;
   CondVar changed_;  // a member has gone, or life_ has changed
   Life life_ KATA_GUARDED_BY(mutex_) = Life::kServing;
+  Held held_ KATA_GUARDED_BY(mutex_) = Held::kNot;
   bool shut_down_ KATA_GUARDED_BY(mutex_) = false;  // kOver has done its work
   std::map<std::string, Member> members_ KATA_GUARDED_BY(mutex_);
 };

@@ -126,5 +126,46 @@ TEST_F(MembersTest, AShutdownTakesAllAndIsBegunOnce) {
   EXPECT_TRUE(members_.empty());
 }
 
+TEST_F(MembersTest, APodHasItsMachineWithoutContainersAndAfterThem) {
+  ASSERT_TRUE(members_.Hold());
+  EXPECT_EQ(Begin("a").error().code(), Code::kFailedPrecondition) << "it is not open yet";
+  members_.OpenHold();
+  Have("a");
+  EXPECT_FALSE(members_.BeginDelete("a")) << "not the machine's last";
+  EXPECT_FALSE(members_.Remove("a"));
+  ASSERT_TRUE(Begin("b"));
+  EXPECT_EQ(members_.Abandon("b"), Members::Abandoned::kWithoutMachine);
+  EXPECT_FALSE(members_.Remove("b"));
+  EXPECT_EQ(members_.BeginShutdown(false), Members::Shutdown::kRefused);
+  EXPECT_EQ(members_.BeginShutdown(true), Members::Shutdown::kBegun);
+  members_.ShutdownDone();
+}
+
+TEST_F(MembersTest, APodThatEndsTakesNobodyAndUndoesWhatIsBeingMade) {
+  ASSERT_TRUE(members_.Hold());
+  members_.OpenHold();
+  Have("a");
+  ASSERT_TRUE(Begin("b"));
+  members_.EndHold();
+  EXPECT_EQ(members_.Keep("b").error().code(), Code::kCancelled);
+  EXPECT_EQ(Begin("c").error().code(), Code::kFailedPrecondition);
+  EXPECT_FALSE(members_.Remove("b"));
+  members_.AwaitQuiet();
+  EXPECT_TRUE(members_.Find("a")) << "it can still be looked at";
+  EXPECT_TRUE(members_.held());
+}
+
+TEST_F(MembersTest, APodDoesNotComeAfterContainers) {
+  Have("a");
+  EXPECT_EQ(members_.Hold().error().code(), Code::kFailedPrecondition);
+  EXPECT_FALSE(members_.held());
+  EXPECT_TRUE(members_.BeginDelete("a"));
+  EXPECT_TRUE(members_.Remove("a"));
+  members_.MachineEnded();
+  ASSERT_TRUE(members_.Hold());
+  members_.DropHold();
+  Have("a");
+}
+
 }  // namespace
 }  // namespace kata::sandbox

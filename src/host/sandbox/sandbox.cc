@@ -115,7 +115,7 @@ Result<void> Sandbox::SetIpTables(bool ipv6, const std::string& rules) {
   return Explained(WriteFilter(*machine_.agent(), FilterFolder(*machine_.config()), ipv6, rules));
 }
 
-bool Sandbox::HasContainers() const { return !members_.empty(); }
+bool Sandbox::IsNeeded() const { return members_.held() || !members_.empty(); }
 
 Result<void> Sandbox::Start(const std::string& container_id, const std::string& exec_id) {
   const auto container = KATA_TRY(FindContainer(container_id));
@@ -370,6 +370,7 @@ void Sandbox::OnMachineEnd() {
   for (const auto& container : members_.All()) {
     for (const auto& process : container->Processes()) process->Exited(ExitNow(kKilled));
   }
+  pod_.MachineEnded();
 }
 
 void Sandbox::Shutdown() {
@@ -383,6 +384,8 @@ void Sandbox::Shutdown() {
       CloseIo(process->io());
     }
   }
+  ReleasePod();
+  pod_.Stopped();
   members_.ShutdownDone();
 }
 

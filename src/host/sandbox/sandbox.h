@@ -25,6 +25,8 @@
 #include "host/plan/guest_plan.h"
 #include "host/sandbox/container.h"
 #include "host/sandbox/members.h"
+#include "host/sandbox/pod.h"
+#include "host/sandbox/pod_life.h"
 #include "host/sandbox/process.h"
 #include "host/storage/rootfs.h"
 #include "proto/agent.pb.h"
@@ -191,13 +193,45 @@ class Sandbox {
   Result<void> GrowVolume(const std::string& volume, uint64_t bytes);
   Result<void> SetIpTables(bool ipv6, const std::string& rules);
 
-  bool HasContainers() const;
+  // A pod without a container of its own (pod_life.h, pod.h). Its machine's files and settings are
+  // looked at, and it is not started yet.
+  // Errors  kAlreadyExists       there is one
+  //         kFailedPrecondition  there are containers
+  Result<void> CreatePod(const PodRequest& request);
+  // Boots the machine. After a failure nothing of it is left but the pod, to be stopped.
+  // Errors  kFailedPrecondition  it was not created, was started before, or has ended
+  Result<void> StartPod();
+  // Ends its containers within `patience` (0: a default), what they have written is kept, and then
+  // the machine with all that it had. Containers can still be deleted. Idempotent.
+  // Errors  kNotFound  there is no pod
+  Result<void> StopPod(std::chrono::seconds patience);
+  // Whether the guest answers. Errors  kFailedPrecondition  the pod does not run
+  Result<void> PingPod();
+  // What its containers use, each.
+  std::vector<agent::StatsContainerResponse> PodStats();
+  PodLife::View pod() const { return pod_.view(); }
+  // `done` is called once it has left its life, with 0 where it was stopped.
+  Result<void> WaitPod(PodLife::ExitCallback done) { return pod_.OnExit(std::move(done)); }
+  // As CreatePod was told; empty: the host's.
+  std::string pod_network() const;
+  // Whether somebody has made it, whatever has become of it since.
+  bool is_pod() const { return members_.held(); }
+
+  // Whether there is a container or a pod.
+  bool IsNeeded() const;
   // Decides about the sandbox's end, see members.h. After kBegun the caller calls Shutdown().
   Members::Shutdown BeginShutdown(bool now) { return members_.BeginShutdown(now); }
   // Ends everything, whatever state it is in. Blocks until nothing is left.
   void Shutdown();
 
  private:
+  Result<void> OpenPod(const PodRequest& request);
+  Result<void> BootPod();
+  // Of a pod that is about to end.
+  void EndContainers(std::chrono::seconds patience);
+  void ReleasePod();
+  std::map<std::string, std::string> pod_files() const;
+
   Result<std::shared_ptr<Container>> FindContainer(const std::string& container_id) const;
   Result<std::shared_ptr<Process>> FindProcess(const std::string& container_id,
                                                const std::string& exec_id) const;
@@ -290,8 +324,21 @@ class Sandbox {
   CallQueue filter_calls_;  // about the packet filter, which the first one gives to the guest
 
   Members members_;
+  PodLife pod_;
+
+  // What its machine is made of.
+  struct Pod {
+    std::string hostname;
+    std::string network_path;  // as its maker said
+    std::string network;       // for Machine::Boot
+    sys::UniqueFd held_network;
+    std::string cgroup;
+    std::map<std::string, std::string> sysctls;
+    std::map<std::string, std::string> files;  // on the host, by their paths in containers
+  };
 
   mutable Mutex mutex_;
+  Pod pod_made_of_ KATA_GUARDED_BY(mutex_);
   // What each container asks for.
   std::map<std::string, MachineSize> sizes_ KATA_GUARDED_BY(mutex_);
 };

@@ -75,6 +75,9 @@ Result<void> AbortConnections(agent::AgentClient& agent, bool all) {
 }  // namespace
 
 Result<void> Sandbox::CheckSavable(const std::string& container_id) const {
+  if (is_pod()) {
+    return Fail(Code::kFailedPrecondition, "a pod of the sandbox API cannot be saved");
+  }
   const auto container = KATA_TRY(FindContainer(container_id));
   // A machine that is being started has no configuration yet.
   KATA_TRY(container->Find(""));

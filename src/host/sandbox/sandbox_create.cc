@@ -15,6 +15,7 @@
 #include "base/rollback.h"
 #include "host/config/annotations.h"
 #include "host/machine/mount_namespace.h"
+#include "host/plan/pod_files.h"
 #include "host/plan/sandbox_request.h"
 #include "host/record/phases.h"
 #include "host/record/root_report.h"
@@ -34,24 +35,6 @@ using std::chrono::seconds;
 
 // For a guest to let go of a container that it was still making: longer than it gives itself.
 constexpr auto kUndoTimeout = seconds(15);
-
-// Each of `modules` is a name and its parameters, separated by spaces.
-void AddKernelModules(const config::StringList& modules, agent::CreateSandboxRequest& request) {
-  for (const std::string& module : modules) {
-    agent::KernelModule& added = *request.add_kernel_modules();
-    for (size_t begin = 0; begin < module.size();) {
-      const size_t end = std::min(module.find(' ', begin), module.size());
-      const std::string word = module.substr(begin, end - begin);
-      begin = end + 1;
-      if (word.empty()) continue;
-      if (added.name().empty()) {
-        added.set_name(word);
-      } else {
-        added.add_parameters(word);
-      }
-    }
-  }
-}
 
 // Where the network namespace is bound that the container is to use; empty where it is to get a new
 // one. The VMM lives there or in an empty one: programs of the host that find a container's network
@@ -144,6 +127,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
 Result<void> Sandbox::BeginCreation(Creation& creation) {
   const ContainerRequest& request = creation.request;
   creation.spec = KATA_TRY(LoadSpec(request.bundle));
+  AddPodFiles(pod_files(), &creation.spec);
   creation.container.program = ProgramOf(creation.spec);
   oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(creation.spec));
   // Who comes into a machine that runs shares it, whatever the annotations say.
@@ -165,7 +149,8 @@ Result<void> Sandbox::BeginCreation(Creation& creation) {
       creation.spec, {.container_id = request.id,
                       .bundle = request.bundle,
                       .container_kind = std::string(oci::ContainerKindName(role.kind)),
-                      .by_namespaces = by_namespaces,
+                      .by_namespaces = by_namespaces || is_pod(),
+                      .only_joined = is_pod(),
                       .guest_seccomp = !creation.config.config.runtime.disable_guest_seccomp,
                       .classify = [&](const std::string& path) {
                         return ClassifySourceIn(creation.mount_namespace, path);
@@ -195,10 +180,9 @@ Result<void> Sandbox::MakeContainer(Creation& creation) {
   KATA_TRY(members_.CheckWanted(request.id));
   KATA_TRY(BootFor(creation, [&](const MachineSize& size, const std::string& network) {
     const auto config = machine_.config();
-    agent::CreateSandboxRequest sandbox =
-        SandboxRequest(id_, creation.spec.hostname(), machine_.shares_files());
+    agent::CreateSandboxRequest sandbox = SandboxRequest(
+        id_, creation.spec.hostname(), machine_.shares_files(), config->agent.kernel_modules);
     sandbox.set_sandbox_pidns(share_pid_namespace);
-    AddKernelModules(config->agent.kernel_modules, sandbox);
     return machine_.Boot(size, sandbox, network);
   }));
   creation.phases.End("boot");

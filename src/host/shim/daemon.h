@@ -17,6 +17,7 @@ struct DaemonArgs {
   std::string publish_binary;      // containerd's own program, for events without the above
   std::string bundle;              // of the container that `start` was called for; absolute
   std::string socket_path;         // of listen_fd; the daemon unlinks it when it ends
+  std::string config_path = {};    // of the runtime options, where `start` was told them
   bool debug = false;
   int listen_fd = -1;  // listening already, close-on-exec, owned by the daemon
 };

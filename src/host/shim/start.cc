@@ -78,7 +78,12 @@ Result<Plan> MakePlan(const CommandLine& line, const std::string& input) {
   }
   plan.config_path = ConfigPathOf(start_input);
   plan.bundle = KATA_TRY(ResolveBundle(line.bundle));
-  plan.role = KATA_TRY(ReadPodRole(plan.bundle));
+  if (auto role = ReadPodRole(plan.bundle)) {
+    plan.role = *std::move(role);
+  } else if (role.error().code() != Code::kNotFound || !sys::Exists(plan.bundle)) {
+    // containerd writes no config.json for a pod of the sandbox API.
+    return std::unexpected(std::move(role).error());
+  }
   plan.sandbox_id = SandboxIdOf(plan.role, line.id);
   return plan;
 }
@@ -171,6 +176,9 @@ sys::Command DaemonCommand(const Plan& plan, const std::string& socket_path, int
                   socket_path,
                   "-listen-fd",
                   std::to_string(kDaemonListenFd)};
+  if (!plan.config_path.empty()) {
+    command.argv.insert(command.argv.end(), {"-config", plan.config_path});
+  }
   if (plan.line.debug) command.argv.push_back("-debug");
   command.env = DaemonEnvironment(plan);
   command.cwd = plan.bundle;
@@ -298,6 +306,7 @@ DaemonArgs MakeDaemonArgs(const CommandLine& line) {
           .publish_binary = line.publish_binary,
           .bundle = line.bundle,
           .socket_path = line.socket,
+          .config_path = line.config,
           .debug = line.debug,
           .listen_fd = line.listen_fd};
 }

@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/shim/answer.h"
+#include "host/shim/load_config.h"
 #include "host/shim/metrics.h"
 #include "host/shim/options.h"
 #include "host/shim/timestamp.h"
@@ -22,7 +24,6 @@ namespace {
 constexpr size_t kMaxKills = 64;
 constexpr size_t kMaxShownCommand = 1024;
 constexpr size_t kMaxShownWord = 64;
-constexpr const char* kSandboxService = "kata.cpp.v1.Sandbox";
 constexpr const char* kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
 
 task::Status StatusOf(const sandbox::ProcessView& view) {
@@ -64,25 +65,6 @@ Result<wellknown::Empty> EmptyAfter(Result<Message> result) {
   return wellknown::Empty();
 }
 
-template <class Response>
-void Respond(const std::string& method, Result<Response> response, ttrpc::Responder& responder) {
-  if (response) return responder.Reply(*response);
-  log::Info("call refused", {{"method", method},
-                             {"code", CodeName(response.error().code())},
-                             {"error", response.error().message()}});
-  responder.Fail(std::move(response).error());
-}
-
-// Runs `call` on the pool, with the duty to answer.
-template <class Response>
-void RunCall(sys::WorkerPool& pool, const std::string& method, ttrpc::Responder responder,
-             std::move_only_function<Result<Response>(const ttrpc::Responder&)> call) {
-  pool.Run([method, responder = std::move(responder), call = std::move(call)]() mutable {
-    Result<Response> response = call(responder);
-    Respond(method, std::move(response), responder);
-  });
-}
-
 void LogUnsupported(const std::vector<oci::Unsupported>& parts) {
   for (const oci::Unsupported& part : parts) {
     log::Warn("a part of the specification is not honoured",
@@ -101,8 +83,13 @@ TaskService::TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::Work
       socket_path_(args.socket_path),
       sandbox_(args.id, args.socket_path, args.namespace_name, loop, MakeObserver(),
                std::move(prepared)),
+      control_(sandbox_, pool),
+      sandbox_api_(sandbox_, pool,
+                   {.config_path = args.config_path,
+                    .shut_down = [this] { return ShutDown(true); },
+                    .end = end_}),
       idle_(
-          loop, IdleEnd::kPatience, [this] { return !sandbox_.HasContainers(); },
+          loop, IdleEnd::kPatience, [this] { return !sandbox_.IsNeeded(); },
           [this] {
             pool_.Run([this] {
               if (!ShutDown(false)) return;
@@ -159,38 +146,12 @@ template <class Request, class Response>
 void TaskService::Handle(ttrpc::Server& server, const std::string& method,
                          Result<Response> (TaskService::*call)(const Request&),
                          sys::WorkerPool& pool) {
-  for (const char* service : kServices) HandleIn(server, service, method, call, pool);
-}
-
-template <class Request, class Response>
-void TaskService::HandleIn(ttrpc::Server& server, const std::string& service,
-                           const std::string& method,
-                           Result<Response> (TaskService::*call)(const Request&),
-                           sys::WorkerPool& pool) {
-  server.Handle<Request>(
-      service, method,
-      [this, call, method, &pool](ttrpc::CallContext, Request request, ttrpc::Responder responder) {
-        RunCall<Response>(pool, method, std::move(responder),
-                          [this, call, request = std::move(request)](const ttrpc::Responder&) {
-                            return (this->*call)(request);
-                          });
-      });
-}
-
-template <class Request, class Response>
-void TaskService::HandleWanted(ttrpc::Server& server, const std::string& service,
-                               const std::string& method,
-                               Result<Response> (TaskService::*call)(const Request&,
-                                                                     const ttrpc::Responder&)) {
-  server.Handle<Request>(
-      service, method,
-      [this, call, method](ttrpc::CallContext, Request request, ttrpc::Responder responder) {
-        RunCall<Response>(
-            pool_, method, std::move(responder),
-            [this, call, request = std::move(request)](const ttrpc::Responder& answer) {
-              return (this->*call)(request, answer);
-            });
-      });
+  for (const char* service : kServices) {
+    ServeOn<Request, Response>(pool, server, service, method,
+                               [this, call](const Request& request, const ttrpc::Responder&) {
+                                 return (this->*call)(request);
+                               });
+  }
 }
 
 template <class Request, class Response>
@@ -227,14 +188,14 @@ void TaskService::Register(ttrpc::Server& server) {
   Handle(server, "CloseIO", &TaskService::CloseIO, pool_);
   Handle(server, "Update", &TaskService::Update, pool_);
   Handle(server, "Stats", &TaskService::Stats, pool_);
-  HandleIn(server, kSandboxService, "GetVolumeStats", &TaskService::GetVolumeStats, pool_);
-  HandleIn(server, kSandboxService, "ResizeVolume", &TaskService::ResizeVolume, pool_);
-  HandleIn(server, kSandboxService, "GetIPTables", &TaskService::GetIpTables, pool_);
-  HandleIn(server, kSandboxService, "SetIPTables", &TaskService::SetIpTables, pool_);
-  HandleIn(server, kSandboxService, "CheckSavable", &TaskService::CheckSavable, pool_);
-  HandleWanted(server, kSandboxService, "SaveSnapshot", &TaskService::SaveSnapshot);
+  control_.Register(server);
+  sandbox_api_.Register(server);
   for (const char* service : kServices) {
-    HandleWanted(server, service, "Checkpoint", &TaskService::Checkpoint);
+    ServeOn<task::CheckpointTaskRequest, wellknown::Empty>(
+        pool_, server, service, "Checkpoint",
+        [this](const task::CheckpointTaskRequest& request, const ttrpc::Responder& responder) {
+          return Checkpoint(request, responder);
+        });
     server.Handle<task::CreateTaskRequest>(
         service, "Create", [this](auto... arguments) { HandleCreate(std::move(arguments)...); });
     server.Handle<task::WaitRequest>(
@@ -264,73 +225,19 @@ Result<task::StateResponse> TaskService::State(const task::StateRequest& request
   return response;
 }
 
-// By the volume's path on the host.
-Result<csi::VolumeStatsResponse> TaskService::GetVolumeStats(
-    const agent::VolumeStatsRequest& request) {
-  return sandbox_.VolumeStats(request.volume_guest_path());
-}
-
-Result<wellknown::Empty> TaskService::ResizeVolume(const agent::ResizeVolumeRequest& request) {
-  KATA_TRY(sandbox_.GrowVolume(request.volume_guest_path(), request.size()));
-  return wellknown::Empty();
-}
-
-Result<agent::GetIPTablesResponse> TaskService::GetIpTables(
-    const agent::GetIPTablesRequest& request) {
-  agent::GetIPTablesResponse response;
-  response.set_data(KATA_TRY(sandbox_.IpTables(request.is_ipv6())));
-  return response;
-}
-
-Result<agent::SetIPTablesResponse> TaskService::SetIpTables(
-    const agent::SetIPTablesRequest& request) {
-  KATA_TRY(sandbox_.SetIpTables(request.is_ipv6(), request.data()));
-  return agent::SetIPTablesResponse();
-}
-
-Result<control::CheckSavableResponse> TaskService::CheckSavable(
-    const control::CheckSavableRequest& request) {
-  control::CheckSavableResponse response;
-  const auto savable = sandbox_.CheckSavable(request.container_id());
-  if (savable) return response;
-  if (savable.error().code() != Code::kFailedPrecondition) return std::unexpected(savable.error());
-  response.set_refusal(savable.error().message());
-  return response;
-}
-
-Result<control::SaveSnapshotResponse> TaskService::SaveSnapshot(
-    const control::SaveSnapshotRequest& request, const ttrpc::Responder& responder) {
-  const auto saved =
-      KATA_TRY(sandbox_.Checkpoint({.container_id = request.container_id(),
-                                    .name = request.name(),
-                                    .exit = request.stop(),
-                                    .wanted = [&responder] { return responder.wanted(); }}));
-  control::SaveSnapshotResponse response;
-  response.set_name(saved.name);
-  response.set_store(saved.store);
-  response.set_bytes(saved.bytes);
-  return response;
-}
-
-Result<config::Loaded> TaskService::LoadConfig(const task::CreateTaskRequest& request) {
+Result<config::Loaded> TaskService::ConfigFor(const task::CreateTaskRequest& request) {
   RuntimeOptionsValue options;
   if (request.has_options()) options = KATA_TRY(ParseRuntimeOptions(request.options()));
   if (options.config_path.empty() && !options.config_body.empty()) {
     log::Warn("runtime options without a ConfigPath are ignored");
   }
-  config::Loaded loaded =
-      KATA_TRY(config::Load(config::LoadOptions::OfThisProcess(options.config_path)));
-  for (const std::string& warning : loaded.warnings) log::Warn(warning);
-  log::Level level;
-  if (log::ParseLevel(loaded.config.runtime.log_level, &level)) log::SetLevel(level);
-  if (loaded.config.runtime.enable_debug) log::SetLevel(log::Level::kDebug);
-  return loaded;
+  return LoadConfig(options.config_path);
 }
 
 Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskRequest& request,
                                                      const ttrpc::Responder& responder,
                                                      Deadline deadline) {
-  const config::Loaded config = KATA_TRY(LoadConfig(request));
+  const config::Loaded config = KATA_TRY(ConfigFor(request));
   const sandbox::ContainerRequest container{.id = request.id(),
                                             .bundle = request.bundle(),
                                             .rootfs = RootfsOf(request),
@@ -455,7 +362,9 @@ Result<task::StatsResponse> TaskService::Stats(const task::StatsRequest& request
 }
 
 Result<task::ConnectResponse> TaskService::Connect(const task::ConnectRequest& request) {
-  KATA_TRY(sandbox_.State(request.id(), ""));
+  // containerd asks so for a pod without containers, too, when it has been started anew.
+  const bool of_pod = sandbox_.is_pod() && request.id() == sandbox_.id();
+  if (!of_pod) KATA_TRY(sandbox_.State(request.id(), ""));
   task::ConnectResponse response;
   response.set_shim_pid(static_cast<uint32_t>(::getpid()));
   response.set_task_pid(pid());
@@ -483,7 +392,8 @@ void TaskService::HandleWait(ttrpc::CallContext, task::WaitRequest request,
 void TaskService::HandleShutdown(ttrpc::CallContext, task::ShutdownRequest request,
                                  ttrpc::Responder responder) {
   pool_.Run([this, now = request.now(), responder = std::move(responder)]() mutable {
-    const bool ends = ShutDown(now);
+    // A pod of the sandbox API ends by that: containerd calls this after each of its containers.
+    const bool ends = !sandbox_.is_pod() && ShutDown(now);
     responder.ReplyEmpty();
     if (ends) end_();
   });

@@ -6,7 +6,8 @@
 // and messages. A call runs on a pool thread; Wait keeps its responder until the process ends.
 // Calls that hang, because the guest does not answer, never keep others from ending it: State,
 // Connect and Wait are answered on the loop's thread, and Kill has threads of its own.
-// Beside it there is our own "kata.cpp.v1.Sandbox", for kata-runtime (proto/control.proto).
+// Beside it there are containerd's sandbox API (sandbox_api.h) and kata-runtime's own calls
+// (control_calls.h).
 // Tells containerd of everything that happens, in the order that it documents: created before
 // started, exec added before exec started, started before exited, exited before deleted.
 // Basis: containerd runtime v2 README.
@@ -18,11 +19,11 @@
 #include "base/result.h"
 #include "host/config/load.h"
 #include "host/sandbox/sandbox.h"
+#include "host/shim/control_calls.h"
 #include "host/shim/daemon.h"
 #include "host/shim/events.h"
 #include "host/shim/idle_end.h"
-#include "proto/agent.pb.h"
-#include "proto/control.pb.h"
+#include "host/shim/sandbox_api.h"
 #include "proto/task.pb.h"
 #include "proto/wellknown.pb.h"
 #include "sys/coalesced_task.h"
@@ -49,13 +50,6 @@ class TaskService {
   template <class Request, class Response>
   void Handle(ttrpc::Server& server, const std::string& method,
               Result<Response> (TaskService::*call)(const Request&), sys::WorkerPool& pool);
-  template <class Request, class Response>
-  void HandleIn(ttrpc::Server& server, const std::string& service, const std::string& method,
-                Result<Response> (TaskService::*call)(const Request&), sys::WorkerPool& pool);
-  // For calls whose result nobody wants when the caller has gone.
-  template <class Request, class Response>
-  void HandleWanted(ttrpc::Server& server, const std::string& service, const std::string& method,
-                    Result<Response> (TaskService::*call)(const Request&, const ttrpc::Responder&));
   // For calls that do not block.
   template <class Request, class Response>
   void HandleAtOnce(ttrpc::Server& server, const std::string& method,
@@ -85,19 +79,11 @@ class TaskService {
   Result<wellknown::Empty> Update(const task::UpdateTaskRequest& request);
   Result<task::StatsResponse> Stats(const task::StatsRequest& request);
   Result<task::ConnectResponse> Connect(const task::ConnectRequest& request);
-  Result<csi::VolumeStatsResponse> GetVolumeStats(const agent::VolumeStatsRequest& request);
-  Result<wellknown::Empty> ResizeVolume(const agent::ResizeVolumeRequest& request);
-  Result<agent::GetIPTablesResponse> GetIpTables(const agent::GetIPTablesRequest& request);
-  Result<agent::SetIPTablesResponse> SetIpTables(const agent::SetIPTablesRequest& request);
-
-  Result<control::CheckSavableResponse> CheckSavable(const control::CheckSavableRequest& request);
-  Result<control::SaveSnapshotResponse> SaveSnapshot(const control::SaveSnapshotRequest& request,
-                                                     const ttrpc::Responder& responder);
 
   // Ends what there is. True for the one call that has: the service's own end follows. False where
   // containers keep it. On a pool thread.
   bool ShutDown(bool now);
-  Result<config::Loaded> LoadConfig(const task::CreateTaskRequest& request);
+  Result<config::Loaded> ConfigFor(const task::CreateTaskRequest& request);
   sandbox::Observer MakeObserver();
   uint32_t pid() const { return static_cast<uint32_t>(sandbox_.pid()); }
 
@@ -106,6 +92,8 @@ class TaskService {
   const std::function<void()> end_;
   const std::string socket_path_;
   sandbox::Sandbox sandbox_;
+  ControlCalls control_;
+  SandboxApi sandbox_api_;
   IdleEnd idle_;
   sys::CoalescedTask follow_network_;
   // For what ends processes. Last, so that its threads end first.

@@ -17,6 +17,7 @@
 #include "guest/agent/container/rootfs.h"
 #include "guest/agent/container/shared_sources.h"
 #include "guest/agent/container/start_hooks.h"
+#include "guest/agent/container/sysctls.h"
 #include "guest/agent/container/terminal.h"
 #include "sys/files.h"
 #include "sys/root_dir.h"
@@ -83,14 +84,7 @@ Result<void> SetNames(const oci::Spec& spec) {
 
 Result<void> SetSysctls(const oci::Linux& linux_part) {
   for (const auto& [key, value] : linux_part.sysctl()) {
-    std::string name = key;
-    // "net.ipv4.ip_forward" or, for names with dots, "net/ipv4/conf/eth0.1/...".
-    if (name.find('/') == std::string::npos) std::replace(name.begin(), name.end(), '.', '/');
-    if (name.find("..") != std::string::npos || name.starts_with('/')) {
-      return Fail(Code::kInvalidArgument, fmt::format("sysctl \"{}\" is not a name", key));
-    }
-    KATA_TRY_WITHIN(fmt::format("sysctl \"{}\"", key),
-                    sys::WriteControl("/proc/sys/" + name, value));
+    KATA_TRY(SetSysctl(key, value));
   }
   return {};
 }

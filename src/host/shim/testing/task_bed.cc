@@ -10,6 +10,7 @@
 
 #include "host/shim/event_transport.h"
 #include "proto/events.pb.h"
+#include "proto/sandbox_api.pb.h"
 #include "sys/files.h"
 #include "sys/sockets.h"
 
@@ -118,6 +119,12 @@ TaskBed::~TaskBed() {
   host_->SetStopScript({});
   if (!client_) Connect();
   (void)Shutdown(true).get();
+  // What a pod of the sandbox API does not end by.
+  if (!ended_) {
+    (void)SendPod<sandbox_api::ShutdownSandboxResponse>("ShutdownSandbox",
+                                                        sandbox_api::ShutdownSandboxRequest())
+        .get();
+  }
   EXPECT_EQ(host_->vms(), 0u);
   EXPECT_EQ(host_->Leftovers(), std::vector<std::string>());
   Disconnect();

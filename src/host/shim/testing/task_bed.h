@@ -72,10 +72,15 @@ class TaskBed {
   template <class Response>
   Answer<Response> Send(std::string_view method, const google::protobuf::MessageLite& request,
                         Deadline deadline = Deadline::After(std::chrono::seconds(60))) {
+    return SendTo<Response>("containerd.task.v2.Task", method, request, deadline);
+  }
+  template <class Response>
+  Answer<Response> SendTo(std::string_view service, std::string_view method,
+                          const google::protobuf::MessageLite& request, Deadline deadline) {
     auto promise = std::make_shared<std::promise<Result<Response>>>();
     auto future = promise->get_future();
     client_->CallAsync<Response>(
-        "containerd.task.v2.Task", method, request, deadline,
+        service, method, request, deadline,
         [promise](Result<Response> response) { promise->set_value(std::move(response)); });
     return future;
   }
@@ -91,6 +96,15 @@ class TaskBed {
   Answer<task::WaitResponse> Wait(const std::string& id, const std::string& exec_id = "");
   Answer<task::StateResponse> State(const std::string& id, const std::string& exec_id = "");
   Answer<wellknown::Empty> Shutdown(bool now = false);
+
+  // Of containerd's sandbox API.
+  static constexpr std::string_view kSandboxApi = "containerd.runtime.sandbox.v1.Sandbox";
+  template <class Response, class Request>
+  Answer<Response> SendPod(std::string_view method, Request request,
+                           Deadline deadline = Deadline::After(std::chrono::seconds(60))) {
+    request.set_sandbox_id(kPod);
+    return SendTo<Response>(kSandboxApi, method, request, deadline);
+  }
 
   Answer<wellknown::Empty> Update(const std::string& id, const std::string& resources);
 
