@@ -128,6 +128,14 @@ class Network:
             child.stdin.close()
             child.wait()
 
+    @contextlib.contextmanager
+    def inhabitant(self, ns):
+        """A process that lives in the namespace, so that it is not a container's alone."""
+        with self.server("sleep", "infinity", ns=ns) as child:
+            # Whatever enters the namespace becomes that program then.
+            wait_until(lambda: open(f"/proc/{child.pid}/comm").read() == "sleep\n", 10, "sleep")
+            yield child
+
     def new_namespace(self):
         name = f"kt-{self.token}-{next(self._names)}"
         self._add(name)

@@ -46,6 +46,10 @@ bool IpAddress::IsLoopback() const {
 
 bool IpAddress::IsAny() const { return bytes == decltype(bytes){}; }
 
+IpAddress IpAddress::LoopbackIfAny() const {
+  return IsAny() ? *Parse(family == AF_INET ? "127.0.0.1" : "::1") : *this;
+}
+
 IpAddress IpAddress::Unmapped() const {
   constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
   if (family == AF_INET || !Bytes().starts_with(kMapped)) return *this;

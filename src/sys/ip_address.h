@@ -32,6 +32,8 @@ struct IpAddress {
   bool IsLoopback() const;
   // 0.0.0.0 or ::, which stands for every address.
   bool IsAny() const;
+  // Where what listens at every address is reached from its own host.
+  IpAddress LoopbackIfAny() const;
   // Of IPv6 that stands for one of IPv4 (::ffff:0:0/96), that; else itself.
   IpAddress Unmapped() const;
 

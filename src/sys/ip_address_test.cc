@@ -62,6 +62,9 @@ TEST(IpAddress, KnowsTheLoopbackAndEveryAddress) {
   EXPECT_TRUE(parsed("0.0.0.0").IsAny());
   EXPECT_TRUE(parsed("::").IsAny());
   EXPECT_FALSE(parsed("::1").IsAny());
+  EXPECT_EQ(parsed("0.0.0.0").LoopbackIfAny().Text(), "127.0.0.1");
+  EXPECT_EQ(parsed("::").LoopbackIfAny().Text(), "::1");
+  EXPECT_EQ(parsed("10.0.0.1").LoopbackIfAny().Text(), "10.0.0.1");
 }
 
 TEST(IpAddress, OfIpv6MayStandForOneOfIpv4) {

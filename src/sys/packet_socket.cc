@@ -55,4 +55,37 @@ std::optional<ReceivedPacket> ReceivePacket(int socket, std::span<char> data) {
   return packet;
 }
 
+Result<void> TellDestinations(int socket, int family) {
+  return family == AF_INET ? SetOption(socket, SOL_IP, IP_RECVORIGDSTADDR, 1)
+                           : SetOption(socket, SOL_IPV6, IPV6_RECVORIGDSTADDR, 1);
+}
+
+void SendPacket(int socket, std::span<const char> data, const IpAddress& from,
+                const SocketAddress& to) {
+  socklen_t size = 0;
+  sockaddr_storage address = to.ToKernel(&size);
+  alignas(cmsghdr) std::array<char, kControlBytes> control{};
+  iovec part{.iov_base = const_cast<char*>(data.data()), .iov_len = data.size()};
+  msghdr message{};
+  message.msg_name = &address;
+  message.msg_namelen = size;
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  const bool v4 = from.family == AF_INET;
+  in_pktinfo info4{};
+  in6_pktinfo info6{};
+  std::memcpy(v4 ? static_cast<void*>(&info4.ipi_spec_dst) : &info6.ipi6_addr, from.bytes.data(),
+              from.size());
+  const size_t length = v4 ? sizeof info4 : sizeof info6;
+  header->cmsg_level = v4 ? SOL_IP : SOL_IPV6;
+  header->cmsg_type = v4 ? IP_PKTINFO : IPV6_PKTINFO;
+  header->cmsg_len = CMSG_LEN(length);
+  std::memcpy(CMSG_DATA(header), v4 ? static_cast<const void*>(&info4) : &info6, length);
+  message.msg_controllen = CMSG_SPACE(length);
+  (void)::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 }  // namespace kata::sys

@@ -7,7 +7,7 @@ from support.case import core, only, snapshot
 from support.network_case import NetworkCase
 from testbed.containerd import kill
 from testbed.process import run, wait_until
-from testbed.traffic import HTTPD, fetch, get, name_server
+from testbed.traffic import HTTPD, build_udp, fetch, get, name_server
 
 
 def host_network(run_in):
@@ -28,15 +28,10 @@ def host_network(run_in):
 class Shared(NetworkCase):
     """A namespace in which somebody lives already."""
 
-    NUMBER = 61
-
     def shared_namespace(self, number):
         ns = self.new_namespace()
         self.net.add_veth(ns, number)
-        bed = self.net.server("sleep", "100000", ns=ns)
-        child = bed.__enter__()
-        self.addCleanup(bed.__exit__, None, None, None)
-        wait_until(lambda: open(f"/proc/{child.pid}/comm").read() == "sleep\n", 10, "sleep")
+        self.enterContext(self.net.inhabitant(ns))
         self.before = snapshot()
         return ns
 
@@ -100,6 +95,42 @@ class Shared(NetworkCase):
             taken = self.inside("nc -l -p 8000 </dev/null 2>&1")
             self.assertIn("in use", taken.out + taken.err)
         wait_until(lambda: "8000" not in self.inside("netstat -tln").out, 10, "no listener")
+
+    @core
+    def test_datagrams_reach_a_server_of_the_guest(self):
+        ns = self.shared_namespace(66)
+        udp = build_udp(self.containerd.base)
+        self.containerd.run_detached(
+            self.name, self.shell("/udp answer 5353 40001"), *self.in_namespace(ns),
+            "--mount", f"type=bind,src={udp},dst=/udp,options=rbind:ro")
+        # 40001 is a port that the kernel might have chosen: it counts once it stays.
+        for address in ("10.88.0.66", "fd88::66"):
+            for port in ("5353", "40001"):
+                done = self.net.run(udp, "ask", address, port, "word", timeout=90)
+                self.assertIn("you said word", done.out, (address, port, done))
+        self.assertIn("you said word", self.net.run(udp, "ask", "127.0.0.1", "5353", "word", ns=ns,
+                                                    timeout=90).out)
+        self.containerd.ctr("task", "kill", "-s", "KILL", self.name, check=True)
+        wait_until(lambda: ":5353" not in self.net.run("ss", "-uln", ns=ns).out, 20, "no port")
+
+    @core
+    def test_the_name_server_of_the_loopback_is_the_guests_too(self):
+        # As systemd-resolved has it, beside another one at the same port.
+        ns = self.shared_namespace(67)
+        other = name_server("127.0.0.54")
+        other = (*other[:-1], other[-1].replace("\\x4d", "\\x4e"))
+        with self.net.server(*name_server("127.0.0.53"), ns=ns), self.net.server(*other, ns=ns):
+            self.start_in(ns, "sleep 100000")
+            for server, answer in (("127.0.0.53", "192.0.2.77"), ("127.0.0.54", "192.0.2.78")):
+                self.wait_inside(f"nslookup -type=a some.test {server}", answer)
+
+    def test_services_at_one_address_are_the_guests_too(self):
+        ns = self.shared_namespace(68)
+        with self.net.server("python3", "-m", "http.server", "8000", "--bind", "10.88.0.68",
+                             "--directory", self.containerd.base, ns=ns):
+            self.start_in(ns, "sleep 100000")
+            self.wait_inside(get("10.88.0.68", 8000, "/config.toml"), "version = 2")
+            self.assertEqual(self.inside(get("127.0.0.1", 8000, "/config.toml")).out, "")
 
     def test_much_arrives_whole_both_ways(self):
         ns = self.shared_namespace(65)

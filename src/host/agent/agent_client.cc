@@ -298,8 +298,8 @@ void AgentClient::NextName(std::move_only_function<void(Result<guest::DnsMessage
 }
 
 void AgentClient::NextListeners(
-    const std::vector<sys::SocketAddress>& known,
-    std::move_only_function<void(Result<std::vector<sys::SocketAddress>>)> done) {
+    const std::vector<sys::ReachedListener>& known,
+    std::move_only_function<void(Result<std::vector<sys::ReachedListener>>)> done) {
   CallWaiting<guest::Listeners>(kGuestService, "NextListeners", routes::WriteListeners(known),
                                 [done = std::move(done)](Result<guest::Listeners> now) mutable {
                                   if (!now) return done(std::unexpected(std::move(now).error()));
@@ -307,7 +307,7 @@ void AgentClient::NextListeners(
                                 });
 }
 
-void AgentClient::KeepListenersAsync(const std::vector<sys::SocketAddress>& listeners) {
+void AgentClient::KeepListenersAsync(const std::vector<sys::ReachedListener>& listeners) {
   guest::KeepListenersRequest request;
   *request.mutable_listeners() = routes::WriteListeners(listeners);
   client_->CallAsync<wellknown::Empty>(

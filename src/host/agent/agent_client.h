@@ -27,7 +27,7 @@
 #include "proto/guest.pb.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
-#include "sys/socket_address.h"
+#include "sys/loopback_stand_ins.h"
 #include "ttrpc/client.h"
 
 namespace kata::agent {
@@ -196,12 +196,12 @@ class AgentClient {
   // The container that next runs out of memory.
   void WaitOom(std::move_only_function<void(Result<std::string>)> done);
 
-  // The TCP sockets that listen in the guest, once they are not `known`. kUnimplemented from an
-  // agent that is not ours.
-  void NextListeners(const std::vector<sys::SocketAddress>& known,
-                     std::move_only_function<void(Result<std::vector<sys::SocketAddress>>)> done);
+  // The sockets of the guest that wait for others, once they are not `known`. kUnimplemented from
+  // an agent that is not ours.
+  void NextListeners(const std::vector<sys::ReachedListener>& known,
+                     std::move_only_function<void(Result<std::vector<sys::ReachedListener>>)> done);
   // Has the guest listen at these, and at no others, for the host's loopback.
-  void KeepListenersAsync(const std::vector<sys::SocketAddress>& listeners);
+  void KeepListenersAsync(const std::vector<sys::ReachedListener>& listeners);
 
   void NextName(std::move_only_function<void(Result<guest::DnsMessage>)> done);
   void AnswerName(uint64_t id, std::string message);

@@ -14,7 +14,6 @@
 #include "base/rollback.h"
 #include "host/network/name_answers.h"
 #include "host/network/path_choice.h"
-#include "host/network/socket_view.h"
 #include "host/plan/egress_policy.h"
 #include "host/plan/network_messages.h"
 #include "host/plan/vm_plan.h"
@@ -125,18 +124,18 @@ Result<hypervisor::Nic> GuestNetwork::DeviceOf(GuestNic& nic) {
 Result<network::NamespaceView> GuestNetwork::Begin(const Options& options, Save save) {
   options_ = options;
   save_ = std::move(save);
-  if (outer_.valid() && options_.model != network::Model::kNone) {
+  if (IsBySockets() && options_.model != network::Model::kNone) {
     options_.model = network::Model::kSockets;
   } else if (options_.model == network::Model::kSockets) {
     // Nobody has put anything into a new namespace yet: its interfaces come later, as frames.
     options_.model = network::Model::kTcFilter;
   }
   KATA_TRY(MakeGuard());
-  settings_.Begin(outer_.valid() ? network::SettingsFor::kSockets : network::SettingsFor::kFrames,
+  settings_.Begin(IsBySockets() ? network::SettingsFor::kSockets : network::SettingsFor::kFrames,
                   options_.saved.has_value());
   network::NamespaceView view = KATA_TRY(Look());
   // Before anything boots in vain.
-  if (options_.model != network::Model::kNone && !outer_.valid()) {
+  if (options_.model != network::Model::kNone && !IsBySockets()) {
     for (const network::Endpoint& endpoint : view.endpoints) {
       KATA_TRY(CheckEndpoint(endpoint, options_.model));
     }
@@ -145,36 +144,16 @@ Result<network::NamespaceView> GuestNetwork::Begin(const Options& options, Save 
 }
 
 Result<network::NamespaceView> GuestNetwork::Look() {
-  if (!outer_socket_) return network::Discover(socket_);
-  const auto contents = KATA_TRY(network::ListContents(*outer_socket_));
-  network::NamespaceView view = network::SocketViewOf(contents);
-  for (network::Endpoint& endpoint : view.endpoints) {
-    // It stays when another interface becomes the one that leads to others.
-    if (!mac_) {
-      mac_ = endpoint.link.mac == sys::MacAddress{} ? sys::RandomMac() : endpoint.link.mac;
-    }
-    endpoint.link.mac = *mac_;
-  }
-  return view;
+  return outer_ ? outer_->Look() : network::Discover(socket_);
 }
 
 Result<void> GuestNetwork::Translate(const GuestNic& nic, const network::Endpoint& endpoint) {
-  if (!outer_.valid() || translator_) return {};
-  sys::UniqueFd inner = KATA_TRY(sys::Duplicate(namespace_.get()));
-  sys::UniqueFd outer = KATA_TRY(sys::Duplicate(outer_.get()));
-  translator_ = KATA_TRY_WITHIN(fmt::format("use network namespace \"{}\" by sockets", path_),
-                                network::Translator::Start({.inner = std::move(inner),
-                                                            .outer = std::move(outer),
-                                                            .tap = nic.tap.link,
-                                                            .mac = endpoint.link.mac,
-                                                            .mtu = endpoint.link.mtu,
-                                                            .loopback = true},
-                                                           socket_));
-  return {};
+  if (!outer_) return {};
+  return outer_->Begin(namespace_.get(), socket_, nic.tap.link, endpoint, options_.egress);
 }
 
 void GuestNetwork::BeginTest(const network::NamespaceView& view) {
-  if (!outer_.valid() && options_.model != network::Model::kNone && !view.endpoints.empty()) {
+  if (!IsBySockets() && options_.model != network::Model::kNone && !view.endpoints.empty()) {
     test_ = std::async(std::launch::async, &network::FirstWorkingModel, options_.model);
   }
 }
@@ -290,7 +269,7 @@ void GuestNetwork::OnEvents() {
 }
 
 Result<network::Model> GuestNetwork::WorkingModel() {
-  if (outer_.valid()) return options_.model;
+  if (IsBySockets()) return options_.model;
   if (!model_) {
     model_ = KATA_TRY(test_.valid() ? test_.get() : network::FirstWorkingModel(options_.model));
   }
@@ -315,7 +294,10 @@ Result<void> GuestNetwork::Release(GuestNic& nic, hypervisor::Hypervisor& vm,
   nic.configured.clear();
   nic.shares_names = false;
   KATA_TRY(SaveConnections());
-  if (nic.hot) return vm.Detach(nic.id, Deadline::After(kPlugTimeout));
+  if (nic.hot) {
+    if (outer_) outer_->End();
+    return vm.Detach(nic.id, Deadline::After(kPlugTimeout));
+  }
   return agent.ReleaseInterface(sys::MacText(nic.mac));
 }
 
@@ -343,6 +325,7 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
   KATA_TRY(Translate(added, endpoint));
   // Not before: what a Connect that failed has found there is somebody else's.
   undo.Add([&]() KATA_REQUIRES(calls_) {
+    if (outer_) outer_->End();
     LogIfFailed(network::Disconnect(socket_, *added.connection));
   });
   auto device = KATA_TRY(DeviceOf(added));
@@ -354,7 +337,7 @@ Result<void> GuestNetwork::Plug(const std::string& tap, const network::Endpoint&
 Result<void> GuestNetwork::Connect(const network::NetworkPlan::Connect& step,
                                    const network::Endpoint& endpoint, network::Model model,
                                    hypervisor::Hypervisor& vm) {
-  if (!outer_.valid()) KATA_TRY(CheckEndpoint(endpoint, model));
+  if (!IsBySockets()) KATA_TRY(CheckEndpoint(endpoint, model));
   if (!step.nic) return Plug(step.tap, endpoint, model, vm);
   KATA_TRY(network::CheckFree(model, socket_, endpoint));
   GuestNic& nic = nics_[*step.nic];
@@ -451,9 +434,9 @@ void GuestNetwork::ReleaseUnused(agent::AgentClient& agent) {
 
 // Docker starts its name server together with the first network that wants one.
 void GuestNetwork::RelayNames(agent::AgentClient& agent) {
-  if (names_ || loop_ == nullptr || !NameRelay::ServerIsIn(ServedNamespace())) return;
+  if (names_ || loop_ == nullptr || !NameRelay::ServerIsIn(served_)) return;
   if (!AllowsDockersNames(options_.egress)) return;
-  auto started = NameRelay::Start(ServedNamespace(), agent, *loop_);
+  auto started = NameRelay::Start(served_, agent, *loop_);
   if (!started) {
     log::Warn("no names of Docker's networks", {{"error", started.error().message()}});
     return;
@@ -482,7 +465,7 @@ Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& 
   if (sys::DrainNetlinkEvents(events_.get())) dirty_ = true;
   if (options_.model == network::Model::kNone) return {};
   RelayNames(agent);
-  if (settings_.Look(ServedNamespace())) dirty_ = true;
+  if (settings_.Look(served_)) dirty_ = true;
   if (dirty_.exchange(false)) {
     auto synced = SyncOnce(vm, agent);
     // An interface may go while it is being connected; what is there then counts.
@@ -493,23 +476,19 @@ Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& 
     }
   }
   ShareNameAnswers();
-  if (translator_ && !ports_ && loop_ != nullptr) {
-    ports_ = PortSharing::Start(*translator_, agent, *loop_);
-  }
+  if (outer_ && loop_ != nullptr) outer_->SharePorts(agent, *loop_);
   return {};
 }
 
 void GuestNetwork::Close() {
   std::shared_ptr<NameRelay> names;
-  std::shared_ptr<PortSharing> ports;
   {
     calls_.Begin();
     const CallTurn turn(calls_);
     names = std::exchange(names_, nullptr);
-    ports = std::exchange(ports_, nullptr);
+    if (outer_) outer_->End();
   }
   if (names) names->Stop();
-  if (ports) ports->Stop();
   if (loop_ != nullptr) {
     std::promise<void> removed;
     loop_->Post([&] {
@@ -522,7 +501,6 @@ void GuestNetwork::Close() {
   }
   calls_.Begin();
   const CallTurn turn(calls_);
-  translator_.reset();
   if (test_.valid()) test_.wait();
   for (const GuestNic& nic : nics_) {
     if (nic.connection) LogIfFailed(network::Disconnect(socket_, *nic.connection));

@@ -23,11 +23,10 @@
 #include "host/hypervisor/hypervisor.h"
 #include "host/machine/guest_settings.h"
 #include "host/machine/name_relay.h"
-#include "host/machine/port_sharing.h"
+#include "host/machine/socket_path.h"
 #include "host/network/connection.h"
 #include "host/network/egress_guard.h"
 #include "host/network/plan.h"
-#include "host/network/translator.h"
 #include "host/record/record.h"
 #include "sys/event_loop.h"
 #include "sys/netlink_socket.h"
@@ -119,24 +118,24 @@ class GuestNetwork {
   GuestNetwork(std::string path, Opened opened)
       : path_(std::move(path)),
         namespace_(std::move(opened.ns)),
+        served_(namespace_.get()),
         id_(opened.id),
         events_(std::move(opened.events)),
         socket_(std::move(opened.socket)) {}
-  // It is used by sockets, and the machine lives in `inner`, which is new.
+  // It is used by sockets, and the machine lives in `inner`, which is new and that of `socket`.
   GuestNetwork(std::string path, Opened opened, sys::UniqueFd inner, sys::NetlinkSocket socket)
       : path_(std::move(path)),
         namespace_(std::move(inner)),
-        outer_(std::move(opened.ns)),
+        served_(opened.ns.get()),
         id_(opened.id),
         events_(std::move(opened.events)),
         socket_(std::move(socket)),
-        outer_socket_(std::move(opened.socket)) {}
+        outer_(std::in_place, path_, std::move(opened.ns), std::move(opened.socket)) {}
 
   static Result<Opened> OpenAt(const std::string& path);
   // The machine lives in a namespace that goes with it.
-  bool IsNamespaceOurs() const { return path_.empty() || outer_.valid(); }
-  // The one whose names and services the guest uses.
-  int ServedNamespace() const { return outer_.valid() ? outer_.get() : namespace_.get(); }
+  bool IsNamespaceOurs() const { return path_.empty() || IsBySockets(); }
+  bool IsBySockets() const { return served_ != namespace_.get(); }
 
   void OnEvents();
   Result<std::vector<hypervisor::Nic>> MakeSavedNics(const network::NamespaceView& view)
@@ -154,7 +153,7 @@ class GuestNetwork {
   void ReleaseUnused(agent::AgentClient& agent) KATA_REQUIRES(calls_);
   // What the guest is to have.
   Result<network::NamespaceView> Look() KATA_REQUIRES(calls_);
-  // Has the NIC's frames end here, where it is used by sockets.
+  // Has the NIC's frames end here, where the namespace is used by sockets.
   Result<void> Translate(const GuestNic& nic, const network::Endpoint& endpoint)
       KATA_REQUIRES(calls_);
   // What there is, looked at before anything is made for it.
@@ -180,8 +179,8 @@ class GuestNetwork {
 
   const std::string path_;
   const sys::UniqueFd namespace_;  // the machine's
-  const sys::UniqueFd outer_;      // that is used by sockets; invalid: none is
-  const sys::NamespaceId id_;      // of the one whose network the guest has
+  const int served_;               // the one whose network the guest has
+  const sys::NamespaceId id_;      // of that
   const sys::UniqueFd events_;
 
   // The loop's.
@@ -192,12 +191,9 @@ class GuestNetwork {
   std::atomic<bool> dirty_ = true;
 
   CallQueue calls_;  // of Sync to the guest and the VMM, and whatever else changes what follows
-  sys::NetlinkSocket socket_ KATA_GUARDED_BY(calls_);  // of the machine's namespace
-  std::optional<sys::NetlinkSocket> outer_socket_ KATA_GUARDED_BY(calls_);
-  std::unique_ptr<network::Translator> translator_ KATA_GUARDED_BY(calls_);
-  std::shared_ptr<PortSharing> ports_ KATA_GUARDED_BY(calls_);
+  sys::NetlinkSocket socket_ KATA_GUARDED_BY(calls_);        // of the machine's namespace
+  std::optional<SocketPath> outer_ KATA_GUARDED_BY(calls_);  // where it is used by sockets
   std::optional<network::EgressGuard> guard_ KATA_GUARDED_BY(calls_);
-  std::optional<sys::MacAddress> mac_ KATA_GUARDED_BY(calls_);  // in the guest, where it translates
   Options options_ KATA_GUARDED_BY(calls_);
   Save save_ KATA_GUARDED_BY(calls_);
   std::future<Result<network::Model>> test_ KATA_GUARDED_BY(calls_);

@@ -45,7 +45,7 @@ Result<void> GuestNetwork::SetEgress(egress::Policy policy) {
 Result<void> GuestNetwork::MakeGuard() {
   guard_.reset();
   if (options_.egress.empty()) return {};
-  guard_ = KATA_TRY(network::EgressGuard::Make(options_.egress, {.stand_ins = outer_.valid()}));
+  guard_ = KATA_TRY(network::EgressGuard::Make(options_.egress, {.stand_ins = IsBySockets()}));
   return {};
 }
 

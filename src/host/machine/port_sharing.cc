@@ -13,7 +13,7 @@ std::shared_ptr<PortSharing> PortSharing::Start(network::Translator& translator,
   std::shared_ptr<PortSharing> sharing(new PortSharing(translator, agent, loop));
   // On the translator's thread; the agent is asked on the loop's.
   translator.FollowServices(
-      [weak = std::weak_ptr(sharing), &loop](std::vector<sys::SocketAddress> services) {
+      [weak = std::weak_ptr(sharing), &loop](std::vector<sys::ReachedListener> services) {
         loop.Post([weak, services = std::move(services)] {
           const auto self = weak.lock();
           if (self && !self->stopped_) self->agent_.KeepListenersAsync(services);
@@ -34,9 +34,9 @@ void PortSharing::Stop() {
   done.get_future().wait();
 }
 
-void PortSharing::FetchNext(const std::vector<sys::SocketAddress>& known) {
+void PortSharing::FetchNext(const std::vector<sys::ReachedListener>& known) {
   agent_.NextListeners(
-      known, [weak = weak_from_this()](const Result<std::vector<sys::SocketAddress>>& now) {
+      known, [weak = weak_from_this()](const Result<std::vector<sys::ReachedListener>>& now) {
         const auto self = weak.lock();
         if (!self || self->stopped_) return;
         if (!now) {

@@ -11,7 +11,7 @@
 #include "host/agent/agent_client.h"
 #include "host/network/translator.h"
 #include "sys/event_loop.h"
-#include "sys/socket_address.h"
+#include "sys/loopback_stand_ins.h"
 
 namespace kata::sandbox {
 
@@ -26,7 +26,7 @@ class PortSharing : public std::enable_shared_from_this<PortSharing> {
  private:
   PortSharing(network::Translator& translator, agent::AgentClient& agent, sys::EventLoop& loop)
       : translator_(translator), agent_(agent), loop_(loop) {}
-  void FetchNext(const std::vector<sys::SocketAddress>& known);
+  void FetchNext(const std::vector<sys::ReachedListener>& known);
 
   network::Translator& translator_;
   agent::AgentClient& agent_;

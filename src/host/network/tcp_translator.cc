@@ -14,7 +14,6 @@
 #include <netinet/tcp.h>
 
 #include "base/log.h"
-#include "host/network/service_view.h"
 #include "sys/sockets.h"
 
 namespace kata::network {
@@ -30,8 +29,9 @@ constexpr int kMostRequests = 64;
 
 }  // namespace
 
-TcpTranslator::TcpTranslator(sys::EventLoop& loop, TcpSockets sockets, bool loopback, size_t most)
-    : loop_(loop), sockets_(std::move(sockets)), loopback_(loopback), most_(most) {}
+TcpTranslator::TcpTranslator(sys::EventLoop& loop, TcpSockets sockets,
+                             const Services& services, size_t most)
+    : loop_(loop), sockets_(std::move(sockets)), services_(services), most_(most) {}
 
 TcpTranslator::~TcpTranslator() {
   for (const int fd :
@@ -87,8 +87,7 @@ Result<sys::UniqueFd> TcpTranslator::Connect(const ConnectionRequest& request) {
   if (pending_.size() + relays_.size() >= most_) {
     return Fail(Code::kResourceExhausted, "too many connections");
   }
-  sys::SocketAddress to = KATA_TRY(OuterAddress(request.to, loopback_));
-  if (to.address != request.to.address) to = LoopbackOf(services_, to.port);
+  const sys::SocketAddress to = KATA_TRY(OuterAddress(sys::Protocol::kTcp, request.to, services_));
   sys::UniqueFd outer = KATA_TRY(sys::MakeIpSocket(to.address.family, SOCK_STREAM));
   KATA_TRY(sys::SetOption(outer.get(), IPPROTO_TCP, TCP_NODELAY, 1));
   auto connected = sys::Connect(outer.get(), to);

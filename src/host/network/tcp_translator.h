@@ -14,10 +14,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "base/result.h"
 #include "host/network/connection_request.h"
+#include "host/network/service_view.h"
 #include "host/network/two_namespaces.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
@@ -35,16 +35,15 @@ struct TcpSockets {
 
 class TcpTranslator {
  public:
-  // More connections than `most` at a time are refused.
-  TcpTranslator(sys::EventLoop& loop, TcpSockets sockets, bool loopback, size_t most);
+  // More connections than `most` at a time are refused. `services` are those of the outer
+  // namespace, as they are then.
+  TcpTranslator(sys::EventLoop& loop, TcpSockets sockets, const Services& services,
+                size_t most);
   TcpTranslator(const TcpTranslator&) = delete;
   TcpTranslator& operator=(const TcpTranslator&) = delete;
   ~TcpTranslator();
 
   Result<void> Start();
-
-  // What listens in the outer namespace.
-  void SetServices(std::vector<sys::SocketAddress> services) { services_ = std::move(services); }
 
   // Relays between two connections until both have said all.
   void Relay(sys::UniqueFd one, sys::UniqueFd other);
@@ -70,9 +69,8 @@ class TcpTranslator {
 
   sys::EventLoop& loop_;
   TcpSockets sockets_;
-  const bool loopback_;
+  const Services& services_;
   const size_t most_;
-  std::vector<sys::SocketAddress> services_;
   std::map<Key, Pending> pending_;
   std::list<sys::StreamRelay> relays_;
 };

@@ -8,7 +8,9 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <map>
 #include <optional>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -40,21 +42,27 @@ struct Translator::Parts {
       : loop(std::move(made)),
         namespaces(std::move(setting.inner), std::move(setting.outer)),
         steering(std::move(sockets.steering)),
-        tcp(*loop, std::move(sockets.tcp), setting.loopback, most),
-        udp(*loop, namespaces, std::move(sockets.udp), setting.loopback, most),
+        services{.ports = {}, .egress = std::move(setting.egress)},
+        tcp(*loop, std::move(sockets.tcp), services, most),
+        udp(
+            *loop, namespaces, std::move(sockets.udp), services,
+            [this](const auto& from, const auto& to, std::span<const char> data) {
+              return doors.SendFrom(from, to, data);
+            },
+            most),
         echo(*loop, std::move(sockets.echo)),
-        doors(*loop,
-              {.bind = &BindOutside,
-               .connect =
-                   [this](const sys::SocketAddress& peer, const sys::SocketAddress& local) {
-                     return ConnectGuest(peer, local);
-                   },
-               .failed =
-                   [](const sys::SocketAddress& at, const Error& error) {
-                     log::Warn("a port of the guest cannot be the host's",
-                               {{"port", at.Text()}, {"error", error.message()}});
-                   }},
-              most) {}
+        doors(
+            *loop,
+            {.bind = &sys::BindDoor,
+             .connect =
+                 [this](const sys::Listener& at, const sys::SocketAddress& peer,
+                        const sys::SocketAddress& local) { return ConnectGuest(at, peer, local); },
+             .failed =
+                 [](const sys::Listener& at, const Error& error) {
+                   log::Warn("a port of the guest cannot be the host's",
+                             {{"port", at.Text()}, {"error", error.message()}});
+                 }},
+            most) {}
 
   // On the thread, before all else of it.
   Result<void> Begin() {
@@ -65,35 +73,36 @@ struct Translator::Parts {
     return echo.Start();
   }
 
-  static Result<sys::UniqueFd> BindOutside(const sys::SocketAddress& at);
-  Result<sys::UniqueFd> ConnectGuest(const sys::SocketAddress& peer,
+  Result<sys::UniqueFd> ConnectGuest(const sys::Listener& at, const sys::SocketAddress& peer,
                                      const sys::SocketAddress& local) const;
+  void Show(const std::vector<sys::ReachedListener>& listeners);
   void LookForServices();
 
   const std::unique_ptr<sys::EventLoop> loop;
   const TwoNamespaces namespaces;
   const sys::UniqueFd steering;
+  Services services;
   TcpTranslator tcp;
   UdpTranslator udp;
   EchoTranslator echo;
+  std::map<sys::Listener, uint16_t> behind_doors;  // ports of the guest's stand-in, or 0
   sys::PortDoors doors;
   std::optional<sys::ListenerTable> table;
-  std::vector<sys::SocketAddress> services;
-  std::function<void(std::vector<sys::SocketAddress>)> services_changed;
+  std::optional<std::vector<sys::Listener>> shown;  // services, to the guest
+  std::function<void(std::vector<sys::ReachedListener>)> services_changed;
   std::thread thread;
 };
 
-Result<sys::UniqueFd> Translator::Parts::BindOutside(const sys::SocketAddress& at) {
-  sys::UniqueFd socket = KATA_TRY(sys::MakeIpSocket(at.address.family, SOCK_STREAM));
-  KATA_TRY(sys::BindToListen(socket.get(), at));
-  return socket;
-}
-
 // The guest sees who has connected.
-Result<sys::UniqueFd> Translator::Parts::ConnectGuest(const sys::SocketAddress& peer,
+Result<sys::UniqueFd> Translator::Parts::ConnectGuest(const sys::Listener& at,
+                                                      const sys::SocketAddress& peer,
                                                       const sys::SocketAddress& local) const {
-  const GuestEnds ends = EndsInGuest(peer, local);
+  const auto found = behind_doors.find(at);
+  const GuestEnds ends = EndsInGuest(peer, local, found == behind_doors.end() ? 0 : found->second);
   return namespaces.Inside([&]() -> Result<sys::UniqueFd> {
+    if (at.protocol == sys::Protocol::kUdp) {
+      return UdpTranslator::ConnectInner(ends.from, ends.to);
+    }
     sys::UniqueFd socket = KATA_TRY(sys::MakeIpSocket(ends.to.address.family, SOCK_STREAM));
     KATA_TRY(sys::SetTransparent(socket.get(), ends.to.address.family));
     KATA_TRY(sys::BindToListen(socket.get(), ends.from));
@@ -105,14 +114,26 @@ Result<sys::UniqueFd> Translator::Parts::ConnectGuest(const sys::SocketAddress& 
   });
 }
 
+void Translator::Parts::Show(const std::vector<sys::ReachedListener>& listeners) {
+  std::vector<sys::Listener> wanted;
+  behind_doors.clear();
+  for (const sys::ReachedListener& each : listeners) {
+    wanted.push_back(each.listener);
+    if (each.through == 0) continue;
+    for (const sys::Listener& door : DoorsFor({each.listener})) {
+      behind_doors.emplace(door, each.through);
+    }
+  }
+  doors.Keep(DoorsFor(std::move(wanted)));
+}
+
 void Translator::Parts::LookForServices() {
-  std::vector<sys::SocketAddress> now = table->Read();
-  std::erase_if(now, [&](const sys::SocketAddress& each) { return doors.Has(each); });
-  now = ServicesOf(now);
-  if (now != services) {
-    services = now;
-    tcp.SetServices(now);
-    services_changed(DoorsFor(std::move(now)));
+  std::vector<sys::Listener> now = table->Read();
+  std::erase_if(now, [&](const sys::Listener& each) { return doors.Has(each); });
+  now = DoorsFor(ServicesOf(now));
+  if (now != shown) {
+    services_changed(services.ports.Assign(now));
+    shown = std::move(now);
   }
   // Who had a port of the guest's may have gone.
   doors.TryAgain();
@@ -138,13 +159,12 @@ Translator::~Translator() {
   parts_->thread.join();
 }
 
-void Translator::ShowListeners(std::vector<sys::SocketAddress> listeners) {
-  parts_->loop->Post([parts = parts_.get(), listeners = DoorsFor(std::move(listeners))] {
-    parts->doors.Keep(listeners);
-  });
+void Translator::ShowListeners(std::vector<sys::ReachedListener> listeners) {
+  parts_->loop->Post(
+      [parts = parts_.get(), listeners = std::move(listeners)] { parts->Show(listeners); });
 }
 
-void Translator::FollowServices(std::function<void(std::vector<sys::SocketAddress>)> changed) {
+void Translator::FollowServices(std::function<void(std::vector<sys::ReachedListener>)> changed) {
   parts_->loop->Post([parts = parts_.get(), changed = std::move(changed)]() mutable {
     parts->services_changed = std::move(changed);
     parts->LookForServices();

@@ -15,10 +15,11 @@
 #include <vector>
 
 #include "base/result.h"
+#include "egress/policy.h"
 #include "sys/fd.h"
 #include "sys/ip_address.h"
+#include "sys/loopback_stand_ins.h"
 #include "sys/netlink_socket.h"
-#include "sys/socket_address.h"
 
 namespace kata::network {
 
@@ -28,7 +29,7 @@ struct TranslatorSetting {
   int tap = 0;            // the machine's, in the inner one, up; nothing else of it is in use
   sys::MacAddress mac{};  // of the machine's NIC, which must not ask for neighbours (IFF_NOARP)
   uint32_t mtu = 0;       // likewise
-  bool loopback = false;  // whether the outer one's loopback can be reached
+  egress::Policy egress = {};  // of the guest, about the outer one's services
 };
 
 class Translator {
@@ -42,13 +43,14 @@ class Translator {
   // Ends every connection.
   ~Translator();
 
-  // Has the outer namespace listen at these for the guest, and at no others. What cannot be
+  // Has the outer namespace listen at these of the guest, and at no others. What cannot be
   // listened at is logged, once, and tried again while it is wanted (FollowServices). From any
   // thread.
-  void ShowListeners(std::vector<sys::SocketAddress> listeners);
-  // Calls `changed` on a thread of its own with what listens in the outer namespace and is reached
-  // by its loopback, but for the above, now and whenever it has changed. Once.
-  void FollowServices(std::function<void(std::vector<sys::SocketAddress>)> changed);
+  void ShowListeners(std::vector<sys::ReachedListener> listeners);
+  // Calls `changed` on a thread of its own with what waits in the outer namespace for others, but
+  // for the above, now and whenever it has changed. The guest reaches these, its loopback's
+  // included, and no others of that namespace's loopback. Once.
+  void FollowServices(std::function<void(std::vector<sys::ReachedListener>)> changed);
 
  private:
   struct Parts;

@@ -52,8 +52,4 @@ inline constexpr const char* kLoopback6 = "100::7";
 // Whether a guest may have a socket of the outer namespace speak to it: addresses of one host, but
 // neither its loopback's nor those of one link.
 bool IsReachable(const sys::IpAddress& address);
-// Where that socket has to go: the loopback itself for what stands for it, if `loopback` is open.
-// Errors  kPermissionDenied  not reachable
-Result<sys::SocketAddress> OuterAddress(const sys::SocketAddress& wanted, bool loopback);
-
 }  // namespace kata::network

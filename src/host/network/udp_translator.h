@@ -3,17 +3,18 @@
 // host/network/udp_translator.h - a guest's datagrams as datagrams of another namespace.
 //
 // Each pair of addresses that speak gets two connected sockets: one of the outer namespace, and one
-// of the inner with the address that the guest speaks to. A pair that is silent for a while is
-// forgotten, and so is the oldest where there are too many.
+// of the inner with the address that the guest speaks to. What the guest says from a port that is
+// the outer namespace's, too, is said there from that port (sys/port_doors.h).
 // Lives on the event loop's thread.
 #pragma once
 
-#include <list>
-#include <map>
-#include <utility>
+#include <functional>
+#include <span>
 
 #include "base/result.h"
+#include "host/network/service_view.h"
 #include "host/network/two_namespaces.h"
+#include "sys/datagram_relay.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
 #include "sys/socket_address.h"
@@ -27,43 +28,37 @@ struct UdpSockets {
 
 class UdpTranslator {
  public:
-  // `most`: of pairs, at least 1.
+  // Says what comes from a port of the guest by the outer namespace's same one, if that is the
+  // guest's; false where it is not.
+  using SayByDoor = std::function<bool(const sys::SocketAddress& from, const sys::SocketAddress& to,
+                                       std::span<const char> data)>;
+
+  // `most`: of pairs, at least 1. `services` are those of the outer namespace, as they are then.
   UdpTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces, UdpSockets sockets,
-                bool loopback, size_t most);
+                const Services& services, SayByDoor say_by_door, size_t most);
   UdpTranslator(const UdpTranslator&) = delete;
   UdpTranslator& operator=(const UdpTranslator&) = delete;
   ~UdpTranslator();
 
   Result<void> Start();
 
-  // Sockets of a UDP socket of the inner namespace that takes all, with IP_RECVORIGDSTADDR.
+  // A UDP socket of the inner namespace that takes all, and tells where it was sent to.
   static Result<sys::UniqueFd> MakeInner(int family);
+  // One that has the address `own`, whoever else has, and speaks with `guest`; of the calling
+  // thread's namespace.
+  static Result<sys::UniqueFd> ConnectInner(const sys::SocketAddress& own,
+                                            const sys::SocketAddress& guest);
 
  private:
-  using Key = std::pair<sys::SocketAddress, sys::SocketAddress>;  // the guest's, the wanted one
-  struct Pair {
-    Key key;
-    sys::UniqueFd outer;
-    sys::UniqueFd inner;
-    sys::EventLoop::Clock::time_point used;
-  };
-  using Place = std::list<Pair>::iterator;
-
   void OnNew(int socket);
-  Result<Place> Make(const Key& key);
-  // Moves what has come at one of them to the other one.
-  void Move(Place pair, int from, int to);
-  void Forget(Place pair);
-  void ForgetSilent();
+  Result<void> Make(const sys::DatagramRelay::Key& key, const sys::SocketAddress& to);
 
   sys::EventLoop& loop_;
   const TwoNamespaces& namespaces_;
   UdpSockets sockets_;
-  const bool loopback_;
-  const size_t most_;
-  std::list<Pair> pairs_;  // the one that spoke last is the last
-  std::map<Key, Place> by_key_;
-  sys::EventLoop::TimerId timer_{};
+  const Services& services_;
+  const SayByDoor say_by_door_;
+  sys::DatagramRelay pairs_;  // near is the guest
 };
 
 }  // namespace kata::network

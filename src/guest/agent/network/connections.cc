@@ -23,7 +23,7 @@
 #include "sys/files.h"
 #include "sys/process.h"
 #include "sys/socket_address.h"
-#include "sys/tcp_table.h"
+#include "sys/socket_table.h"
 
 namespace kata::guest {
 namespace {
@@ -75,7 +75,7 @@ bool Stays(const sys::IpAddress& address, Abort which) {
 }
 
 // Whether it is a connection that came, and that nobody has accepted yet.
-bool Waits(const sys::TcpEntry& entry) {
+bool Waits(const sys::SocketEntry& entry) {
   return entry.inode == 0 && (entry.state == TCP_ESTABLISHED || entry.state == TCP_CLOSE_WAIT);
 }
 
@@ -86,7 +86,7 @@ std::set<in_port_t> WaitingPorts(Abort which) {
        {std::pair("/proc/self/net/tcp", AF_INET), std::pair("/proc/self/net/tcp6", AF_INET6)}) {
     const std::string text = sys::ReadFile(file).value_or("");
     for (const auto line : std::views::split(text, '\n')) {
-      const auto entry = sys::ParseTcpEntry(std::string_view(line), family);
+      const auto entry = sys::ParseSocketEntry(std::string_view(line), family);
       if (!entry || !Waits(*entry) || Stays(entry->own.address.Unmapped(), which)) continue;
       ports.insert(entry->own.port);
     }

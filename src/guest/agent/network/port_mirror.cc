@@ -15,7 +15,6 @@
 
 #include "base/log.h"
 #include "sys/files.h"
-#include "sys/loopback_stand_ins.h"
 #include "sys/netlink_socket.h"
 #include "sys/rtnetlink.h"
 
@@ -44,21 +43,24 @@ Result<void> TakeStandIn() {
 PortMirror::PortMirror(sys::EventLoop& loop)
     : loop_(loop),
       services_(loop,
-                {.bind = [this](const sys::SocketAddress& at) { return Listen(at); },
+                {.bind = [this](const sys::Listener& at) { return Listen(at); },
                  .connect =
-                     [this](const sys::SocketAddress&, const sys::SocketAddress& local) {
-                       return Connect({.address = *sys::IpAddress::Parse(sys::kHostLoopback),
-                                       .port = local.port});
+                     [this](const sys::Listener& at, const sys::SocketAddress&,
+                            const sys::SocketAddress&) {
+                       return Connect({.protocol = at.protocol,
+                                       .at = {.address = *sys::IpAddress::Parse(sys::kHostLoopback),
+                                              .port = through_.at(at)}});
                      },
                  .failed = {}},
                 kMostConnections),
       gates_(loop,
-             {.bind = [this](const sys::SocketAddress& at) { return Listen(at); },
-              .connect = [this](const sys::SocketAddress&,
-                                const sys::SocketAddress& local) -> Result<sys::UniqueFd> {
-                const auto found = behind_.find(local.port);
-                if (found == behind_.end()) return Fail(Code::kNotFound, "it has gone");
-                return Connect(found->second);
+             {.bind = [this](const sys::Listener& at) { return Listen(at); },
+              .connect = [this](const sys::Listener& at, const sys::SocketAddress&,
+                                const sys::SocketAddress&) -> Result<sys::UniqueFd> {
+                auto listener = behind_.Behind(at.protocol, at.at.port);
+                if (!listener) return Fail(Code::kNotFound, "it has gone");
+                listener->at.address = listener->at.address.LoopbackIfAny();
+                return Connect(*listener);
               },
               .failed = {}},
              kMostConnections) {}
@@ -84,29 +86,32 @@ Result<void> PortMirror::Begin(int ns) {
   return {};
 }
 
-Result<sys::UniqueFd> PortMirror::Listen(const sys::SocketAddress& at) const {
-  return Inside([&]() -> Result<sys::UniqueFd> {
-    sys::UniqueFd socket = KATA_TRY(sys::MakeIpSocket(at.address.family, SOCK_STREAM));
-    KATA_TRY(sys::BindToListen(socket.get(), at));
-    return socket;
-  });
+Result<sys::UniqueFd> PortMirror::Listen(const sys::Listener& at) const {
+  return Inside([&] { return sys::BindDoor(at); });
 }
 
-Result<sys::UniqueFd> PortMirror::Connect(const sys::SocketAddress& to) const {
+Result<sys::UniqueFd> PortMirror::Connect(const sys::Listener& to) const {
+  const int type = to.protocol == sys::Protocol::kTcp ? SOCK_STREAM : SOCK_DGRAM;
   sys::UniqueFd socket =
-      KATA_TRY(Inside([&] { return sys::MakeIpSocket(to.address.family, SOCK_STREAM); }));
-  auto connected = sys::Connect(socket.get(), to);
+      KATA_TRY(Inside([&] { return sys::MakeIpSocket(to.at.address.family, type); }));
+  auto connected = sys::Connect(socket.get(), to.at);
   if (!connected && connected.error().error_number() != EINPROGRESS) {
     return std::unexpected(std::move(connected).error());
   }
   return socket;
 }
 
-void PortMirror::KeepForHost(const std::vector<sys::SocketAddress>& listeners) {
-  services_.Keep(listeners);
+void PortMirror::KeepForHost(const std::vector<sys::ReachedListener>& listeners) {
+  std::vector<sys::Listener> wanted;
+  through_.clear();
+  for (const sys::ReachedListener& each : listeners) {
+    wanted.push_back(each.listener);
+    through_[each.listener] = each.through != 0 ? each.through : each.listener.at.port;
+  }
+  services_.Keep(wanted);
 }
 
-void PortMirror::Next(std::vector<sys::SocketAddress> known, Wanted wanted, Told told) {
+void PortMirror::Next(std::vector<sys::ReachedListener> known, Wanted wanted, Told told) {
   known_ = std::move(known);
   wanted_ = std::move(wanted);
   told_ = std::move(told);
@@ -116,10 +121,11 @@ void PortMirror::Next(std::vector<sys::SocketAddress> known, Wanted wanted, Told
 void PortMirror::Look() {
   timer_.reset();
   if (!told_ || !wanted_()) return;
-  std::vector<sys::SocketAddress> now = table_->Read();
-  std::erase_if(
-      now, [&](const sys::SocketAddress& each) { return services_.Has(each) || gates_.Has(each); });
-  OpenGates(now);
+  std::vector<sys::Listener> listeners = table_->Read();
+  std::erase_if(listeners, [&](const sys::Listener& each) {
+    return services_.Has(each) || gates_.Has(each) || left_out_.contains(each);
+  });
+  std::vector<sys::ReachedListener> now = Reach(listeners);
   if (now != known_) {
     known_ = now;
     std::exchange(told_, nullptr)(now);
@@ -128,21 +134,32 @@ void PortMirror::Look() {
   timer_ = loop_.RunAfter(kLook, [this] { Look(); });
 }
 
-void PortMirror::OpenGates(const std::vector<sys::SocketAddress>& listeners) {
-  std::map<uint16_t, sys::SocketAddress> behind;
-  for (const sys::SocketAddress& each : listeners) {
-    if (each.address.IsLoopback()) behind.try_emplace(each.port, each);
+std::vector<sys::ReachedListener> PortMirror::Reach(const std::vector<sys::Listener>& listeners) {
+  std::vector<sys::ReachedListener> reached;
+  std::vector<sys::Listener> need;
+  std::set<sys::StandInPorts::Port> taken;
+  for (const sys::Listener& each : listeners) {
+    const sys::IpAddress& address = each.at.address;
+    if (address.IsAny()) taken.emplace(each.protocol, each.at.port);
+    // One that listens everywhere does so at the stand-in, too, but of UDP it may answer from
+    // another address.
+    if (address.IsLoopback() || (address.IsAny() && each.protocol == sys::Protocol::kUdp)) {
+      need.push_back(each);
+    } else {
+      reached.push_back({.listener = each});
+    }
   }
-  // One that listens everywhere does so there, too.
-  for (const sys::SocketAddress& each : listeners) {
-    if (each.address.IsAny()) behind.erase(each.port);
+  std::vector<sys::Listener> gates;
+  for (const sys::ReachedListener& each : behind_.Assign(need, taken)) {
+    gates.push_back(
+        {.protocol = each.listener.protocol,
+         .at = {.address = *sys::IpAddress::Parse(sys::kGuestLoopback), .port = each.through}});
+    reached.push_back(each);
   }
-  std::vector<sys::SocketAddress> gates;
-  for (const auto& [port, address] : behind) {
-    gates.push_back({.address = *sys::IpAddress::Parse(sys::kGuestLoopback), .port = port});
-  }
-  behind_ = std::move(behind);
   gates_.Keep(gates);
+  gates_.TryAgain();
+  std::ranges::sort(reached);
+  return reached;
 }
 
 }  // namespace kata::guest

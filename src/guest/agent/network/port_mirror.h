@@ -4,19 +4,21 @@
 // and the other way round.
 //
 // A guest that uses a namespace of the host by sockets has the ports that listen there, and gives
-// its own. The host connects with a port of the guest's loopback by an address that stands for it
-// (sys/loopback_stand_ins.h), at which the agent listens, too. TCP only.
+// its own, of TCP and UDP. The host reaches a listener of the guest's loopback by a gate of the
+// agent's, at the address that stands for it (sys/loopback_stand_ins.h).
 #pragma once
 
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/result.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
 #include "sys/listeners.h"
+#include "sys/loopback_stand_ins.h"
 #include "sys/port_doors.h"
 #include "sys/socket_address.h"
 
@@ -25,7 +27,7 @@ namespace kata::guest {
 class PortMirror {
  public:
   using Wanted = std::function<bool()>;
-  using Told = std::move_only_function<void(const std::vector<sys::SocketAddress>&)>;
+  using Told = std::move_only_function<void(const std::vector<sys::ReachedListener>&)>;
 
   explicit PortMirror(sys::EventLoop& loop);
   PortMirror(const PortMirror&) = delete;
@@ -37,27 +39,33 @@ class PortMirror {
 
   // Calls `told` with what listens there as soon as that is not `known`, unless by then it is no
   // longer wanted. One waits at a time: a later one takes the place.
-  void Next(std::vector<sys::SocketAddress> known, Wanted wanted, Told told);
+  void Next(std::vector<sys::ReachedListener> known, Wanted wanted, Told told);
 
   // Listens at these, and at no others, for the host. What a container has is left out.
-  void KeepForHost(const std::vector<sys::SocketAddress>& listeners);
+  void KeepForHost(const std::vector<sys::ReachedListener>& listeners);
+
+  // Is another part of the agent's, and nothing of the containers'.
+  void LeaveOut(const sys::Listener& listener) { left_out_.insert(listener); }
 
  private:
   template <class Make>
   auto Inside(Make make) const -> decltype(make());
-  Result<sys::UniqueFd> Listen(const sys::SocketAddress& at) const;
-  Result<sys::UniqueFd> Connect(const sys::SocketAddress& to) const;
+  Result<sys::UniqueFd> Listen(const sys::Listener& at) const;
+  Result<sys::UniqueFd> Connect(const sys::Listener& to) const;
   void Look();
-  void OpenGates(const std::vector<sys::SocketAddress>& listeners);
+  // With gates for those that need one.
+  std::vector<sys::ReachedListener> Reach(const std::vector<sys::Listener>& listeners);
 
   sys::EventLoop& loop_;
   sys::UniqueFd own_;
   sys::UniqueFd inside_;
   std::optional<sys::ListenerTable> table_;
-  sys::PortDoors services_;                        // lead to the host
-  sys::PortDoors gates_;                           // lead to the loopback here
-  std::map<uint16_t, sys::SocketAddress> behind_;  // the gates
-  std::vector<sys::SocketAddress> known_;
+  sys::PortDoors services_;                    // lead to the host
+  std::map<sys::Listener, uint16_t> through_;  // where to
+  sys::PortDoors gates_;                       // lead to the loopback here
+  sys::StandInPorts behind_;                   // where to
+  std::set<sys::Listener> left_out_;
+  std::vector<sys::ReachedListener> known_;
   Wanted wanted_;
   Told told_;
   std::optional<sys::EventLoop::TimerId> timer_;

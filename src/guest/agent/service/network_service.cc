@@ -108,6 +108,10 @@ void RegisterNames(ttrpc::Server& server, Agent& agent) {
       [&agent](GuestNetwork& network, const ListenForNamesRequest& request) -> Result<void> {
         constexpr uint16_t kDnsPort = 53;
         if (agent.names().listening()) return {};
+        if (const auto at = sys::IpAddress::Parse(request.address())) {
+          agent.ports().LeaveOut(
+              {.protocol = sys::Protocol::kUdp, .at = {.address = *at, .port = kDnsPort}});
+        }
         return agent.names().Serve(KATA_TRY(network.BindLoopbackUdp(request.address(), kDnsPort)));
       });
   server.Handle<NextNameRequest>(
@@ -137,7 +141,7 @@ void RegisterPorts(ttrpc::Server& server, Agent& agent) {
                              if (!call) return;
                              agent.ports().Next(
                                  routes::ReadListeners(known), [call] { return call->wanted(); },
-                                 [call](const std::vector<sys::SocketAddress>& now) {
+                                 [call](const std::vector<sys::ReachedListener>& now) {
                                    call->Reply(routes::WriteListeners(now));
                                  });
                            });

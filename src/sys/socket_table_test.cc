@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sys/tcp_table.h"
+#include "sys/socket_table.h"
 
 #include <string>
 
@@ -14,20 +14,20 @@ const std::string kLine =
     "4711 "
     "1 0000000000000000 20 4 30 10 -1";
 
-TEST(TcpEntry, HasAddressStateAndInode) {
-  const auto entry = ParseTcpEntry(kLine, AF_INET);
+TEST(SocketEntry, HasAddressStateAndInode) {
+  const auto entry = ParseSocketEntry(kLine, AF_INET);
   ASSERT_TRUE(entry);
   EXPECT_EQ(entry->own.Text(), "127.0.0.1:8081");
   EXPECT_EQ(entry->state, TCP_ESTABLISHED);
   EXPECT_EQ(entry->inode, 4711U);
 }
 
-TEST(TcpEntry, IsNoOtherLine) {
-  EXPECT_FALSE(ParseTcpEntry("", AF_INET));
-  EXPECT_FALSE(ParseTcpEntry("  sl  local_address rem_address   st tx_queue", AF_INET));
-  EXPECT_FALSE(ParseTcpEntry(kLine, AF_INET6));
+TEST(SocketEntry, IsNoOtherLine) {
+  EXPECT_FALSE(ParseSocketEntry("", AF_INET));
+  EXPECT_FALSE(ParseSocketEntry("  sl  local_address rem_address   st tx_queue", AF_INET));
+  EXPECT_FALSE(ParseSocketEntry(kLine, AF_INET6));
   for (size_t size = 0; size < kLine.find(" 01 ") + 2; ++size) {
-    EXPECT_FALSE(ParseTcpEntry(kLine.substr(0, size), AF_INET)) << size;
+    EXPECT_FALSE(ParseSocketEntry(kLine.substr(0, size), AF_INET)) << size;
   }
 }
 

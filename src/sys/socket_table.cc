@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sys/tcp_table.h"
+#include "sys/socket_table.h"
 
 #include <algorithm>
 #include <charconv>
@@ -54,11 +54,11 @@ std::string_view Word(std::string_view line, int number) {
 
 }  // namespace
 
-std::optional<TcpEntry> ParseTcpEntry(std::string_view line, int family) {
+std::optional<SocketEntry> ParseSocketEntry(std::string_view line, int family) {
   const auto own = ReadAddress(Word(line, kOwnAt), family);
   const auto state = ReadNumber<uint8_t>(Word(line, kStateAt), kHex);
   if (!own || !state) return std::nullopt;
-  return TcpEntry{.own = *own,
+  return SocketEntry{.own = *own,
                   .state = *state,
                   .inode = ReadNumber<ino_t>(Word(line, kInodeAt), 10).value_or(0)};
 }
