@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What containers get of a network, for every program with Docker's command line: the same tests."""
 
+import contextlib
 import ipaddress
 import json
 import re
@@ -75,6 +76,15 @@ class NetworkBed:
         """What the program for datagrams answers."""
         done = run((enter or self.entered)(self.udp, "ask", address, str(port), "words"), 90)
         self.assertEqual(done.out, "you said words\n", done)
+
+    @contextlib.contextmanager
+    def serving(self, *command):
+        """A program beside the engine, until the end of the block."""
+        with subprocess.Popen(self.entered(*command), stdin=subprocess.PIPE) as child:
+            try:
+                yield
+            finally:
+                child.kill()
 
     def host_network(self):
         """The links, addresses, routes and rules of the namespace that plays the engine's host."""
@@ -242,6 +252,40 @@ class NetworkTable(NetworkBed):
     @only("kata", "runc's container gives the host's network away")
     def test_the_hosts_network_is_used_and_unharmed(self):
         before = self.host_network()
-        done = self.once("--network", "host", script=get(Outside.ADDRESS, 9, "/"))
-        self.assertNotIn("unreachable", done.err.lower(), done)
+        other = f"{self.name}-other"
+        self.up("--publish", "18180:80", script=HTTPD, name=other, plain=True)
+        self.up("--network", "host", script=SERVERS)
+        with self.serving(*name_server("127.0.0.53")), \
+                self.serving("python3", "-m", "http.server", "18181", "--bind", "127.0.0.1",
+                             "--directory", "/usr/share/common-licenses"):
+            for enter, addresses in ((self.entered, ("127.0.0.1", "::1", Outside.HOST)),
+                                     (self.outside.argv, (Outside.HOST,))):
+                for address in addresses:
+                    host = f"[{address}]" if ":" in address else address
+                    with self.subTest(server="the guest", address=address):
+                        self.assertEqual(self.page(f"http://{host}:8100/", enter), "page of 8100\n")
+                        self.words_back(address, 5353, enter)
+            for what, command, text in (
+                    ("a published port", get("127.0.0.1", 18180), "hello from"),
+                    ("the loopback", get("127.0.0.1", 18181, "/GPL-3"), "GNU GENERAL PUBLIC LICENSE"),
+                    ("its name server", "nslookup -type=a some.test 127.0.0.53", "192.0.2.77")):
+                with self.subTest(server=what):
+                    wait_until(lambda command=command, text=text: text in self.box(command).out, 60,
+                               lambda command=command: f"an answer: {self.box(command)}")
+        self.cli("rm", "--force", self.name, other, check=True)
         self.assertEqual(self.host_network(), before)
+
+    @only("kata", "runc's containers share what they share")
+    def test_a_container_of_runc_shares_its_network(self):
+        sidecar = f"{self.name}-sidecar"
+        self.up("--publish", "18280:8100", "--publish", "18253:5353/udp", script=HTTPD, name=sidecar,
+                plain=True)
+        self.up("--network", f"container:{sidecar}", script=SERVERS.replace(HTTPD, "sleep 100000"))
+        wait_until(lambda: "hello from" in self.box(get("127.0.0.1")).out, 60,
+                   lambda: f"the sidecar's page: {self.box(get('127.0.0.1'))}")
+        # Who shares the network, who publishes the ports, and who is outside.
+        self.assertIn("page of 8100", self.page("http://127.0.0.1:18280/"))
+        self.assertIn("page of 8100", self.page(f"http://{Outside.HOST}:18280/", self.outside.argv))
+        self.words_back("127.0.0.1", 18253)
+        wait_until(lambda: "page of 8101" in self.box(get("127.0.0.1", 8101), name=sidecar).out, 60,
+                   lambda: f"the guest's page: {self.box(get('127.0.0.1', 8101), name=sidecar)}")
