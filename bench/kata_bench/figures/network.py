@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a container's network costs: through our path, through a bare tap, and with runc.
+"""What a container's network costs: by frames, by sockets, through a bare tap, and with runc.
 
-Three containers serve the same. One in a VM and one of runc have a veth on a bridge, which is how Docker
-and CNI connect; the other VM has a tap that leads straight to the client, which is the best that the VMM
-can do. The clients take turns, so that what else the machine does falls on all three.
+Four containers serve the same. Two in VMs and one of runc have a veth on a bridge, which is how Docker
+and CNI connect; one of the two shares its namespace with somebody, so that it is used by sockets. The
+last VM has a tap that leads straight to the client, which is the best that the VMM can do. The clients
+take turns, so that what else the machine does falls on all of them.
 """
 
 import os
@@ -107,13 +108,16 @@ def report(figures):
                                   ("busy", "http_busy_median{}_ms", 2),
                                   ("latency", "http_single_median{}_ms", 2)):
         ours = figures["veth", figure]
-        for name, word in (("veth", ""), ("tap", "_bare_tap"), ("runc", "_runc")):
+        less_is_better = figure in ("busy", "latency")
+
+        def ratio(one, other):
+            return round(other / one if less_is_better else one / other, 2)
+        for name, word in (("veth", ""), ("sockets", "_by_sockets"), ("tap", "_bare_tap"),
+                           ("runc", "_runc")):
             rows[title.format(word)] = round(figures[name, figure], digits)
         for name, word in (("tap", "bare_tap"), ("runc", "runc")):
-            other = figures[name, figure]
-            less_is_better = figure in ("busy", "latency")
-            ratio = other / ours if less_is_better else ours / other
-            rows[f"{figure}_ratio_to_{word}"] = round(ratio, 2)
+            rows[f"{figure}_ratio_to_{word}"] = ratio(ours, figures[name, figure])
+        rows[f"{figure}_ratio_of_sockets_to_frames"] = ratio(figures["sockets", figure], ours)
     return rows
 
 
@@ -123,6 +127,9 @@ def measure(bed, kata, runc, wrk, runs, seconds=4):
     try:
         bed.runtime = kata
         start(bed, net, give_veth(net, 2), "net-veth")
+        shared = give_veth(net, 4)
+        with net.inhabitant(shared):
+            start(bed, net, shared, "net-sockets")
         tap = give_tap(net)
         start(bed, net, tap, "net-tap")
         bed.runtime = runc
@@ -134,6 +141,7 @@ def measure(bed, kata, runc, wrk, runs, seconds=4):
             net.ip("address", "flush", "dev", "eth0", ns=tap)
             net.ip("address", "add", "192.0.2.1/24", "dev", "eth0", ns=tap)
             clients = {"veth": Client(net, None, "10.88.0.2", wrk),
+                       "sockets": Client(net, None, "10.88.0.4", wrk),
                        "tap": Client(net, tap, "192.0.2.2", wrk),
                        "runc": Client(net, None, "10.88.0.3", wrk)}
             for client in clients.values():
@@ -141,7 +149,7 @@ def measure(bed, kata, runc, wrk, runs, seconds=4):
             figures = rounds(clients, runs, seconds)
         finally:
             os.kill(shim, signal.SIGCONT)
-        for name in ("net-veth", "net-tap", "net-runc"):
+        for name in ("net-veth", "net-sockets", "net-tap", "net-runc"):
             bed.remove(name)
     finally:
         net.destroy()
