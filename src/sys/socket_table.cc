@@ -59,8 +59,8 @@ std::optional<SocketEntry> ParseSocketEntry(std::string_view line, int family) {
   const auto state = ReadNumber<uint8_t>(Word(line, kStateAt), kHex);
   if (!own || !state) return std::nullopt;
   return SocketEntry{.own = *own,
-                  .state = *state,
-                  .inode = ReadNumber<ino_t>(Word(line, kInodeAt), 10).value_or(0)};
+                     .state = *state,
+                     .inode = ReadNumber<ino_t>(Word(line, kInodeAt), 10).value_or(0)};
 }
 
 }  // namespace kata::sys

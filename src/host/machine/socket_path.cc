@@ -22,8 +22,7 @@ Result<network::NamespaceView> SocketPath::Look() {
 }
 
 Result<void> SocketPath::Begin(int inner, sys::NetlinkSocket& socket, int tap,
-                               const network::Endpoint& endpoint,
-                               const egress::Policy& policy) {
+                               const network::Endpoint& endpoint, const egress::Policy& policy) {
   if (translator_) return {};
   sys::UniqueFd inside = KATA_TRY(sys::Duplicate(inner));
   sys::UniqueFd outside = KATA_TRY(sys::Duplicate(ns_.get()));

@@ -29,8 +29,8 @@ constexpr int kMostRequests = 64;
 
 }  // namespace
 
-TcpTranslator::TcpTranslator(sys::EventLoop& loop, TcpSockets sockets,
-                             const Services& services, size_t most)
+TcpTranslator::TcpTranslator(sys::EventLoop& loop, TcpSockets sockets, const Services& services,
+                             size_t most)
     : loop_(loop), sockets_(std::move(sockets)), services_(services), most_(most) {}
 
 TcpTranslator::~TcpTranslator() {

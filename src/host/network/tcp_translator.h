@@ -37,8 +37,7 @@ class TcpTranslator {
  public:
   // More connections than `most` at a time are refused. `services` are those of the outer
   // namespace, as they are then.
-  TcpTranslator(sys::EventLoop& loop, TcpSockets sockets, const Services& services,
-                size_t most);
+  TcpTranslator(sys::EventLoop& loop, TcpSockets sockets, const Services& services, size_t most);
   TcpTranslator(const TcpTranslator&) = delete;
   TcpTranslator& operator=(const TcpTranslator&) = delete;
   ~TcpTranslator();

@@ -5,6 +5,7 @@
 #include "host/network/translator.h"
 
 #include <fcntl.h>
+#include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
@@ -85,6 +86,11 @@ class TranslatorTest : public sys::testing::NetworkTest {
       route.scope = family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
       ASSERT_TRUE(sys::AddRoute(*guest_socket_, route));
     }
+    // Until then what is sent gets lost.
+    EXPECT_TRUE(Eventually([&] {
+      return (sys::FindLink(*guest_socket_, "eth0")->flags & IFF_RUNNING) != 0 &&
+             (sys::FindLink(*inner_socket_, "tap0_kata")->flags & IFF_RUNNING) != 0;
+    }));
   }
 
   static void Up(sys::NetlinkSocket& socket, const std::string& link) {

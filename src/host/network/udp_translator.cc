@@ -38,8 +38,8 @@ Result<sys::UniqueFd> UdpTranslator::MakeInner(int family) {
 }
 
 UdpTranslator::UdpTranslator(sys::EventLoop& loop, const TwoNamespaces& namespaces,
-                             UdpSockets sockets, const Services& services,
-                             SayByDoor say_by_door, size_t most)
+                             UdpSockets sockets, const Services& services, SayByDoor say_by_door,
+                             size_t most)
     : loop_(loop),
       namespaces_(namespaces),
       sockets_(std::move(sockets)),
