@@ -14,6 +14,9 @@
 namespace kata::sys {
 namespace {
 
+// Who was about to write a last file into a tree that is being removed.
+constexpr int kMostNewcomers = 8;
+
 // Removes the children of the directory `dir_fd`, which stays.
 Result<void> EmptyDirectory(UniqueFd dir_fd, dev_t device, int depth) {
   constexpr int kMaxDepth = 256;
@@ -119,10 +122,13 @@ Result<void> RemoveTree(const std::string& path) {
     return FailErrno("stat", path);
   }
   if (!S_ISDIR(status.st_mode)) return RemoveFile(path);
-  UniqueFd fd = KATA_TRY(Open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  KATA_TRY_WITHIN(path, EmptyDirectory(std::move(fd), status.st_dev, 0));
-  if (::rmdir(path.c_str()) != 0 && errno != ENOENT) return FailErrno("rmdir", path);
-  return {};
+  for (int tries = 0; tries < kMostNewcomers; ++tries) {
+    UniqueFd fd = KATA_TRY(Open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    KATA_TRY_WITHIN(path, EmptyDirectory(std::move(fd), status.st_dev, 0));
+    if (::rmdir(path.c_str()) == 0 || errno == ENOENT) return {};
+    if (errno != ENOTEMPTY) break;
+  }
+  return FailErrno("rmdir", path);
 }
 
 Result<void> RemoveFile(const std::string& path) {

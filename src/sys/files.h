@@ -44,7 +44,7 @@ Result<void> ChangeMode(int fd, mode_t mode);
 Result<void> MakeDirs(const std::string& path, mode_t mode = 0755);
 
 // rm -r without crossing into another file system and without following links. A missing path is
-// success.
+// success; a few files that others still put into it go, too.
 Result<void> RemoveTree(const std::string& path);
 
 // unlink(2); a missing path is success.

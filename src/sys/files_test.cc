@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <thread>
+
 #include <gtest/gtest.h>
 
 namespace kata::sys {
@@ -40,6 +42,23 @@ TEST_F(FileTest, RemoveTreeDoesNotFollowLinks) {
   EXPECT_FALSE(Exists(dir_ + "/gone"));
   EXPECT_TRUE(Exists(dir_ + "/keep/file"));
   EXPECT_TRUE(RemoveTree(dir_ + "/gone"));
+}
+
+TEST_F(FileTest, RemoveTreeTakesWhatComesLate) {
+  constexpr int kRounds = 20;
+  constexpr int kFiles = 200;  // they take a while
+  for (int round = 0; round < kRounds; ++round) {
+    const std::string tree = dir_ + "/tree";
+    ASSERT_TRUE(MakeDirs(tree));
+    for (int i = 0; i < kFiles; ++i) ASSERT_TRUE(WriteFile(tree + "/" + std::to_string(i), ""));
+    std::thread late([&] {
+      for (const char* name : {"/one", "/two", "/three"}) (void)WriteFile(tree + name, "x");
+    });
+    const auto removed = RemoveTree(tree);
+    late.join();
+    ASSERT_TRUE(removed) << removed.error().message();
+    EXPECT_FALSE(Exists(tree));
+  }
 }
 
 }  // namespace
