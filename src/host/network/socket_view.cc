@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "host/network/two_namespaces.h"
 
@@ -94,6 +95,28 @@ bool IsKernelsOwn(const sys::RoutingRule& rule) {
   return table && bare == rule;
 }
 
+// Where no default route leads there: to what stands for the namespace's loopback.
+void AddStandIns(const Endpoint& endpoint, std::vector<sys::Route>& routes) {
+  for (const auto& [family, stand_in] :
+       {std::pair(AF_INET, kLoopback4), std::pair(AF_INET6, kLoopback6)}) {
+    const bool has_any = std::ranges::any_of(
+        endpoint.addresses, [&](const auto& each) { return each.prefix.address.family == family; });
+    const bool is_led = std::ranges::any_of(routes, [&](const sys::Route& each) {
+      return each.type == RTN_UNICAST && each.destination.length == 0 &&
+             each.destination.address.family == family;
+    });
+    if (!has_any || is_led) continue;
+    sys::Route route;
+    route.destination = *sys::IpPrefix::Parse(stand_in);
+    route.link = endpoint.link.index;
+    route.table = RT_TABLE_MAIN;
+    route.type = RTN_UNICAST;
+    route.protocol = RTPROT_STATIC;
+    route.scope = family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    routes.push_back(std::move(route));
+  }
+}
+
 }  // namespace
 
 NamespaceView SocketViewOf(const NamespaceContents& contents) {
@@ -120,6 +143,7 @@ NamespaceView SocketViewOf(const NamespaceContents& contents) {
     }
     view.routes.push_back(*std::move(given));
   }
+  AddStandIns(endpoint, view.routes);
   view.links = {link->index};
   view.endpoints.push_back(std::move(endpoint));
   return view;

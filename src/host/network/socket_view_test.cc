@@ -88,6 +88,15 @@ TEST(SocketView, TakesAnyInterfaceWithAnAddressWhereNoneLeadsToOthers) {
   EXPECT_EQ(SocketViewOf(host).endpoints.at(0).link.name, "docker0");
 }
 
+TEST(SocketView, LeadsToTheStandInOfTheLoopbackEvenWhereNothingElseLeadsToOthers) {
+  NamespaceContents host = Host();
+  host.routes = {RouteBy(3, "172.17.0.0/16")};
+  const NamespaceView view = SocketViewOf(host);
+  ASSERT_EQ(view.routes.size(), 2U);
+  EXPECT_EQ(view.routes[1].destination.Text(), "192.0.0.7/32");
+  EXPECT_EQ(view.routes[1].link, view.endpoints.at(0).link.index);
+}
+
 TEST(SocketView, HasNothingWhereThereIsNothing) {
   NamespaceContents bare;
   bare.links = {UpLink(1, "lo", IFF_UP | IFF_LOOPBACK)};
