@@ -79,6 +79,7 @@ int Ask(const char* host, const char* port, const char* text) {
       std::printf("%.*s\n", static_cast<int>(got), data);
       return 0;
     }
+    if ((waiting.revents & POLLERR) != 0) usleep(kTryMilliseconds * 1000);
   }
   return 1;
 }

@@ -4,7 +4,9 @@
 import contextlib
 import ipaddress
 import json
+import os
 import re
+import signal
 import subprocess
 
 from testbed.network import Outside
@@ -80,11 +82,13 @@ class NetworkBed:
     @contextlib.contextmanager
     def serving(self, *command):
         """A program beside the engine, until the end of the block."""
-        with subprocess.Popen(self.entered(*command), stdin=subprocess.PIPE) as child:
+        # What enters a PID namespace runs as a child of who enters.
+        with subprocess.Popen(self.entered(*command), stdin=subprocess.PIPE,
+                              start_new_session=True) as child:
             try:
                 yield
             finally:
-                child.kill()
+                os.killpg(child.pid, signal.SIGKILL)
 
     def host_network(self):
         """The links, addresses, routes and rules of the namespace that plays the engine's host."""
