@@ -51,7 +51,10 @@ void DatagramRelay::Add(const Key& key, Near near, UniqueFd far) {
         loop_.Add(place->near.own.get(), EPOLLIN, [this, place](uint32_t) { OnNear(place); }));
   }
   LogIfFailed(loop_.Add(place->far.get(), EPOLLIN, [this, place](uint32_t) { OnFar(place); }));
-  if (pairs_.size() == 1) timer_ = loop_.RunAfter(kLookForSilent, [this] { ForgetSilent(); });
+  if (pairs_.size() != 1) return;
+  // The earlier one may still run, where all were forgotten before it came.
+  loop_.Cancel(timer_);
+  timer_ = loop_.RunAfter(kLookForSilent, [this] { ForgetSilent(); });
 }
 
 void DatagramRelay::Send(const Key& key, std::span<const char> data) {
