@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
@@ -83,40 +82,6 @@ std::optional<Echo> ReceiveEcho(int socket, int family, uint8_t type) {
       echo.message.size() >= kEchoHeader && ByteAt(echo.message, 0) == type && echo.message[1] == 0;
   if (!right) echo.message.clear();
   return echo;
-}
-
-// From an address that is not this namespace's.
-void SendAs(int socket, const sys::IpAddress& from, const sys::IpAddress& to,
-            const std::string& text) {
-  socklen_t size = 0;
-  sockaddr_storage address = sys::SocketAddress{.address = to, .port = 0}.ToKernel(&size);
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))> control{};
-  iovec part{.iov_base = const_cast<char*>(text.data()), .iov_len = text.size()};
-  msghdr message{};
-  message.msg_name = &address;
-  message.msg_namelen = size;
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (from.family == AF_INET) {
-    in_pktinfo info{};
-    std::memcpy(&info.ipi_spec_dst, from.bytes.data(), sizeof info.ipi_spec_dst);
-    header->cmsg_level = SOL_IP;
-    header->cmsg_type = IP_PKTINFO;
-    header->cmsg_len = CMSG_LEN(sizeof info);
-    message.msg_controllen = CMSG_SPACE(sizeof info);
-    std::memcpy(CMSG_DATA(header), &info, sizeof info);
-  } else {
-    in6_pktinfo info{};
-    std::memcpy(&info.ipi6_addr, from.bytes.data(), sizeof info.ipi6_addr);
-    header->cmsg_level = SOL_IPV6;
-    header->cmsg_type = IPV6_PKTINFO;
-    header->cmsg_len = CMSG_LEN(sizeof info);
-    std::memcpy(CMSG_DATA(header), &info, sizeof info);
-  }
-  (void)::sendmsg(socket, &message, MSG_DONTWAIT);
 }
 
 // Gets messages of this type only.
@@ -214,7 +179,8 @@ void EchoTranslator::OnAnswers(Place asked) {
     const auto echo = ReceiveEcho(asked->outer.get(), family, AnswerType(family));
     if (!echo) return;
     if (echo->message.empty() || WordAt(echo->message, kIdAt) != asked->id) continue;
-    SendAs(inner, asked->whom, asked->guest, WithId(echo->message, asked->guest_id, family));
+    sys::SendPacket(inner, WithId(echo->message, asked->guest_id, family), asked->whom,
+                    {.address = asked->guest, .port = 0});
   }
 }
 
