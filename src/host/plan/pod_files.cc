@@ -43,8 +43,8 @@ Result<std::map<std::string, std::string>> PlanPodFiles(const cri::PodSandboxCon
   std::map<std::string, std::string> files;
   if (!config.hostname().empty()) files["/etc/hostname"] = config.hostname() + "\n";
   files["/etc/hosts"] = kLocalHosts;
-  std::string own = KATA_TRY(ResolverFile(config.dns_config()));
-  files["/etc/resolv.conf"] = own.empty() ? resolver : std::move(own);
+  const std::string own = KATA_TRY(ResolverFile(config.dns_config()));
+  files["/etc/resolv.conf"] = own.empty() ? resolver : own;
   return files;
 }
 
