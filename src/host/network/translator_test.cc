@@ -172,12 +172,16 @@ class TranslatorTest : public sys::testing::NetworkTest {
   }
 
   // Datagrams may get lost: the kernel makes routes to new addresses of IPv6 a moment later.
-  static std::string Tell(int from, const std::string& text, int to) {
+  static std::string Tell(int from, const std::string& text, int to,
+                          sockaddr_storage* sender = nullptr, socklen_t* size = nullptr) {
     constexpr int kTries = 20;
     pollfd ready{.fd = to, .events = POLLIN, .revents = 0};
     for (int tries = 0; tries < kTries && ready.revents == 0; ++tries) {
       Say(from, text);
       ::poll(&ready, 1, static_cast<int>(1000 * kPatience.count() / kTries));
+    }
+    if (sender != nullptr) {
+      ::recvfrom(to, nullptr, 0, MSG_PEEK, reinterpret_cast<sockaddr*>(sender), size);
     }
     return Receive(to);
   }
@@ -233,15 +237,15 @@ TEST_F(TranslatorTest, DatagramsAreAnsweredFromWhereTheyWereSent) {
     const sys::UniqueFd server = Serve(SOCK_DGRAM, at);
     const sys::UniqueFd client = Client(SOCK_DGRAM, at);
     ASSERT_TRUE(sys::Connect(client.get(), at));
-    for (const char* word : {"one", "two"}) {
-      Say(client.get(), word);
+    for (const std::string word : {"one", "two"}) {
       sockaddr_storage from{};
       socklen_t size = sizeof from;
-      std::string text(16, '\0');
-      const ssize_t got = ::recvfrom(server.get(), text.data(), text.size(), 0,
-                                     reinterpret_cast<sockaddr*>(&from), &size);
-      ASSERT_EQ(got, 3);
-      EXPECT_EQ(text.substr(0, 3), word);
+      // One that was told twice may still be there.
+      std::string heard;
+      do {
+        heard = Tell(client.get(), word, server.get(), &from, &size);
+      } while (word == "two" && heard == "one");
+      ASSERT_EQ(heard, word);
       ::sendto(server.get(), "back", 4, 0, reinterpret_cast<const sockaddr*>(&from), size);
       EXPECT_EQ(Receive(client.get()), "back");
     }
