@@ -12,7 +12,7 @@ std::string FormatFeatures(const std::map<std::string, std::string>& annotations
   // acts on what is promised here.
   nlohmann::ordered_json features = {
       {"ociVersionMin", "1.0.0"},
-      {"ociVersionMax", "1.2.0"},
+      {"ociVersionMax", "1.3.0"},
       {"hooks",
        {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}},
       {"mountOptions", sys::MountOptionWords()},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "oci/json_node.h"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -57,6 +59,10 @@ std::string Preview(const Json& json) {
   std::string text = json.dump(-1, ' ', true);
   if (text.size() > kPreviewBytes) text = text.substr(0, kPreviewBytes) + "...";
   return text;
+}
+
+bool IsName(std::string_view name, std::string_view key) {
+  return name.size() == key.size() && ::strncasecmp(name.data(), key.data(), key.size()) == 0;
 }
 
 // What Go's encoder would leave out under omitempty.
@@ -138,8 +144,16 @@ bool Node::RequireObject() const {
 Node Node::Member(std::string_view key) const {
   const Json* found = nullptr;
   if (!Stopped()) {
-    const auto it = json_->find(key);
-    if (it != json_->end() && !it->is_null()) found = &*it;
+    auto it = json_->find(key);
+    if (it == json_->end()) {
+      const auto& members = json_->get_ref<const Json::object_t&>();
+      const auto other = std::ranges::find_if(
+          members, [&](const auto& member) { return IsName(member.first, key); });
+      if (other != members.end()) found = &other->second;
+    } else {
+      found = &*it;
+    }
+    if (found != nullptr && found->is_null()) found = nullptr;
   }
   return Node(document_, this, key, kNoIndex, found);
 }

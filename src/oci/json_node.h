@@ -3,8 +3,10 @@
 // oci/json_node.h - reading a JSON document into protobuf messages, with errors that name the path.
 //
 // A reader is straight-line code over Nodes: each Set, Object or Each handles one member and does
-// nothing when the member is absent or null, as Go's decoder does. The first mismatch is kept in
-// the Document and turns every later call into a no-op, so that readers need no error handling.
+// nothing when the member is absent or null, as Go's decoder does. Like that one it takes a member
+// whose name differs in upper and lower case where there is none of the very name. The first
+// mismatch is kept in the Document and turns every later call into a no-op, so that readers need no
+// error handling.
 #pragma once
 
 #include <cstddef>

@@ -13,6 +13,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::SizeIs;
 using testing::StartsWith;
 
 constexpr std::string_view kFullSpec = R"json({
@@ -213,6 +214,33 @@ TEST(ParseSpec, BoundsSizeDepthAndMessages) {
   const auto long_key = ParseSpec("{\"annotations\": {\"" + std::string(100'000, 'x') + "\": 1}}");
   ASSERT_FALSE(long_key);
   EXPECT_LT(long_key.error().message().size(), 200u);
+}
+
+// As Go's decoder, which engines and runc share, does it.
+TEST(ParseSpec, TakesNamesInAnyCaseButTheExactOneFirst) {
+  const auto parsed = ParseSpec(
+      R"({"OCIVersion": "1.1.0", "root": {"Path": "/a", "path": "/b"}, "linux": {"resources":
+          {"CPU": {"Cpus": "0"}, "hugepageLimits": [{"pagesize": "2MB", "Limit": 7}]}}})");
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->value.version(), "1.1.0");
+  EXPECT_EQ(parsed->value.root().path(), "/b");
+  const LinuxResources& resources = parsed->value.linux().resources();
+  EXPECT_EQ(resources.cpu().cpus(), "0");
+  EXPECT_EQ(resources.hugepage_limits(0).pagesize(), "2MB");
+  EXPECT_EQ(resources.hugepage_limits(0).limit(), 7u);
+}
+
+TEST(ParseSpec, TakesTheSizeOfTheMachineForTheAnnotationsThatAskForIt) {
+  const auto parsed = ParseSpec(R"({"vm": {"kernel": {"path": "/k"},
+      "hwConfig": {"vcpus": 3, "memory": 536870913, "irqs": [1]}},
+      "annotations": {"io.katacontainers.config.hypervisor.default_vcpus": "2"}})");
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  const auto& annotations = parsed->value.annotations();
+  EXPECT_EQ(annotations.at("io.katacontainers.config.hypervisor.default_vcpus"), "2");
+  EXPECT_EQ(annotations.at("io.katacontainers.config.hypervisor.default_memory"), "513");
+  ASSERT_THAT(parsed->unsupported, SizeIs(2));
+  EXPECT_EQ(parsed->unsupported[0].path, "vm.kernel");
+  EXPECT_EQ(parsed->unsupported[1].path, "vm.hwConfig.irqs");
 }
 
 TEST(ParseProcess, ReadsTheProcessOfAnExec) {

@@ -67,6 +67,12 @@ void ReadLinux(const Node& node, Linux* linux_section) {
     for (const char* clock : {"monotonic", "boottime"}) ReadTimeOffset(n, clock, linux_section);
   });
   node.NoteUnsupported("netDevices", "network devices are moved into the guest by the sandbox");
+  node.Object("memoryPolicy", [&](const Node& n) {
+    LinuxMemoryPolicy* policy = linux_section->mutable_memory_policy();
+    n.Set("mode", policy->mutable_mode());
+    n.Set("nodes", policy->mutable_nodes());
+    n.Set("flags", policy->mutable_flags());
+  });
   node.NoteUnsupported("memoryPolicy", "guests have one NUMA node");
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include "oci/readers.h"
 
 namespace kata::oci {
@@ -36,6 +38,29 @@ void ReadHooks(const Node& node, Hooks* hooks) {
   list("poststop", hooks->mutable_poststop());
 }
 
+// The machine's size counts as the annotations that ask for one, where these are not given: a host
+// that lets pods choose it (enable_annotations) lets specifications.
+void ReadVm(const Node& node, Spec* spec) {
+  const auto ask = [spec](const char* key, uint64_t value) {
+    const std::string name = fmt::format("io.katacontainers.config.hypervisor.{}", key);
+    spec->mutable_annotations()->insert({name, fmt::to_string(value)});
+  };
+  for (const char* key : {"hypervisor", "kernel", "image"}) {
+    node.NoteUnsupported(key, "configuration.toml says what a virtual machine is made of");
+  }
+  node.Object("hwConfig", [&](const Node& n) {
+    HardwareConfig hardware;
+    n.Set("vcpus", &hardware, &HardwareConfig::set_vcpus);
+    n.Set("memory", &hardware, &HardwareConfig::set_memory);
+    constexpr uint64_t kMib = 1 << 20;
+    if (hardware.vcpus() > 0) ask("default_vcpus", hardware.vcpus());
+    if (hardware.memory() > 0) ask("default_memory", (hardware.memory() - 1) / kMib + 1);
+    for (const char* key : {"deviceTree", "dtdevs", "iomems", "irqs"}) {
+      n.NoteUnsupported(key, "virtual machines have no hardware of the host's");
+    }
+  });
+}
+
 }  // namespace
 
 void ReadSpec(const Node& node, Spec* spec) {
@@ -54,7 +79,7 @@ void ReadSpec(const Node& node, Spec* spec) {
   for (const char* key : {"solaris", "windows", "freebsd", "zos"}) {
     node.NoteUnsupported(key, "the guest runs Linux");
   }
-  node.NoteUnsupported("vm", "the virtual machine is described by configuration.toml");
+  node.Object("vm", [&](const Node& n) { ReadVm(n, spec); });
 }
 
 }  // namespace kata::oci

@@ -179,6 +179,30 @@ Result<void> ValidateSysctls(const Linux& section) {
   return {};
 }
 
+// In runc's words.
+Result<void> ValidateMemoryPolicy(const LinuxMemoryPolicy& policy) {
+  constexpr std::array kModes = {"MPOL_DEFAULT"sv,    "MPOL_BIND"sv,
+                                 "MPOL_INTERLEAVE"sv, "MPOL_WEIGHTED_INTERLEAVE"sv,
+                                 "MPOL_PREFERRED"sv,  "MPOL_PREFERRED_MANY"sv,
+                                 "MPOL_LOCAL"sv};
+  constexpr std::array kFlags = {"MPOL_F_NUMA_BALANCING"sv, "MPOL_F_RELATIVE_NODES"sv,
+                                 "MPOL_F_STATIC_NODES"sv};
+  const auto refuse = [](std::string_view what, std::string_view value) {
+    return Refuse("linux.memoryPolicy",
+                  fmt::format("invalid memory policy {}: \"{}\"", what, value));
+  };
+  if (!IsOneOf(policy.mode(), kModes)) return refuse("mode", policy.mode());
+  for (const std::string& flag : policy.flags()) {
+    if (!IsOneOf(flag, kFlags)) return refuse("flag", flag);
+  }
+  if (!ValidateCpuList("nodes", policy.nodes())) return refuse("node", policy.nodes());
+  const bool of_none = policy.mode() == "MPOL_DEFAULT" || policy.mode() == "MPOL_LOCAL";
+  if (of_none && !policy.nodes().empty()) {
+    return Refuse("linux.memoryPolicy", fmt::format("{} has no nodes", policy.mode()));
+  }
+  return {};
+}
+
 Result<void> ValidateLinux(const Linux& section) {
   KATA_TRY(ValidateNamespaces(section));
   KATA_TRY(ValidateUserAndTime(section));
@@ -190,6 +214,7 @@ Result<void> ValidateLinux(const Linux& section) {
                        fmt::format("is none of {}", fmt::join(kPropagations.begin() + 1,
                                                               kPropagations.end(), ", ")));
   }
+  if (section.has_memory_policy()) KATA_TRY(ValidateMemoryPolicy(section.memory_policy()));
   for (int i = 0; i < section.masked_paths_size(); ++i) {
     KATA_TRY(RequireAbsolute(fmt::format("linux.maskedPaths[{}]", i), section.masked_paths(i)));
   }

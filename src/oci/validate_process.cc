@@ -54,15 +54,6 @@ Result<void> ValidateLimits(const Process& process) {
   return {};
 }
 
-Result<void> ValidateCapabilities(const LinuxCapabilities& capabilities) {
-  for (const auto* set :
-       {&capabilities.bounding(), &capabilities.effective(), &capabilities.inheritable(),
-        &capabilities.permitted(), &capabilities.ambient()}) {
-    KATA_TRY_WITHIN("process.capabilities", sys::ParseCapabilities(*set));
-  }
-  return {};
-}
-
 Result<void> ValidateScheduler(const Scheduler& scheduler) {
   if (!IsOneOf(scheduler.policy(), kPolicies)) {
     return RefuseValue("process.scheduler.policy", scheduler.policy(),
@@ -158,7 +149,6 @@ Result<void> ValidateProcess(const Process& process) {
                          "is not of the form NAME=VALUE");
     }
   }
-  KATA_TRY(ValidateCapabilities(process.capabilities()));
   KATA_TRY(ValidateLimits(process));
   if (process.oom_score_adj() < -1000 || process.oom_score_adj() > 1000) {
     return Refuse("process.oomScoreAdj",

@@ -102,8 +102,23 @@ TEST(ValidateSpec, NamesThePlaceOfEveryProblem) {
        "process.ioPriority.class: \"LOW\" is none of"},
       {[](Spec& s) { s.mutable_process()->mutable_exec_cpu_affinity()->set_initial("1-"); },
        "process.execCPUAffinity.initial: \"1-\" is not a list"},
-      {[](Spec& s) { s.mutable_process()->mutable_capabilities()->add_bounding("CAP_FLY"); },
-       "process.capabilities: unknown capability \"CAP_FLY\""},
+      {[](Spec& s) { s.mutable_linux()->mutable_memory_policy(); },
+       "linux.memoryPolicy: invalid memory policy mode: \"\""},
+      {[](Spec& s) {
+         s.mutable_linux()->mutable_memory_policy()->set_mode("MPOL_BIND");
+         s.mutable_linux()->mutable_memory_policy()->set_nodes("0-9876543210");
+       },
+       "linux.memoryPolicy: invalid memory policy node: \"0-9876543210\""},
+      {[](Spec& s) {
+         s.mutable_linux()->mutable_memory_policy()->set_mode("MPOL_PREFERRED");
+         s.mutable_linux()->mutable_memory_policy()->add_flags("badflag");
+       },
+       "linux.memoryPolicy: invalid memory policy flag: \"badflag\""},
+      {[](Spec& s) {
+         s.mutable_linux()->mutable_memory_policy()->set_mode("MPOL_LOCAL");
+         s.mutable_linux()->mutable_memory_policy()->set_nodes("0");
+       },
+       "linux.memoryPolicy: MPOL_LOCAL has no nodes"},
       {[](Spec& s) { s.mutable_mounts(0)->add_uid_mappings(); },
        "mounts[0].uidMappings[0]: is not a range"},
       {[](Spec& s) { s.mutable_mounts(0)->add_uid_mappings()->set_size(1); },

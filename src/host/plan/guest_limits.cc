@@ -15,10 +15,6 @@
 namespace kata::sandbox {
 namespace {
 
-bool Holds(const google::protobuf::RepeatedPtrField<std::string>& words, const std::string& word) {
-  return std::ranges::find(words, word) != words.end();
-}
-
 // Keeps the entries that name a disk of the container.
 template <class Entries>
 void KeepDisks(Entries* entries, const std::vector<GuestDisk>& disks,
@@ -45,21 +41,6 @@ void KeepDisks(Entries* entries, const std::vector<GuestDisk>& disks,
 
 }  // namespace
 
-void RemoveUnusableCapabilities(oci::Process* process, std::vector<std::string>* notes) {
-  if (!process->has_capabilities()) return;
-  oci::LinuxCapabilities& sets = *process->mutable_capabilities();
-  google::protobuf::RepeatedPtrField<std::string> kept;
-  for (const std::string& name : sets.ambient()) {
-    if (Holds(sets.permitted(), name) && Holds(sets.inheritable(), name)) *kept.Add() = name;
-  }
-  if (kept.size() < sets.ambient_size()) {
-    notes->push_back(
-        "process.capabilities.ambient is applied as far as its capabilities are permitted and "
-        "inheritable");
-  }
-  sets.mutable_ambient()->Swap(&kept);
-}
-
 oci::LinuxResources LimitsAnew(const oci::LinuxResources& wanted) {
   constexpr int64_t kNone = -1;
   oci::LinuxResources limits = wanted;
@@ -67,7 +48,7 @@ oci::LinuxResources LimitsAnew(const oci::LinuxResources& wanted) {
   if (memory.limit() == 0) memory.set_limit(kNone);
   memory.set_check_before_update(true);
   if (limits.cpu().quota() == 0) limits.mutable_cpu()->set_quota(kNone);
-  if (limits.pids().limit() == 0) limits.mutable_pids()->set_limit(kNone);
+  if (!limits.pids().has_limit()) limits.mutable_pids()->set_limit(kNone);
   return limits;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plan/guest_limits.h - what processes and limits ask for and no guest can honour.
+// host/plan/guest_limits.h - what limits ask for and no guest can honour.
 #pragma once
 
 #include <sys/types.h>
@@ -19,10 +19,6 @@ struct GuestDisk {
   std::string container_path;  // the device node inside the container
   bool read_only = false;
 };
-
-// Takes out ambient capabilities that are not permitted and inheritable as well, which no kernel
-// raises, and says so in `notes`. runc leaves them out, too.
-void RemoveUnusableCapabilities(oci::Process* process, std::vector<std::string>* notes);
 
 // Takes out of `resources` what a guest cannot honour and says so in `notes`. `disks` are those of
 // the container.

@@ -9,11 +9,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 
 #include <fmt/format.h>
 
 #include "host/plan/guest_mounts.h"
+#include "oci/usable_capabilities.h"
 
 namespace kata::sandbox {
 namespace {
@@ -80,7 +82,7 @@ std::string FindDisk(const oci::LinuxDevice& device, const PlanInput& input) {
         makedev(static_cast<unsigned>(device.major()), static_cast<unsigned>(device.minor())));
     if (!path.empty()) return path;
   }
-  return input.classify(device.path()) == SourceKind::kBlockDevice ? device.path() : "";
+  return input.look_at(device.path()).kind == SourceKind::kBlockDevice ? device.path() : "";
 }
 
 // Whether a rule of the device cgroup names the device and none of those lets it be written.
@@ -159,7 +161,8 @@ void RemoveWhatStaysOnTheHost(GuestPlan& plan, const PlanInput& input) {
     linux.clear_seccomp();
   }
   NoteLabels(plan);
-  RemoveUnusableCapabilities(spec.mutable_process(), &plan.notes);
+  std::ranges::move(oci::RemoveUnusableCapabilities(spec.mutable_process()),
+                    std::back_inserter(plan.notes));
   if (linux.has_resources()) {
     RemoveHostResources(linux.mutable_resources(), plan.disks, input.device_number, &plan.notes);
   }
