@@ -8,10 +8,6 @@
 namespace kata::sys {
 namespace {
 
-#ifndef MS_NOSYMFOLLOW
-constexpr unsigned long MS_NOSYMFOLLOW = 256;
-#endif
-
 constexpr unsigned long kAccessTime = MS_NOATIME | MS_RELATIME | MS_STRICTATIME;
 
 struct FlagWord {
@@ -42,7 +38,7 @@ constexpr FlagWord kFlagWords[] = {
     {"norelatime", 0, MS_RELATIME},
     {"nostrictatime", 0, MS_STRICTATIME},
     {"nosuid", MS_NOSUID, 0},
-    {"nosymfollow", MS_NOSYMFOLLOW, 0},
+    {"nosymfollow", kNoSymFollow, 0},
     {"rbind", MS_BIND | MS_REC, 0},
     {"relatime", MS_RELATIME, MS_NOATIME | MS_STRICTATIME},
     {"remount", MS_REMOUNT, 0},
@@ -51,7 +47,7 @@ constexpr FlagWord kFlagWords[] = {
     {"silent", MS_SILENT, 0},
     {"strictatime", MS_STRICTATIME, MS_NOATIME | MS_RELATIME},
     {"suid", 0, MS_NOSUID},
-    {"symfollow", 0, MS_NOSYMFOLLOW},
+    {"symfollow", 0, kNoSymFollow},
     {"sync", MS_SYNCHRONOUS, 0},
 };
 
@@ -107,7 +103,7 @@ struct AttributeOfFlag {
 constexpr AttributeOfFlag kAttributes[] = {
     {MS_RDONLY, MOUNT_ATTR_RDONLY},         {MS_NOSUID, MOUNT_ATTR_NOSUID},
     {MS_NODEV, MOUNT_ATTR_NODEV},           {MS_NOEXEC, MOUNT_ATTR_NOEXEC},
-    {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME}, {MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW},
+    {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME}, {kNoSymFollow, MOUNT_ATTR_NOSYMFOLLOW},
 };
 
 }  // namespace

@@ -13,6 +13,8 @@
 
 namespace kata::sys {
 
+inline constexpr unsigned long kNoSymFollow = 256;  // MS_NOSYMFOLLOW, newer than this C library
+
 struct MountOptions {
   unsigned long flags = 0;    // MS_* asked for, such as MS_RDONLY; MS_BIND and MS_REC for binds
   unsigned long cleared = 0;  // MS_* asked off, such as MS_RDONLY by "rw"; later words win

@@ -24,8 +24,8 @@ std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
   std::vector<storage::MountPoint> points;
   for (const oci::Mount& mount : spec.mounts()) points.push_back({mount.destination()});
   for (const SharedVolume& volume : volumes) {
-    const SourceKind kind =
-        volume.overlay ? SourceKind::kDirectory : ClassifySourceIn(mount_namespace, volume.source);
+    const SourceKind kind = volume.overlay ? SourceKind::kDirectory
+                                           : LookAtSourceIn(mount_namespace, volume.source).kind;
     points[static_cast<size_t>(volume.mount)].file = kind != SourceKind::kDirectory;
   }
   // Made when it is missing, which the guest cannot do in a read-only root.

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "host/plan/inherited_flags.h"
 #include "oci/id_map.h"
 #include "sys/root_dir.h"
 
@@ -72,8 +73,14 @@ Result<storage::IdMapping> TakeIdMapping(const oci::Linux& container, oci::Mount
   return ids;
 }
 
+bool HasUserNamespace(const oci::Spec& spec) {
+  return std::ranges::any_of(spec.linux().namespaces(),
+                             [](const auto& each) { return each.type() == "user"; });
+}
+
 // Adds `mount` to the plan, as itself or as something else.
-Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input) {
+Result<void> PlanMount(GuestPlan& plan, const oci::Spec& spec, oci::Mount mount,
+                       const PlanInput& input) {
   const auto keep = [&plan](oci::Mount kept) {
     *plan.spec.add_mounts() = std::move(kept);
     return Result<void>();
@@ -119,7 +126,8 @@ Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input
     return keep(std::move(mount));
   }
 
-  switch (input.classify(mount.source())) {
+  const Source source = input.look_at(mount.source());
+  switch (source.kind) {
     case SourceKind::kMissing:
       return Fail(Code::kNotFound,
                   fmt::format("mount \"{}\": source \"{}\": no such file or directory",
@@ -153,6 +161,7 @@ Result<void> PlanMount(GuestPlan& plan, oci::Mount mount, const PlanInput& input
     volume.options.push_back("bind");
   }
   plan.volumes.push_back(std::move(volume));
+  KATA_TRY(InheritFlags(source.mount_flags, HasUserNamespace(spec), &mount));
   mount.set_type("bind");
   return keep(std::move(mount));
 }
@@ -180,7 +189,7 @@ Result<void> PlanMounts(const oci::Spec& spec, const PlanInput& input, GuestPlan
   PlanDev(*plan, spec);
   for (const oci::Mount& mount : spec.mounts()) {
     const size_t volumes = plan->volumes.size();
-    KATA_TRY(PlanMount(*plan, mount, input));
+    KATA_TRY(PlanMount(*plan, spec, mount, input));
     const bool mapped = plan->volumes.size() > volumes && plan->volumes.back().ids;
     if (IsIdMapped(mount) && !mapped) {
       return Fail(Code::kInvalidArgument,

@@ -32,7 +32,7 @@ struct PlanInput {
   // Likewise those that it does not name at all, as in a pod of containerd's sandbox API.
   bool only_joined = false;
   bool guest_seccomp = false;  // the guest shall apply the specification's filter
-  std::function<SourceKind(const std::string&)> classify = ClassifySource;
+  std::function<Source(const std::string&)> look_at = LookAtSource;
   std::function<dev_t(const std::string&)> device_number = DeviceNumber;
   std::function<std::string(dev_t)> find_block_device = FindBlockDevice;
   storage::DirectVolumes direct_volumes;

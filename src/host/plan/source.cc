@@ -5,19 +5,29 @@
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "sys/files.h"
+#include "sys/mount_options.h"
 #include "sys/mounts.h"
 
 namespace kata::sandbox {
+namespace {
+
+// statfs(2) of kernels since 5.10; newer than this C library.
+constexpr unsigned long kStNoSymFollow = 0x2000;
+
+}  // namespace
 
 dev_t DeviceNumber(const std::string& path) {
   struct stat status{};
@@ -65,14 +75,33 @@ SourceKind ClassifySource(const std::string& path) {
   return SourceKind::kFile;
 }
 
-SourceKind ClassifySourceIn(int mount_namespace, const std::string& path) {
-  if (mount_namespace < 0) return ClassifySource(path);
-  auto kind = SourceKind::kMissing;
+Source LookAtSource(const std::string& path) {
+  Source source{.kind = ClassifySource(path)};
+  struct statvfs mount{};
+  if (source.kind == SourceKind::kMissing || ::statvfs(path.c_str(), &mount) != 0) return source;
+  constexpr std::pair<unsigned long, unsigned long> kFlags[] = {{ST_RDONLY, MS_RDONLY},
+                                                                {ST_NOSUID, MS_NOSUID},
+                                                                {ST_NODEV, MS_NODEV},
+                                                                {ST_NOEXEC, MS_NOEXEC},
+                                                                {ST_NOATIME, MS_NOATIME},
+                                                                {ST_NODIRATIME, MS_NODIRATIME},
+                                                                {kStNoSymFollow, sys::kNoSymFollow},
+                                                                {ST_RELATIME, MS_RELATIME}};
+  for (const auto& [has, flag] : kFlags) {
+    if (mount.f_flag & has) source.mount_flags |= flag;
+  }
+  if (!(mount.f_flag & (ST_NOATIME | ST_RELATIME))) source.mount_flags |= MS_STRICTATIME;
+  return source;
+}
+
+Source LookAtSourceIn(int mount_namespace, const std::string& path) {
+  if (mount_namespace < 0) return LookAtSource(path);
+  Source source;
   LogIfFailed(sys::RunInMountNamespace(mount_namespace, [&]() -> Result<void> {
-    kind = ClassifySource(path);
+    source = LookAtSource(path);
     return {};
   }));
-  return kind;
+  return source;
 }
 
 }  // namespace kata::sandbox

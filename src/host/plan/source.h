@@ -15,8 +15,16 @@ enum class SourceKind { kMissing, kFile, kDirectory, kBlockDevice, kCharacterDev
 // Follows symbolic links.
 SourceKind ClassifySource(const std::string& path);
 
+struct Source {
+  SourceKind kind = SourceKind::kMissing;
+  // Of the mount that it is on: MS_RDONLY, NOSUID, NODEV, NOEXEC, NOSYMFOLLOW, NODIRATIME, and one
+  // of NOATIME, RELATIME and STRICTATIME.
+  unsigned long mount_flags = 0;
+};
+
+Source LookAtSource(const std::string& path);
 // The same for a path of another mount namespace, a descriptor; -1: this process's.
-SourceKind ClassifySourceIn(int mount_namespace, const std::string& path);
+Source LookAtSourceIn(int mount_namespace, const std::string& path);
 
 // Of the device at `path`; 0 where there is none.
 dev_t DeviceNumber(const std::string& path);
