@@ -45,19 +45,10 @@ Result<void> RunHook(const oci::Hook& hook, const std::string& state, const std:
 Result<void> RunAll(const char* kind, const Hooks& hooks, const std::string& state,
                     const std::string& bundle) {
   for (int i = 0; i < hooks.size(); ++i) {
-    KATA_TRY_WITHIN(fmt::format("error running hook #{} ({}) \"{}\"", i, kind, hooks[i].path()),
+    KATA_TRY_WITHIN(fmt::format("error running {} hook #{}: \"{}\"", kind, i, hooks[i].path()),
                     RunHook(hooks[i], state, bundle));
   }
   return {};
-}
-
-void RunEach(const char* kind, const Hooks& hooks, const std::string& state,
-             const std::string& bundle) {
-  for (const oci::Hook& hook : hooks) {
-    if (auto done = RunHook(hook, state, bundle); !done) {
-      log::Warn("hook", {{"kind", kind}, {"path", hook.path()}, {"error", done.error().message()}});
-    }
-  }
 }
 
 }  // namespace
@@ -85,14 +76,19 @@ Result<void> HookRunner::RunCreate(int vmm_pid) const {
   return RunAll("createContainer", hooks_.create_container(), state, bundle_);
 }
 
-void HookRunner::RunPoststart(int vmm_pid) const {
-  if (hooks_.poststart().empty()) return;
-  RunEach("poststart", hooks_.poststart(), State("running", vmm_pid), bundle_);
+Result<void> HookRunner::RunPoststart(int vmm_pid) const {
+  if (hooks_.poststart().empty()) return {};
+  return RunAll("poststart", hooks_.poststart(), State("running", vmm_pid), bundle_);
 }
 
 void HookRunner::RunPoststop() const {
   if (hooks_.poststop().empty()) return;
-  RunEach("poststop", hooks_.poststop(), State("stopped", 0), bundle_);
+  const std::string state = State("stopped", 0);
+  for (const oci::Hook& hook : hooks_.poststop()) {
+    if (auto done = RunHook(hook, state, bundle_); !done) {
+      log::Warn("poststop hook", {{"path", hook.path()}, {"error", done.error().message()}});
+    }
+  }
 }
 
 }  // namespace kata::sandbox

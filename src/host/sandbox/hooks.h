@@ -29,8 +29,10 @@ class HookRunner {
   // Errors  kInternal          it ended with another code than 0; the message has its output
   //         kDeadlineExceeded  it ran longer than its timeout, ten minutes where it names none
   Result<void> RunCreate(int vmm_pid) const;
+  // Up to the first that fails, which fails the start.
+  // Errors  as RunCreate
+  Result<void> RunPoststart(int vmm_pid) const;
   // All of them; failures are logged, as the specification wants it.
-  void RunPoststart(int vmm_pid) const;
   void RunPoststop() const;
 
   // The state as hooks read it. `pid` 0 is left out.

@@ -67,7 +67,7 @@ TEST_F(HooksTest, RunInTheOrderOfTheSpecification) {
   Add(hooks->mutable_poststop(), "echo poststop >> order; cat >> order");
   const HookRunner runner = Runner();
   ASSERT_TRUE(runner.RunCreate(1));
-  runner.RunPoststart(1);
+  ASSERT_TRUE(runner.RunPoststart(1));
   runner.RunPoststop();
   EXPECT_THAT(Read("order"), HasSubstr("prestart\nprestart2\ncreate-runtime\ncreate-container\n"
                                        "poststart\npoststop\n"));
@@ -79,10 +79,17 @@ TEST_F(HooksTest, AFailureEndsTheCreationAndTellsWhatTheHookSaid) {
   Add(spec_.mutable_hooks()->mutable_prestart(), "touch second");
   const auto done = Runner().RunCreate(1);
   ASSERT_FALSE(done);
-  EXPECT_THAT(done.error().message(), HasSubstr("error running hook #0 (prestart)"));
+  EXPECT_THAT(done.error().message(), HasSubstr("error running prestart hook #0: "));
   EXPECT_THAT(done.error().message(), HasSubstr("exit status 7"));
   EXPECT_THAT(done.error().message(), HasSubstr("not today"));
   EXPECT_EQ(Read("second"), "missing");
+}
+
+TEST_F(HooksTest, AFailureAfterTheStartIsToldToo) {
+  Add(spec_.mutable_hooks()->mutable_poststart(), "exit 3");
+  const auto done = Runner().RunPoststart(1);
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message(), HasSubstr("error running poststart hook #0: "));
 }
 
 TEST_F(HooksTest, AHookThatIsMissingIsAnError) {

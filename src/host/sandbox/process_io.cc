@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/sandbox/process_io.h"
 
+#include <termios.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -68,6 +70,15 @@ ProcessIo::~ProcessIo() {
 ProcessIo::Outputs ProcessIo::outputs() {
   const MutexLock lock(mutex_);
   return outputs_;
+}
+
+void ProcessIo::Describe(oci::Process* process) const {
+  process->set_no_stdin(!input_.reader.valid() && input_path_.empty());
+  // A pseudo terminal in raw mode says it still, unless its owner has said otherwise.
+  termios mode{};
+  process->set_bare_line_feeds(
+      terminal_ && has_stand_in_ &&
+      (::tcgetattr(out_.fd.get(), &mode) != 0 || (mode.c_oflag & ONLCR) == 0));
 }
 
 Result<void> ProcessIo::OpenInput() {

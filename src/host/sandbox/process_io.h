@@ -23,6 +23,7 @@
 #include "host/stdio/logger.h"
 #include "host/stdio/pump.h"
 #include "host/stdio/stand_in_channel.h"
+#include "proto/oci.pb.h"
 #include "sys/event_loop.h"
 
 namespace kata::sandbox {
@@ -45,8 +46,10 @@ class ProcessIo : public std::enable_shared_from_this<ProcessIo> {
                                                  const std::string& container_id);
   ~ProcessIo();
 
-  // Whether anybody can give the process input.
-  bool has_input() const { return input_.reader.valid() || !input_path_.empty(); }
+  // Tells the guest of what is at the host's ends: whether anybody gives input, and whether a
+  // terminal is to say CR LF. That is for a terminal to see: as with runc, a caller who has the
+  // output in a pipe gets LF. Before Start().
+  void Describe(oci::Process* process) const;
   // Opens the input, when the process is about to start and not before: a client that reaches the
   // end of its input earlier than the answer to its create call never tells of it (ctr).
   Result<void> OpenInput();

@@ -146,8 +146,11 @@ Result<void> Sandbox::Start(const std::string& container_id, const std::string& 
   }
   if (!exec_id.empty()) {
     WaitForExit(container_id, process);
-  } else {
-    container->hooks().RunPoststart(machine_.pid());
+  } else if (auto done = container->hooks().RunPoststart(machine_.pid()); !done) {
+    // Since runtime-spec 1.3 as with runc before: the start has failed, and the process is not
+    // left.
+    LogIfFailed(Kill(container_id, exec_id, SIGKILL, false));
+    return std::unexpected(oci::AsShimError(oci::Step::kStart, std::move(done).error()));
   }
   return {};
 }

@@ -26,6 +26,7 @@
 #include "oci/id.h"
 #include "oci/parse.h"
 #include "oci/runtime_error.h"
+#include "oci/usable_capabilities.h"
 #include "oci/validate.h"
 
 namespace kata::sandbox {
@@ -152,10 +153,10 @@ Result<void> Sandbox::BeginCreation(Creation& creation) {
                       .by_namespaces = by_namespaces || is_pod(),
                       .only_joined = is_pod(),
                       .guest_seccomp = !creation.config.config.runtime.disable_guest_seccomp,
-                      .classify = [&](const std::string& path) {
-                        return ClassifySourceIn(creation.mount_namespace, path);
+                      .look_at = [&](const std::string& path) {
+                        return LookAtSourceIn(creation.mount_namespace, path);
                       }}));
-  creation.plan.spec.mutable_process()->set_no_stdin(!creation.io->has_input());
+  creation.io->Describe(creation.plan.spec.mutable_process());
   for (const std::string& note : creation.plan.notes) log::Warn(note, {{"container", request.id}});
   creation.phases.End("plan");
   KATA_TRY(OpenFor(creation));
@@ -307,10 +308,10 @@ Result<void> Sandbox::Exec(const std::string& container_id, const std::string& e
   undo.Add([this, io] { CloseIo(*io); });
   if (io->logger_pid() > 0) machine_.record().AddProcess(io->logger_pid(), ProcessRole::kLogger);
   oci::Process guest_process = process;
-  guest_process.set_no_stdin(!io->has_input());
-  std::vector<std::string> notes;
-  RemoveUnusableCapabilities(&guest_process, &notes);
-  for (const std::string& note : notes) log::Warn(note, {{"exec", exec_id}});
+  io->Describe(&guest_process);
+  for (const std::string& note : oci::RemoveUnusableCapabilities(&guest_process)) {
+    log::Warn(note, {{"exec", exec_id}});
+  }
   const auto exec = std::make_shared<Process>(exec_id, stdio, io, guest_process);
   Report(container_id, *exec);
   KATA_TRY(container->AddExec(exec));
