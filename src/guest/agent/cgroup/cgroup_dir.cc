@@ -165,6 +165,13 @@ Result<uint64_t> CgroupDir::MemoryInUse() const {
   return bytes;
 }
 
+Result<int64_t> CgroupDir::MemoryLimit() const {
+  const std::string text = KATA_TRY(sys::ReadFile(path_ + "/memory.max", 64));
+  int64_t bytes = -1;  // "max"
+  (void)std::from_chars(text.data(), text.data() + text.size(), bytes);
+  return bytes;
+}
+
 Result<void> CgroupDir::Remove() {
   if (const auto populated = Populated(); populated && *populated) {
     KATA_TRY(Kill());

@@ -49,6 +49,8 @@ class CgroupDir {
   Result<int64_t> CpuQuota() const;
   // "memory.current", in bytes.
   Result<uint64_t> MemoryInUse() const;
+  // "memory.max", in bytes; -1: no limit.
+  Result<int64_t> MemoryLimit() const;
 
   // Removes the cgroup, those that the container made below it, and parents that are empty then.
   // A missing cgroup is success.

@@ -2,6 +2,7 @@
 #include "guest/agent/cgroup/cgroup_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include <fmt/format.h>
@@ -74,7 +75,8 @@ class Planner {
   }
 
   void PlanPids(const oci::LinuxPids& pids) {
-    if (pids.limit() != 0) Add("pids.max", Limit(pids.limit()));
+    // A limit of 0 is one, and the kernel's smallest that says so is 1, as runc since 1.4 has it.
+    if (pids.has_limit()) Add("pids.max", pids.limit() == 0 ? "1" : Limit(pids.limit()));
   }
 
   void PlanIo(const oci::LinuxBlockIO& io) {
@@ -146,8 +148,10 @@ class Planner {
 }  // namespace
 
 uint64_t WeightFromShares(uint64_t shares) {
-  if (shares == 0) return 0;
-  return 1 + (std::clamp<uint64_t>(shares, 2, 262144) - 2) * 9999 / 262142;
+  if (shares <= 2) return shares == 0 ? 0 : 1;
+  if (shares >= 262144) return 10000;
+  const double l = std::log2(static_cast<double>(shares));
+  return static_cast<uint64_t>(std::ceil(std::pow(10.0, (l * l + 125.0 * l) / 612.0 - 7.0 / 34.0)));
 }
 
 uint64_t WeightFromBlkio(uint64_t weight) {

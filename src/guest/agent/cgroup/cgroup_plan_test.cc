@@ -55,7 +55,7 @@ TEST(PlanCgroup, TranslatesProcessorLimits) {
   cpu->set_mems("0");
   cpu->set_burst(1000);
   cpu->set_idle(0);
-  EXPECT_EQ(*Plan(resources), (Writes{{"cpu.weight", "39"},
+  EXPECT_EQ(*Plan(resources), (Writes{{"cpu.weight", "100"},
                                       {"cpu.max", "50000"},
                                       {"cpu.max.burst", "1000"},
                                       {"cpu.idle", "0"},
@@ -73,6 +73,8 @@ TEST(PlanCgroup, LimitsProcesses) {
   resources.mutable_pids()->set_limit(-1);
   EXPECT_EQ(*Plan(resources), (Writes{{"pids.max", "max"}}));
   resources.mutable_pids()->set_limit(0);
+  EXPECT_EQ(*Plan(resources), (Writes{{"pids.max", "1"}}));
+  resources.mutable_pids()->clear_limit();
   EXPECT_EQ(*Plan(resources), Writes());
 }
 
@@ -123,10 +125,12 @@ TEST(PlanCgroup, RefusesUnifiedNamesThatAreNoControllersFiles) {
   }
 }
 
-TEST(WeightFromShares, KeepsTheEndsOfTheRange) {
+TEST(WeightFromShares, KeepsTheDefaultAndTheEndsOfTheRange) {
   EXPECT_EQ(WeightFromShares(0), 0u);
   EXPECT_EQ(WeightFromShares(1), 1u);
   EXPECT_EQ(WeightFromShares(2), 1u);
+  EXPECT_EQ(WeightFromShares(100), 17u);
+  EXPECT_EQ(WeightFromShares(1024), 100u);
   EXPECT_EQ(WeightFromShares(262144), 10000u);
   EXPECT_EQ(WeightFromShares(UINT64_MAX), 10000u);
 }

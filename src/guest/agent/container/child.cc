@@ -128,7 +128,7 @@ Result<std::string> SetUpInit(InitContext* context) {
   if (NeedsDevices(context->mounts)) KATA_TRY(MakeDevices(root, spec.oci, user));
   Terminal terminal;
   if (context->stdio.terminal) {
-    terminal = KATA_TRY(OpenTerminal(root, context->process.rows, context->process.columns));
+    terminal = KATA_TRY(OpenTerminal(root, context->process.terminal_mode));
     KATA_TRY(BindConsole(root, terminal));
     KATA_TRY(UseTerminal(&terminal));
   }
@@ -157,7 +157,7 @@ Result<std::string> SetUpExec(ExecContext* context) {
   Terminal terminal;
   if (context->stdio.terminal) {
     const sys::RootDir root(KATA_TRY(sys::Open("/", O_PATH | O_DIRECTORY)));
-    terminal = KATA_TRY(OpenTerminal(root, context->process.rows, context->process.columns));
+    terminal = KATA_TRY(OpenTerminal(root, context->process.terminal_mode));
     KATA_TRY(UseTerminal(&terminal));
   }
   return Finish(&context->process, &context->confinement, &terminal, context->report);
@@ -191,7 +191,7 @@ void RunInitChild(InitContext context) {
   if (sys::RetryOnEintr([&] { return ::read(context.start, &go, 1); }) != 1) ::_exit(0);
   ::close(context.start);
   auto last = ApplyLast(context.process, context.confinement);
-  if (last) last = RunStartHooks(context.spec.id, context.spec.oci);
+  if (last) last = RunStartHooks(context.spec.id, context.spec.oci, context.process.env);
   if (!last) Die(context.report, last.error());
   DieOfExec(Execute(*path, context.process));
 }

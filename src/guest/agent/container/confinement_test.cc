@@ -107,10 +107,20 @@ TEST_F(ConfinementTest, StartHooksRunInsideBeforeTheProgram) {
   EXPECT_THAT(out, HasSubstr("\"status\":\"created\",\"pid\":1,"));
 }
 
+TEST_F(ConfinementTest, AStartHookHasTheProcessSEnvironmentAndItsWordsAreToldWhenItFails) {
+  oci::Hook* hook = spec_.mutable_hooks()->add_start_container();
+  hook->set_path("/bin/sh");
+  for (const char* word : {"sh", "-c", "echo $WORD for $HOME; exit 3"}) hook->add_args(word);
+  SetScript("true");
+  spec_.mutable_process()->add_env("WORD=inherited");
+  EXPECT_THAT(RunForError().message(), HasSubstr("exit status 3, output: inherited for /"));
+}
+
 TEST_F(ConfinementTest, AStartHookThatFailsKeepsTheProgramFromStarting) {
   spec_.mutable_hooks()->add_start_container()->set_path("/bin/false");
   SetScript("touch /tmp/ran");
-  EXPECT_THAT(RunForError().message(), HasSubstr("hook #0 (startContainer) \"/bin/false\""));
+  EXPECT_THAT(RunForError().message(),
+              HasSubstr("error running startContainer hook #0: \"/bin/false\": exit status 1"));
   EXPECT_FALSE(sys::Exists(rootfs_ + "/tmp/ran"));
   spec_.mutable_hooks()->mutable_start_container(0)->set_path("/bin/sleep");
   for (const char* word : {"sleep", "1000"}) {

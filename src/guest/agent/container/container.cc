@@ -89,7 +89,8 @@ Error CannotJoin(const std::string& cgroup, int error_number) {
 Result<sys::UniqueFd> OpenCgroupBelow(const std::string& container, const std::string& path) {
   for (const auto part : std::views::split(path, '/')) {
     if (std::string_view(part.begin(), part.end()) == "..") {
-      return Fail(Code::kInvalidArgument, fmt::format("cgroup: {} is not a sub cgroup path", path));
+      return Fail(Code::kInvalidArgument,
+                  fmt::format("bad sub cgroup path: {} is not a sub cgroup path", path));
     }
   }
   const std::string whole = fmt::format("{}/{}", container, path);
@@ -178,13 +179,21 @@ class LinuxContainer final : public Container {
     const oci::LinuxMemory& memory = resources.memory();
     if (memory.check_before_update() && memory.limit() > 0) {
       const uint64_t used = KATA_TRY(cgroup_.MemoryInUse());
-      if (used > static_cast<uint64_t>(memory.limit())) {
-        return Fail(
-            Code::kFailedPrecondition,
-            fmt::format("memory.limit: {} is below the {} bytes in use", memory.limit(), used));
+      // Worded as runc does.
+      const auto reject = [used](std::string_view what, int64_t limit) {
+        return Fail(Code::kFailedPrecondition,
+                    fmt::format("rejecting {} limit {} < usage {}", what, limit, used));
+      };
+      if (memory.swap() > 0 && used > static_cast<uint64_t>(memory.swap())) {
+        return reject("memory+swap", memory.swap());
       }
+      if (used > static_cast<uint64_t>(memory.limit())) return reject("memory", memory.limit());
     }
     oci::LinuxResources whole = resources;
+    // Memory and swap together, as callers count, need the limit of memory that stays.
+    if (memory.swap() > 0 && memory.limit() == 0) {
+      whole.mutable_memory()->set_limit(KATA_TRY(cgroup_.MemoryLimit()));
+    }
     // Quota and period are one file in version 2, and a quota that is not mentioned stays.
     if (whole.cpu().period() != 0 && whole.cpu().quota() == 0) {
       whole.mutable_cpu()->set_quota(KATA_TRY(cgroup_.CpuQuota()));

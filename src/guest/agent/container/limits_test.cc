@@ -12,6 +12,7 @@
 namespace kata::guest {
 namespace {
 
+using testing::AnyOf;
 using testing::HasSubstr;
 
 class LimitsTest : public ExecTest {
@@ -38,7 +39,7 @@ TEST_F(LimitsTest, AppliesWhatTheSpecSaysAndWhatIsUpdatedLater) {
   Begin();
   EXPECT_EQ(Control("memory.max"), "67108864\n");
   EXPECT_EQ(Control("cpu.max"), "50000 100000\n");
-  EXPECT_EQ(Control("cpu.weight"), "20\n");
+  EXPECT_EQ(Control("cpu.weight"), "59\n");
   EXPECT_EQ(Control("cpuset.cpus"), "0\n");
   EXPECT_EQ(Control("pids.max"), "20\n");
 
@@ -56,6 +57,29 @@ TEST_F(LimitsTest, AppliesWhatTheSpecSaysAndWhatIsUpdatedLater) {
   EXPECT_EQ(stats->cgroup_stats().memory_stats().usage().limit(), 128u << 20);
   EXPECT_EQ(stats->cgroup_stats().pids_stats().current(), 1u);
   EXPECT_EQ(stats->cgroup_stats().pids_stats().limit(), 20u);
+}
+
+TEST_F(LimitsTest, SwapAloneIsUpdatedBesideTheLimitOfMemoryThatStays) {
+  resources()->mutable_memory()->set_limit(64 << 20);
+  Begin();
+  oci::LinuxResources update;
+  update.mutable_memory()->set_swap(96 << 20);
+  ASSERT_TRUE(container_->Update(update));
+  EXPECT_EQ(Control("memory.max"), "67108864\n");
+  // Not every kernel has swap.
+  EXPECT_THAT(Control("memory.swap.max"), AnyOf("33554432\n", "missing"));
+}
+
+TEST_F(LimitsTest, ALimitBelowWhatIsInUseIsRejectedWhereItIsToBeChecked) {
+  Begin();
+  oci::LinuxResources update;
+  update.mutable_memory()->set_check_before_update(true);
+  update.mutable_memory()->set_limit(1024);
+  EXPECT_THAT(container_->Update(update).error().message(),
+              HasSubstr("rejecting memory limit 1024 <"));
+  update.mutable_memory()->set_swap(2048);
+  EXPECT_THAT(container_->Update(update).error().message(),
+              HasSubstr("rejecting memory+swap limit 2048 <"));
 }
 
 TEST_F(LimitsTest, MemoryBeyondTheLimitKillsAndIsCounted) {

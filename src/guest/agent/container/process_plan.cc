@@ -125,8 +125,11 @@ Result<ProcessPlan> PlanProcess(const oci::Process& process, const sys::Capabili
   plan.scheduling = KATA_TRY(PlanScheduling(process));
   plan.terminal = process.terminal();
   constexpr uint32_t kMaxSize = std::numeric_limits<uint16_t>::max();
-  plan.rows = static_cast<uint16_t>(std::min(process.console_size().height(), kMaxSize));
-  plan.columns = static_cast<uint16_t>(std::min(process.console_size().width(), kMaxSize));
+  plan.terminal_mode.rows =
+      static_cast<uint16_t>(std::min(process.console_size().height(), kMaxSize));
+  plan.terminal_mode.columns =
+      static_cast<uint16_t>(std::min(process.console_size().width(), kMaxSize));
+  plan.terminal_mode.bare_line_feeds = process.bare_line_feeds();
   return plan;
 }
 

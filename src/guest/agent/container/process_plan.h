@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "guest/agent/container/scheduling.h"
+#include "guest/agent/container/terminal.h"
 #include "proto/oci.pb.h"
 #include "sys/caps.h"
 
@@ -39,8 +40,7 @@ struct ProcessPlan {
   int oom_score_adj = 0;
   SchedulingPlan scheduling;
   bool terminal = false;
-  uint16_t rows = 0;  // of the terminal; 0 leaves it alone
-  uint16_t columns = 0;
+  TerminalMode terminal_mode;
 };
 
 // `inherited` are the capabilities of a process that names none.

@@ -107,18 +107,21 @@ std::string IdsOutside(const std::string& data, const UserNamespace& user) {
 
 Result<void> MountOne(const sys::RootDir& root, const PlannedMount& mount,
                       const UserNamespace& user) {
+  const bool tmpfs = mount.kind == PlannedMount::Kind::kTmpfs;
+  const bool covers = tmpfs && root.Open(mount.destination, O_PATH | O_DIRECTORY).has_value();
   const sys::UniqueFd place = KATA_TRY(OpenDestination(root, mount, /*directory=*/true));
   if (mount.kind != PlannedMount::Kind::kKernel) {
     KATA_TRY(CheckNotInProc(root, mount, place.get()));
   }
   unsigned long flags = mount.options.flags & ~static_cast<unsigned long>(MS_REC);
   std::string data = user.valid() ? IdsOutside(mount.options.data, user) : mount.options.data;
-  const bool tmpfs = mount.kind == PlannedMount::Kind::kTmpfs;
-  if (tmpfs) {
+  if (covers) {
     struct stat status{};
     if (::fstat(place.get(), &status) != 0) return FailErrno("stat", mount.destination);
     // A later "mode=" wins, so this one counts only where the spec gives none.
     data = fmt::format("mode={:04o}{}{}", status.st_mode & 07777, data.empty() ? "" : ",", data);
+  }
+  if (tmpfs) {
     // Filled first, closed afterwards.
     if (mount.destination == "/dev" || mount.options.copy_up) {
       flags &= ~static_cast<unsigned long>(MS_RDONLY);
@@ -145,26 +148,56 @@ Result<void> MountOne(const sys::RootDir& root, const PlannedMount& mount,
   return sys::SetMountOptions(mounted.get(), rest);
 }
 
-Result<void> MaskPath(const sys::RootDir& root, const std::string& path) {
-  const auto place = root.Open(path, O_PATH);
-  if (!place) {
-    const int cause = place.error().error_number();
-    if (cause == ENOENT || cause == ENOTDIR) return {};
-    return std::unexpected(place.error());
-  }
-  struct stat status{};
-  if (::fstat(place->get(), &status) != 0) return FailErrno("stat", path);
-  if (S_ISDIR(status.st_mode)) {
-    if (::mount("tmpfs", sys::DescriptorPath(place->get()).c_str(), "tmpfs", MS_RDONLY,
-                "nr_inodes=1,mode=0755") != 0) {
-      return FailErrno("mount tmpfs on", path);
+// Paths of one container are covered by one empty file system and by the guest's own null device:
+// the one in the container could have been made by the image. Named twice, a path is covered once.
+class Mask {
+ public:
+  explicit Mask(const sys::RootDir& root) : root_(root) {}
+
+  Result<void> Cover(const std::string& path) {
+    const auto place = root_.Open(path, O_PATH);
+    if (!place) {
+      const int cause = place.error().error_number();
+      if (cause == ENOENT || cause == ENOTDIR) return {};
+      return std::unexpected(place.error());
     }
-    return {};
+    struct stat status{};
+    if (::fstat(place->get(), &status) != 0) return FailErrno("stat", path);
+    return S_ISDIR(status.st_mode) ? CoverDirectory(path, *place, status)
+                                   : CoverFile(*place, status);
   }
-  // The guest's own node: the one in the container could have been made by the image.
-  const sys::UniqueFd null = KATA_TRY(sys::CloneMount(AT_FDCWD, "/dev/null", false));
-  return sys::AttachMount(null.get(), place->get());
-}
+
+ private:
+  Result<void> CoverDirectory(const std::string& path, const sys::UniqueFd& place,
+                              const struct stat& status) {
+    if (!empty_) {
+      if (::mount("tmpfs", sys::DescriptorPath(place.get()).c_str(), "tmpfs", MS_RDONLY,
+                  "nr_inodes=1,mode=0755") != 0) {
+        return FailErrno("mount tmpfs on", path);
+      }
+      empty_ = KATA_TRY(OpenMounted(root_, path));
+      struct stat own{};
+      if (::fstat(empty_.get(), &own) != 0) return FailErrno("stat", path);
+      empty_device_ = own.st_dev;
+      return {};
+    }
+    if (status.st_dev == empty_device_) return {};
+    const sys::UniqueFd copy = KATA_TRY(sys::CloneMount(empty_.get(), "", false));
+    return sys::AttachMount(copy.get(), place.get());
+  }
+
+  Result<void> CoverFile(const sys::UniqueFd& place, const struct stat& status) {
+    struct stat own{};
+    if (::stat("/dev/null", &own) != 0) return FailErrno("stat", "/dev/null");
+    if (status.st_dev == own.st_dev && status.st_ino == own.st_ino) return {};
+    const sys::UniqueFd null = KATA_TRY(sys::CloneMount(AT_FDCWD, "/dev/null", false));
+    return sys::AttachMount(null.get(), place.get());
+  }
+
+  const sys::RootDir& root_;
+  sys::UniqueFd empty_;
+  dev_t empty_device_ = 0;
+};
 
 Result<void> MakeReadOnly(const sys::RootDir& root, const std::string& path) {
   const auto place = root.Open(path, O_PATH);
@@ -227,8 +260,9 @@ Result<void> ProtectPaths(const sys::RootDir& root, const oci::Linux& linux_part
   for (const std::string& path : linux_part.readonly_paths()) {
     KATA_TRY_WITHIN(fmt::format("read-only path \"{}\"", path), MakeReadOnly(root, path));
   }
+  Mask mask(root);
   for (const std::string& path : linux_part.masked_paths()) {
-    KATA_TRY_WITHIN(fmt::format("masked path \"{}\"", path), MaskPath(root, path));
+    KATA_TRY_WITHIN(fmt::format("masked path \"{}\"", path), mask.Cover(path));
   }
   return {};
 }

@@ -59,6 +59,20 @@ TEST_F(ContainerTest, MasksPaths) {
       "no\n1:3\n");
 }
 
+TEST_F(ContainerTest, MasksDirectoriesWithOneFileSystemAndEachPathOnce) {
+  for (const char* path : {"/one", "/two"}) {
+    ASSERT_TRUE(sys::MakeDirs(rootfs_ + path));
+    linux_part()->add_masked_paths(path);
+    linux_part()->add_masked_paths(path);
+  }
+  ASSERT_TRUE(sys::WriteFile(rootfs_ + "/file", "hidden"));
+  linux_part()->add_masked_paths("/file");
+  linux_part()->add_masked_paths("/file");
+  EXPECT_EQ(RunScript("stat -c %d /one /two | uniq | wc -l; ls -A /two;"
+                      "for path in /one /two /file; do grep -c \" $path \" /proc/mounts; done"),
+            "1\n1\n1\n1\n");
+}
+
 TEST_F(ContainerTest, MakesPathsReadOnly) {
   linux_part()->add_readonly_paths("/proc/sys");
   linux_part()->add_readonly_paths("/missing");
@@ -126,7 +140,8 @@ TEST_F(ContainerTest, KeepsTheModeOfADirectoryUnderATmpfs) {
   ASSERT_EQ(::chmod((rootfs_ + "/own").c_str(), 01750), 0);
   AddMount("/own", "tmpfs", "tmpfs", {});
   AddMount("/tmp", "tmpfs", "tmpfs", {"mode=1777"});
-  EXPECT_EQ(RunScript("stat -c %a /own /tmp"), "1750\n1777\n");
+  AddMount("/new/one", "tmpfs", "tmpfs", {});
+  EXPECT_EQ(RunScript("stat -c %a /own /tmp /new/one /new"), "1750\n1777\n1777\n755\n");
 }
 
 TEST_F(ContainerTest, MountsTheUsualKernelFileSystems) {

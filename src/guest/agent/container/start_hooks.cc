@@ -33,7 +33,10 @@ std::string Quote(std::string_view text) {
   return quoted + '"';
 }
 
-[[noreturn]] void ExecuteHook(const oci::Hook& hook, int input) {
+constexpr size_t kMaxOutput = 4096;
+
+[[noreturn]] void ExecuteHook(const oci::Hook& hook, const Environment& inherited, int input,
+                              int output) {
   const auto pointers = [](const auto& strings) {
     std::vector<char*> result;
     for (const std::string& text : strings) result.push_back(const_cast<char*>(text.c_str()));
@@ -42,9 +45,10 @@ std::string Quote(std::string_view text) {
   std::vector<char*> arguments = pointers(hook.args());
   if (arguments.empty()) arguments.push_back(const_cast<char*>(hook.path().c_str()));
   arguments.push_back(nullptr);
-  std::vector<char*> environment = pointers(hook.env());
+  std::vector<char*> environment = hook.env().empty() ? pointers(inherited) : pointers(hook.env());
   environment.push_back(nullptr);
-  if (::dup2(input, STDIN_FILENO) >= 0) {
+  if (::dup2(input, STDIN_FILENO) >= 0 && ::dup2(output, STDOUT_FILENO) >= 0 &&
+      ::dup2(output, STDERR_FILENO) >= 0) {
     ::execve(hook.path().c_str(), arguments.data(), environment.data());
   }
   ::_exit(127);
@@ -58,11 +62,20 @@ bool AwaitEnd(pid_t child, int64_t timeout_seconds) {
       .has_value();
 }
 
-Result<void> RunHook(const oci::Hook& hook, const std::string& state) {
+std::string ReadOutput(int file) {
+  std::string text(kMaxOutput, '\0');
+  const ssize_t size = ::pread(file, text.data(), text.size(), 0);
+  text.resize(size < 0 ? 0 : static_cast<size_t>(size));
+  return text;
+}
+
+Result<void> RunHook(const oci::Hook& hook, const Environment& inherited,
+                     const std::string& state) {
   const sys::UniqueFd input = KATA_TRY(sys::MakeTextFile(state));
+  const sys::UniqueFd output = KATA_TRY(sys::MakeTextFile(""));
   const pid_t child = ::fork();
   if (child < 0) return FailErrno("fork");
-  if (child == 0) ExecuteHook(hook, input.get());
+  if (child == 0) ExecuteHook(hook, inherited, input.get(), output.get());
   const bool in_time = AwaitEnd(child, hook.timeout());
   if (!in_time) ::kill(child, SIGKILL);
   int status = 0;
@@ -75,7 +88,8 @@ Result<void> RunHook(const oci::Hook& hook, const std::string& state) {
   }
   const sys::ExitStatus exit = sys::ExitStatus::FromWaitStatus(status);
   if (exit.Success()) return {};
-  return Fail(Code::kInternal, exit.Describe());
+  return Fail(Code::kInternal,
+              fmt::format("{}, output: {}", exit.Describe(), ReadOutput(output.get())));
 }
 
 }  // namespace
@@ -96,14 +110,15 @@ std::string FormatState(const std::string& id, const oci::Spec& spec, int pid) {
   return state + "}}";
 }
 
-Result<void> RunStartHooks(const std::string& id, const oci::Spec& spec) {
+Result<void> RunStartHooks(const std::string& id, const oci::Spec& spec,
+                           const Environment& inherited) {
   const auto& hooks = spec.hooks().start_container();
   if (hooks.empty()) return {};
   const std::string state = FormatState(id, spec, ::getpid());
   for (int i = 0; i < hooks.size(); ++i) {
     KATA_TRY_WITHIN(
-        fmt::format("error running hook #{} (startContainer) \"{}\"", i, hooks[i].path()),
-        RunHook(hooks[i], state));
+        fmt::format("error running startContainer hook #{}: \"{}\"", i, hooks[i].path()),
+        RunHook(hooks[i], inherited, state));
   }
   return {};
 }

@@ -8,16 +8,21 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "proto/oci.pb.h"
 
 namespace kata::guest {
 
-// In order, up to the first that fails.
-// Errors  kInternal          it ended with another code than 0
+using Environment = std::vector<std::string>;  // "NAME=value"
+
+// In order, up to the first that fails. One that names no environment has `inherited`, the
+// process's own, as with runc.
+// Errors  kInternal          it ended with another code than 0; with what it said
 //         kDeadlineExceeded  it ran longer than its timeout, and was killed
-Result<void> RunStartHooks(const std::string& id, const oci::Spec& spec);
+Result<void> RunStartHooks(const std::string& id, const oci::Spec& spec,
+                           const Environment& inherited);
 
 // The container's state as a hook reads it.
 std::string FormatState(const std::string& id, const oci::Spec& spec, int pid);

@@ -6,13 +6,14 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "sys/mounts.h"
 
 namespace kata::guest {
 
-Result<Terminal> OpenTerminal(const sys::RootDir& root, uint16_t rows, uint16_t columns) {
+Result<Terminal> OpenTerminal(const sys::RootDir& root, const TerminalMode& mode) {
   Terminal terminal;
   terminal.master = KATA_TRY(root.Open("/dev/pts/ptmx", O_RDWR | O_NOCTTY));
   struct statfs status{};
@@ -27,11 +28,17 @@ Result<Terminal> OpenTerminal(const sys::RootDir& root, uint16_t rows, uint16_t 
   // Not by its name, which could be covered by something else.
   terminal.slave.Reset(::ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!terminal.slave) return FailErrno("open the terminal");
-  if (rows != 0 || columns != 0) {
+  if (mode.rows != 0 || mode.columns != 0) {
     winsize size{};
-    size.ws_row = rows;
-    size.ws_col = columns;
+    size.ws_row = mode.rows;
+    size.ws_col = mode.columns;
     if (::ioctl(master, TIOCSWINSZ, &size) != 0) return FailErrno("set the terminal's size");
+  }
+  if (mode.bare_line_feeds) {
+    termios flags{};
+    if (::tcgetattr(master, &flags) != 0) return FailErrno("tcgetattr");
+    flags.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+    if (::tcsetattr(master, TCSANOW, &flags) != 0) return FailErrno("tcsetattr");
   }
   return terminal;
 }

@@ -20,8 +20,14 @@ struct Terminal {
   sys::UniqueFd slave;
 };
 
-// From the devpts at /dev/pts of `root`. Sizes of 0 are left as the kernel has them.
-Result<Terminal> OpenTerminal(const sys::RootDir& root, uint16_t rows, uint16_t columns);
+struct TerminalMode {
+  uint16_t rows = 0;  // in characters; 0 leaves them as the kernel has them
+  uint16_t columns = 0;
+  bool bare_line_feeds = false;  // without ONLCR
+};
+
+// From the devpts at /dev/pts of `root`.
+Result<Terminal> OpenTerminal(const sys::RootDir& root, const TerminalMode& mode);
 
 // Binds the slave over /dev/console, which is made where it is missing.
 Result<void> BindConsole(const sys::RootDir& root, const Terminal& terminal);
