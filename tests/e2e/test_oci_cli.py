@@ -13,7 +13,7 @@ import termios
 import time
 
 from support.case import only
-from support.oci import ConsoleSocket, OciCase, kill, subreaper, wait_pid
+from support.oci import DescriptorSocket, OciCase, kill, subreaper, wait_pid
 from testbed.process import Terminal, parallel, wait_until
 
 
@@ -83,6 +83,22 @@ class Run(OciCase):
         finally:
             terminal.close()
 
+    def test_a_terminal_whose_output_is_piped_says_line_feeds_alone(self):
+        done = self.cli("run", "--bundle", self.bundle("sh", "-c", "echo one; echo two", terminal=True),
+                        self.name)
+        self.assert_output(done, "one\ntwo\n")
+
+    @only("kata", "Debian's runc knows neither of them yet")
+    def test_capabilities_that_nobody_can_give_are_told_and_left_out(self):
+        def change(spec):
+            spec["process"]["capabilities"] = {"bounding": ["CAP_FLY", "CAP_KILL"], "permitted": ["CAP_KILL"],
+                                               "effective": ["CAP_KILL"], "ambient": ["CAP_KILL"]}
+        done = self.cli("run", "--bundle", self.bundle("grep", "CapEff", "/proc/self/status", change=change),
+                        self.name)
+        self.assert_output(done, "CapEff:\t0000000000000020\n")
+        self.assertIn("ignoring unknown or unavailable capabilities: [CAP_FLY]", done.err)
+        self.assertIn("can't raise ambient capability CAP_KILL", done.err)
+
     def test_signals_to_run_reach_the_container(self):
         child = self.popen("run", "--bundle", self.bundle(
             "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"), self.name)
@@ -130,6 +146,19 @@ class Lifecycle(OciCase):
         for command in ("state", "kill", "start", "delete", "pause", "ps"):
             self.assert_refused(self.cli(command, self.name), "container does not exist")
         self.assert_code(self.cli("delete", "--force", self.name), 0)
+
+    @only("kata", "Debian's runc has no such option yet")
+    def test_a_pidfd_socket_receives_the_process(self):
+        receiver = DescriptorSocket(f"{self.base}/pidfd")
+        self.addCleanup(receiver.close)
+        child = self.popen("create", "--bundle", self.bundle("sleep", "1000"), "--pidfd-socket",
+                           receiver.path, self.name)
+        process = receiver.take()
+        self.assertEqual(child.wait(200), 0)
+        self.assert_code(self.cli("start", self.name), 0)
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        self.wait_status("stopped")
+        child.communicate()
 
     def test_the_reported_process_ends_with_the_containers_status(self):
         with subreaper():
@@ -260,7 +289,7 @@ class InsideOneContainer(OciCase):
             self.assertEqual(self.state()["status"], "running")
 
     def test_a_console_socket_gets_a_terminal_that_follows_its_size(self):
-        console = ConsoleSocket(f"{self.base}/console")
+        console = DescriptorSocket(f"{self.base}/console")
         try:
             child = self.popen("exec", "-t", "--detach", "--console-socket", console.path, self.name,
                                "sh", "-c", "stty -echo; echo ready; while read l; do stty size; done")
@@ -366,6 +395,10 @@ class Refusals(OciCase):
         os.symlink(self.rootfs, f"{self.base}/link")
         self.refuse("symlink", self.bundle(
             "true", change=lambda spec: spec["root"].update(path=f"{self.base}/link")))
+
+    @only("kata", "Debian's runc lists nothing there")
+    def test_a_list_of_a_folder_that_is_not_there(self):
+        self.assert_refused(self.cli("--root", f"{self.base}/no-such-root", "list"), "no such file")
 
     def test_ids_that_are_no_names(self):
         for name in ("a/b", "..", "x y"):

@@ -44,7 +44,7 @@ class Limits(OciCase):
     def test_1_limits_of_the_bundle_hold_from_the_start(self):
         self.assertEqual(
             self.value("memory.max", "memory.low", "pids.max", "cpu.weight", "cpu.max"),
-            [str(96 * MIB), str(32 * MIB), "50", "4", "500000 1000000"])
+            [str(96 * MIB), str(32 * MIB), "50", "17", "500000 1000000"])
 
     def test_memory_and_swap(self):
         self.update("--memory", "64M")
@@ -61,7 +61,7 @@ class Limits(OciCase):
 
     def test_processor_time(self):
         self.update("--cpu-quota", "600000", "--cpu-period", "900000", "--cpu-share", "200")
-        self.assertEqual(self.value("cpu.max", "cpu.weight"), ["600000 900000", "8"])
+        self.assertEqual(self.value("cpu.max", "cpu.weight"), ["600000 900000", "29"])
         self.update("--cpu-period", "800000")
         self.assertEqual(self.value("cpu.max"), ["600000 800000"])
         self.update("--cpu-quota", "-1")
@@ -79,7 +79,7 @@ class Limits(OciCase):
             "unified": {"pids.max": "44", "memory.high": str(80 * MIB)}}).encode())
         self.assertEqual(
             self.value("cpu.max", "cpu.weight", "cpuset.cpus", "pids.max", "memory.high"),
-            ["500000 1000000", "4", "0", "44", str(80 * MIB)])
+            ["500000 1000000", "17", "0", "44", str(80 * MIB)])
 
     def test_a_paused_container_is_updated_and_stays_paused(self):
         self.assert_code(self.cli("pause", self.name), 0)

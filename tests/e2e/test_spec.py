@@ -173,7 +173,7 @@ class Resources(SpecCase):
         self.need_newer_fields()
         files = {"memory.max": "134217728", "memory.swap.max": "67108864",
                  "memory.low": "33554432", "memory.min": "1048576", "memory.high": "100003840",
-                 "cpu.max": "40000 80000", "cpu.max.burst": "10000", "cpu.weight": "39",
+                 "cpu.max": "40000 80000", "cpu.max.burst": "10000", "cpu.weight": "100",
                  "cpuset.cpus": "0", "pids.max": "50"}
         spec = self.spec(f"cd /sys/fs/cgroup; for f in {' '.join(files)}; do cat $f; done; nproc")
         spec["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup",

@@ -69,31 +69,31 @@ def wait_pid(pid, seconds=30):
     return code if code >= 0 else 128 - code
 
 
-class ConsoleSocket:
-    """A listening unix socket that takes the master of a terminal, as conmon's does."""
+class DescriptorSocket:
+    """A listening unix socket that takes a descriptor: the master of a terminal, as conmon's does, or a process."""
 
     def __init__(self, path):
-        self.path, self.master = path, None
+        self.path, self.descriptor = path, None
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen(1)
         self.listener.settimeout(60)
 
     def take(self):
-        """The master's descriptor."""
+        """The descriptor, which is closed with this."""
         connection, _ = self.listener.accept()
         with connection:
             _, parts, _, _ = connection.recvmsg(4096, socket.CMSG_SPACE(4))
         numbers = array.array("i")
         numbers.frombytes(parts[0][2][:4])
-        self.master = numbers[0]
-        return self.master
+        self.descriptor = numbers[0]
+        return self.descriptor
 
     def close(self):
         self.listener.close()
         os.unlink(self.path)
-        if self.master is not None:
-            os.close(self.master)
+        if self.descriptor is not None:
+            os.close(self.descriptor)
 
 
 class OciCase(BedCase):

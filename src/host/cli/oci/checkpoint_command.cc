@@ -147,6 +147,7 @@ Result<int> Restore(const Globals& globals, const Arguments& arguments) {
   const LaunchRequest request{.id = arguments.words().front(),
                               .bundle = arguments.Get("bundle"),
                               .console_socket = arguments.Get("console-socket"),
+                              .pidfd_socket = {},
                               .pid_file = arguments.Get("pid-file"),
                               .detach = arguments.On("detach"),
                               .checkpoint = KATA_TRY(ImagePath(arguments))};

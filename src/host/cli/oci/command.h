@@ -21,6 +21,7 @@ namespace kata::cli::oci {
 // The options in front of the command that have a meaning here.
 struct Globals {
   std::string root = "/run/kata-runtime";
+  bool root_is_named = false;  // by the caller
   std::string log;
   bool log_json = false;
   bool debug = false;

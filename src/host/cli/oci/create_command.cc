@@ -13,6 +13,8 @@ constexpr Flag kBundle{"bundle", 'b', true, "directory of the bundle (default: w
                        "DIR"};
 constexpr Flag kConsoleSocket{"console-socket", '\0', true,
                               "unix socket that receives the terminal's master", "FILE"};
+constexpr Flag kPidfdSocket{"pidfd-socket", '\0', true,
+                            "unix socket that receives a pidfd of the process on the host", "FILE"};
 constexpr Flag kPidFile{"pid-file", '\0', true, "file to write the process id to", "FILE"};
 constexpr Flag kNoPivot{"no-pivot", '\0', false, "without meaning here"};
 constexpr Flag kNoNewKeyring{"no-new-keyring", '\0', false, "without meaning here"};
@@ -20,11 +22,12 @@ constexpr Flag kPreserveFds{"preserve-fds", '\0', true,
                             "without meaning here: a descriptor cannot enter a virtual machine",
                             "N"};
 
-constexpr std::array kCreateFlags = {kBundle,  kConsoleSocket, kPidFile,
+constexpr std::array kCreateFlags = {kBundle,  kConsoleSocket, kPidfdSocket, kPidFile,
                                      kNoPivot, kNoNewKeyring,  kPreserveFds};
 constexpr std::array kRunFlags = {
     kBundle,
     kConsoleSocket,
+    kPidfdSocket,
     kPidFile,
     kNoPivot,
     kNoNewKeyring,
@@ -41,6 +44,7 @@ LaunchRequest ReadRequest(const Globals& globals, const Arguments& arguments) {
   return {.id = arguments.words().front(),
           .bundle = arguments.Get("bundle"),
           .console_socket = arguments.Get("console-socket"),
+          .pidfd_socket = arguments.Get("pidfd-socket"),
           .pid_file = arguments.Get("pid-file"),
           .checkpoint = {}};
 }

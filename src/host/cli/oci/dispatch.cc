@@ -88,6 +88,7 @@ std::string Help(const Command& command) {
 Result<Globals> ReadGlobals(const Arguments& arguments) {
   Globals globals;
   globals.root = arguments.Get("root", globals.root);
+  globals.root_is_named = !arguments.Get("root").empty();
   globals.log = arguments.Get("log");
   globals.debug = arguments.On("debug");
   globals.config = arguments.Get("config", arguments.Get("kata-config"));

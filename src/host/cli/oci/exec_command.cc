@@ -19,6 +19,7 @@
 #include "host/cli/oci/command.h"
 #include "host/cli/oci/exec_process.h"
 #include "host/cli/oci/launch.h"
+#include "host/cli/oci/pidfd_socket.h"
 #include "host/cli/oci/shim.h"
 #include "host/cli/oci/stand_in.h"
 #include "host/cli/oci/terminal.h"
@@ -40,6 +41,8 @@ constexpr std::array kExecFlags = {
     Flag{"additional-gids", 'g', true, "supplementary group; may be repeated", "GID"},
     Flag{"process", 'p', true, "file with the process as JSON", "FILE"},
     Flag{"detach", 'd', false, "do not wait for the process's end"},
+    Flag{"pidfd-socket", '\0', true, "unix socket that receives a pidfd of the process on the host",
+         "FILE"},
     Flag{"pid-file", '\0', true, "file to write the process id to", "FILE"},
     Flag{"process-label", '\0', true, "SELinux label; without meaning in the guest", "LABEL"},
     Flag{"apparmor", '\0', true, "AppArmor profile; without meaning in the guest", "PROFILE"},
@@ -153,6 +156,7 @@ Result<int> ExecDetached(const ExecRequest& request) {
   if (const std::string file = request.arguments.Get("pid-file"); !file.empty()) {
     KATA_TRY(WritePidFile(file, child.pid()));
   }
+  KATA_TRY(SendPidFd(request.arguments.Get("pidfd-socket"), child.pid()));
   KATA_TRY(child.Release());
   child.Leave();
   return 0;
@@ -179,6 +183,7 @@ Result<int> ExecInForeground(const ExecRequest& request) {
   if (const std::string file = request.arguments.Get("pid-file"); !file.empty()) {
     KATA_TRY(WritePidFile(file, ::getpid()));
   }
+  KATA_TRY(SendPidFd(request.arguments.Get("pidfd-socket"), ::getpid()));
   return Attend(*std::move(connection), terminal ? STDIN_FILENO : -1);
 }
 
@@ -190,6 +195,7 @@ Result<int> RunExec(const Globals& globals, const Arguments& arguments) {
   const bool detach = arguments.On("detach");
   KATA_TRY(CheckTerminal(process.terminal, detach, arguments.Get("console-socket")));
   KATA_TRY(CheckRunning(state, arguments.On("ignore-paused")));
+  for (const std::string& note : process.notes) Warn(globals, note);
   ExecRequest request{.globals = globals,
                       .arguments = arguments,
                       .state = state,

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "oci/parse.h"
+#include "oci/usable_capabilities.h"
 #include "oci/validate.h"
 #include "sys/files.h"
 
@@ -87,8 +88,9 @@ Result<ExecProcess> ReadExecProcess(const std::string& state_directory,
     result.json = KATA_TRY(FromContainer(state_directory, arguments))
                       .dump(-1, ' ', false, json::error_handler_t::replace);
   }
-  const ::kata::oci::Process process = KATA_TRY(::kata::oci::ParseProcess(result.json)).value;
+  ::kata::oci::Process process = KATA_TRY(::kata::oci::ParseProcess(result.json)).value;
   KATA_TRY(::kata::oci::ValidateProcess(process));
+  result.notes = ::kata::oci::RemoveUnusableCapabilities(&process);
   result.terminal = process.terminal();
   result.rows = process.console_size().height();
   result.columns = process.console_size().width();

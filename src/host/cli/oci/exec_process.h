@@ -16,6 +16,7 @@ struct ExecProcess {
   bool terminal = false;
   uint32_t rows = 0;  // 0: not said
   uint32_t columns = 0;
+  std::vector<std::string> notes;  // what it asks for in vain
 };
 
 // Reads the file that --process names, or takes the container's own process (of config.json in

@@ -19,6 +19,7 @@
 
 #include "base/rollback.h"
 #include "host/cli/oci/peer.h"
+#include "host/cli/oci/pidfd_socket.h"
 #include "host/cli/oci/root_view.h"
 #include "host/cli/oci/shim.h"
 #include "host/cli/oci/shortage.h"
@@ -27,6 +28,7 @@
 #include "oci/annotations.h"
 #include "oci/parse.h"
 #include "oci/runtime_error.h"
+#include "oci/usable_capabilities.h"
 #include "oci/validate.h"
 #include "proto/wellknown.pb.h"
 #include "sys/cgroups.h"
@@ -76,7 +78,7 @@ Result<std::string> FindRootfs(const std::string& bundle, const std::string& pat
   return whole;
 }
 
-Result<Bundle> LoadBundle(const std::string& path) {
+Result<Bundle> LoadBundle(const std::string& root, const std::string& path) {
   Bundle bundle;
   bundle.path = KATA_TRY(RealPath(path.empty() ? "." : path));
   auto text = sys::ReadFile(bundle.path + "/config.json", ::kata::oci::kMaxJsonBytes);
@@ -84,7 +86,7 @@ Result<Bundle> LoadBundle(const std::string& path) {
     return Fail(Code::kNotFound, "JSON specification file config.json not found");
   }
   if (!text) return std::unexpected(text.error());
-  bundle.text = *std::move(text);
+  bundle.text = KATA_TRY(WithJoinedMappings(root, *std::move(text)));
   bundle.spec = KATA_TRY(::kata::oci::ParseSpec(bundle.text)).value;
   KATA_TRY_WITHIN("config.json", ::kata::oci::ValidateSpec(bundle.spec));
   bundle.rootfs = KATA_TRY(FindRootfs(bundle.path, bundle.spec.root().path()));
@@ -199,9 +201,13 @@ Result<StandIn> StartStandIn(const Globals& globals, const LaunchRequest& reques
 
 Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   KATA_TRY(CheckId(request.id));
-  const Bundle bundle = KATA_TRY(LoadBundle(request.bundle));
+  const Bundle bundle = KATA_TRY(LoadBundle(globals.root, request.bundle));
   const ::kata::oci::Process& process = bundle.spec.process();
   KATA_TRY(CheckTerminal(process.terminal(), request.detach, request.console_socket));
+  ::kata::oci::Process granted = process;
+  for (const std::string& note : ::kata::oci::RemoveUnusableCapabilities(&granted)) {
+    Warn(globals, note);
+  }
 
   StateDir dir = KATA_TRY(StateDir::Claim(globals.root, request.id, [&](const std::string& path) {
     (void)CleanUpAfterShim(globals, request.id, path);
@@ -238,6 +244,7 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   KATA_TRY(sys::RemoveFile(socket));
   KATA_TRY_WITHIN("cgroup", JoinCgroupsOf(vmm, state.pid));
   if (!request.pid_file.empty()) KATA_TRY(WritePidFile(request.pid_file, state.pid));
+  KATA_TRY(SendPidFd(request.pidfd_socket, state.pid));
   KATA_TRY(SaveState(globals.root, state));
   KATA_TRY(ShowRootAt(state.pid, bundle.spec, bundle.rootfs, proc ? proc->mount.get() : -1));
   KATA_TRY(launched.stand_in.Release(vmm));

@@ -16,6 +16,7 @@ struct LaunchRequest {
   std::string id;
   std::string bundle;  // empty: the working directory
   std::string console_socket;
+  std::string pidfd_socket;
   std::string pid_file;
   // The container outlives this process, so its terminal goes to the console socket.
   bool detach = true;

@@ -10,9 +10,14 @@
 #include <nlohmann/json.hpp>
 
 #include "host/cli/oci/stand_in.h"
+#include "oci/parse.h"
 #include "sys/files.h"
 
 namespace kata::cli::oci {
+
+using nlohmann::literals::operator""_json_pointer;
+
+constexpr size_t kMaxConfigBytes = ::kata::oci::kMaxJsonBytes;
 
 bool IsStandIn(pid_t pid) {
   const auto name = sys::ReadFile(fmt::format("/proc/{}/comm", pid), 64);
@@ -58,6 +63,43 @@ Result<std::optional<State>> FindPeer(const std::string& root, const ::kata::oci
     peer = *owner;
   }
   return peer;
+}
+
+Result<std::string> WithJoinedMappings(const std::string& root, std::string config) try {
+  using nlohmann::ordered_json;
+  if (config.find("/ns/user") == config.npos && config.find("/ns/time") == config.npos) {
+    return config;
+  }
+  auto spec = ordered_json::parse(config);
+  if (!spec.contains("/linux/namespaces"_json_pointer)) return config;
+  ordered_json& section = spec["linux"];
+  // A copy: what is added to an ordered object moves its members.
+  const ordered_json namespaces = section["namespaces"];
+  for (const auto& wanted : namespaces) {
+    const std::string type = wanted.value("type", "");
+    const pid_t pid = NamespaceOwner(wanted.value("path", ""));
+    if ((type != "user" && type != "time") || pid == 0 || !IsStandIn(pid)) continue;
+    const std::vector<State> states = ListStates(root);
+    const auto owner = std::ranges::find(states, pid, &State::pid);
+    if (owner == states.end()) continue;
+    const auto text =
+        KATA_TRY(sys::ReadFile(StatePath(root, owner->id) + "/config.json", kMaxConfigBytes));
+    const auto other = ordered_json::parse(text);
+    const auto copy = [&](const char* key) {
+      const ordered_json& theirs = other.at("linux");
+      if (section.value(key, ordered_json()).empty() && theirs.contains(key)) {
+        section[key] = theirs[key];
+      }
+    };
+    if (type == "time") copy("timeOffsets");
+    if (type == "user") {
+      copy("uidMappings");
+      copy("gidMappings");
+    }
+  }
+  return spec.dump();
+} catch (const nlohmann::json::exception& error) {
+  return Fail(Code::kInvalidArgument, fmt::format("config.json: {}", error.what()));
 }
 
 bool SandboxLives(const std::string& root, const std::string& sandbox) {

@@ -24,6 +24,11 @@ namespace kata::cli::oci {
 //                         not its machine's first
 Result<std::optional<State>> FindPeer(const std::string& root, const ::kata::oci::Spec& spec);
 
+// The text of config.json, where it joins the user or time namespace of a container below `root`
+// and does not say how that maps ids or sets clocks, with what that container's says: the guest
+// makes a namespace like it. Errors  kInvalidArgument  not JSON
+Result<std::string> WithJoinedMappings(const std::string& root, std::string config);
+
 // Whether a container below `root` runs in the sandbox.
 bool SandboxLives(const std::string& root, const std::string& sandbox);
 

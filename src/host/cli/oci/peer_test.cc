@@ -2,12 +2,18 @@
 #include "host/cli/oci/peer.h"
 
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <filesystem>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+
+#include "host/cli/oci/stand_in.h"
+#include "sys/files.h"
+#include "sys/temporary_dir.h"
 
 namespace kata::cli::oci {
 namespace {
@@ -38,6 +44,36 @@ TEST(FindPeer, TakesNoStrangerForAContainer) {
   ASSERT_TRUE(peer) << peer.error().message();
   EXPECT_FALSE(peer->has_value());
   std::filesystem::remove_all(path);
+}
+
+TEST(WithJoinedMappings, TakesThoseOfTheContainerWhoseNamespaceIsJoined) {
+  const sys::TemporaryDir root{"peer"};
+  ASSERT_TRUE(sys::MakeDirs(root.path() + "/c1"));
+  State state;
+  state.id = state.sandbox = "c1";
+  state.pid = ::getpid();
+  ASSERT_TRUE(SaveState(root.path(), state));
+  ASSERT_TRUE(
+      sys::WriteFile(root.path() + "/c1/config.json",
+                     R"({"linux": {"uidMappings": [{"size": 7}], "gidMappings": [{"size": 8}],
+                                 "timeOffsets": {"boottime": {"secs": 9}}}})"));
+  const auto joined = [&](const char* type, const std::string& more) {
+    const auto text = WithJoinedMappings(
+        root.path(), fmt::format(R"({{"linux": {{{} "namespaces": [{{"type": "{}",
+                                     "path": "/proc/{}/ns/{}"}}]}}}})",
+                                 more, type, ::getpid(), type));
+    return nlohmann::json::parse(text.value())["linux"];
+  };
+  EXPECT_FALSE(joined("user", "").contains("uidMappings")) << "of no stand-in";
+  ::prctl(PR_SET_NAME, kStandInProgram);
+  EXPECT_EQ(joined("user", "")["uidMappings"][0]["size"], 7);
+  EXPECT_EQ(joined("user", "")["gidMappings"][0]["size"], 8);
+  EXPECT_EQ(joined("user", R"("uidMappings": [{"size": 1}],)")["uidMappings"][0]["size"], 1);
+  EXPECT_FALSE(joined("user", "").contains("timeOffsets"));
+  EXPECT_EQ(joined("time", "")["timeOffsets"]["boottime"]["secs"], 9);
+  EXPECT_FALSE(joined("ipc", "").contains("uidMappings"));
+  EXPECT_FALSE(WithJoinedMappings(root.path(), "/ns/user"));
+  ::prctl(PR_SET_NAME, "cli_oci_test");
 }
 
 TEST(SandboxLives, NeedsAStandInOfTheSandbox) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // kata-runtime state and list.
+#include <fcntl.h>
 #include <pwd.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include "host/record/size_report.h"
 #include "host/record/timing.h"
 #include "proto/control.pb.h"
+#include "sys/files.h"
 
 namespace kata::cli::oci {
 namespace {
@@ -167,6 +169,9 @@ Result<int> List(const Globals& globals, const Arguments& arguments) {
   if (format != "table" && format != "json") {
     return Fail(Code::kInvalidArgument, "invalid format option");
   }
+  // The default one is made by the first container.
+  if (globals.root_is_named)
+    KATA_TRY_WITHIN("--root", sys::Open(globals.root, O_PATH | O_DIRECTORY));
   const std::vector<State> states = ListStates(globals.root);
   if (arguments.On("quiet")) {
     std::string text;
