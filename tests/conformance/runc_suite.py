@@ -21,6 +21,9 @@ OWN_NETWORK = False
 # Its tests look into the cgroups that they make.
 READS_CGROUPS = True
 
+# What tests run in the suite's Debian image, and busybox has not or otherwise.
+DEBIAN_PROGRAMS = ("bash", "findmnt", "stat", "ldconfig", "ionice", "chrt", "mount", "umount")
+
 LINE = re.compile(r"^(ok|not ok) \d+ (.*?)(?: in \d+(?:ms|sec))?(?: # (skip)(.*))?$")
 
 
@@ -44,14 +47,12 @@ class Suite:
         """
         self.work, self.seconds, self.bats = work, seconds, f"{tools['bats']}/usr/bin/bats"
         self.tests = f"{work}/tests/integration"
-        shutil.copytree(f"{source}/tests/integration", self.tests)
+        shutil.copytree(f"{source}/tests", f"{work}/tests")
         if is_vm:
             with open(f"{HERE}/stand-ins/inside.bash") as extra, \
                     open(f"{self.tests}/helpers.bash", "a") as file:
                 file.write("\n" + extra.read())
-        os.makedirs(f"{work}/contrib/cmd/recvtty")
-        subprocess.run(["g++", "-O1", "-o", f"{work}/contrib/cmd/recvtty/recvtty",
-                        f"{HERE}/stand-ins/recvtty.cc"], check=True)
+        self._make_programs(source)
         self._make_images()
         # helpers.bash looks for the hierarchies with gawk; busybox's awk knows the same patterns.
         os.makedirs(f"{work}/bin")
@@ -63,6 +64,20 @@ class Suite:
                     "TMPDIR": f"{work}/tmp"}
         os.mkdir(f"{work}/tmp")
         os.chmod(f"{work}/tmp", 0o1777)
+
+    def _make_programs(self, source):
+        """What tests run on the host: since 1.2 a folder of Go programs, before that recvtty."""
+        if os.path.isdir(f"{source}/tests/cmd"):
+            os.makedirs(f"{self.work}/tests/cmd/_bin", exist_ok=True)
+            for name in os.listdir(f"{source}/tests/cmd"):
+                if glob.glob(f"{source}/tests/cmd/{name}/*.go"):
+                    subprocess.run(["go", "build", "-o", f"{self.work}/tests/cmd/_bin/{name}",
+                                    f"./tests/cmd/{name}"], cwd=source, check=True,
+                                   env={**os.environ, "CGO_ENABLED": "0"})
+            return
+        os.makedirs(f"{self.work}/contrib/cmd/recvtty")
+        subprocess.run(["g++", "-O1", "-o", f"{self.work}/contrib/cmd/recvtty/recvtty",
+                        f"{HERE}/stand-ins/recvtty.cc"], check=True)
 
     def _make_images(self):
         tree = image.write_tree(f"{self.work}/image")
@@ -82,8 +97,18 @@ class Suite:
         path = f"{self.tests}/testdata/busybox-{arch}.tar.xz"
         with tarfile.open(path, "w:xz", preset=1) as tar:
             tar.add(tree, ".")
-        # One test wants Debian for its ldconfig; a file of that name keeps the suite from downloads.
-        os.link(path, f"{self.tests}/testdata/debian-{arch}.tar.xz")
+        debian = f"{self.tests}/testdata/debian-{arch}.tar.xz"
+        if os.path.isdir(f"{self.work}/tests/cmd"):
+            for program in DEBIAN_PROGRAMS:
+                copy_program(shutil.which(program), tree)
+            with tarfile.open(debian, "w:xz", preset=1) as tar:
+                tar.add(tree, ".")
+            # In place of the script that would download them.
+            with open(f"{self.tests}/get-images.sh", "w") as file:
+                file.write(f"#!/bin/sh\necho BUSYBOX_IMAGE={path}\necho DEBIAN_IMAGE={debian}\n")
+        else:
+            # One test wants Debian for its ldconfig; a file of that name keeps the suite from downloads.
+            os.link(path, debian)
         shutil.rmtree(tree)
 
     def run(self, name):
@@ -117,6 +142,18 @@ class Suite:
             for folder, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
+
+
+def copy_program(path, tree):
+    """The program, and the libraries that it loads, in place of what busybox has of that name."""
+    listed = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+    for file in [path, *re.findall(r"(/\S+) \(0x", listed)]:
+        targets = [f"{tree}/{folder}/{os.path.basename(path)}" for folder in ("bin", "usr/bin")]
+        for target in targets if file == path else [tree + file]:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target)
+            shutil.copy(file, target)
 
 
 def parse(text):
