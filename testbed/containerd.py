@@ -42,9 +42,12 @@ CRI = """
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{image}"
   disable_apparmor = true
+  restrict_oom_score_adj = true
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
   netns_mounts_under_state_dir = true
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "{base}/registries"
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "{plugins}"
   conf_dir = "{base}/cni"
@@ -104,7 +107,8 @@ class Containerd:
     place     a folder below the bed's, of any name, for what containerd keeps
     cri       {"sandboxer": "shim" or "podsandbox", "plugins": folder of CNI's plugins}: with the CRI
               plugin, whose runtime handler "kata" is the runtime; networks are those of the bed's
-              folder cni
+              folder cni, registries those of its folder registries (containerd's hosts.toml), and the
+              pause container's image is image.PAUSE, which who uses CRI imports
     """
 
     def __init__(self, bin_dir, runtime, prelude=None, token=None, snapshotter="overlayfs", place="",
@@ -124,7 +128,7 @@ class Containerd:
             text = config(self.base, place)
             if cri:
                 text = re.sub(r'"io\.containerd\.(grpc\.v1\.cri|cri\.v1\.\w+)",\s*', "", text)
-                text += CRI.format(base=self.base, image=image.NAME, runtime=runtime.type, **cri)
+                text += CRI.format(base=self.base, image=image.PAUSE, runtime=runtime.type, **cri)
             file.write(text)
             if snapshotter == "blockfile":
                 file.write(BLOCKFILE.format(base=self.base))

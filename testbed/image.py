@@ -16,6 +16,9 @@ import tarfile
 from .process import BedError
 
 NAME = "example.invalid/kata/busybox:e2e"
+# For what make() gives with PAUSE_SETTINGS: the container that waits beside a pod's others.
+PAUSE = "example.invalid/kata/pause:e2e"
+PAUSE_SETTINGS = {"Cmd": ["/bin/tail", "-f", "/dev/null"]}
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 FOLDERS = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "home": 0o755, "proc": 0o555, "root": 0o700,
@@ -47,7 +50,7 @@ def _applets(path):
     return sorted(set(subprocess.check_output([path, "--list"], text=True).split()) - {"busybox"})
 
 
-def _layer(folders, files, links, mtime):
+def _layer(folders, files, links, modes, mtime):
     path, out = busybox(), io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         def add(name, kind, mode, data=b"", target=""):
@@ -59,7 +62,8 @@ def _layer(folders, files, links, mtime):
             add(name, tarfile.DIRTYPE, mode)
         for name, content in {**FILES, **files}.items():
             data = content if isinstance(content, bytes) else content.encode()
-            add(name, tarfile.REGTYPE, 0o755 if data.startswith(PROGRAMS) else 0o644, data)
+            mode = modes.get(name, 0o755 if data.startswith(PROGRAMS) else 0o644)
+            add(name, tarfile.REGTYPE, mode, data)
         for name, target in links.items():
             add(name, tarfile.SYMTYPE, 0o777, target=target)
         with open(path, "rb") as file:
@@ -85,11 +89,12 @@ def _upper_layer(files):
     return out.getvalue()
 
 
-def make(folders=None, files=None, links=None, settings=None, created=None, mtime=0, above=()):
+def make(folders=None, files=None, links=None, modes=None, settings=None, created=None, mtime=0,
+         above=()):
     """An image: ({digest: bytes}, descriptor of its manifest).
 
     folders, files    what it has besides busybox's own: {path: mode}, {path: content};
-    links             {path: target}
+    links             {path: target}; modes: of files that are to have another one, {path: mode}
     settings          what its configuration says besides the path and the shell
     created           its date, RFC 3339
     mtime             of every file
@@ -97,7 +102,8 @@ def make(folders=None, files=None, links=None, settings=None, created=None, mtim
     """
     blobs, date = {}, {"created": created} if created else {}
     layers = [_descriptor(blobs, "application/vnd.oci.image.layer.v1.tar", data) for data in
-              (_layer(folders or {}, files or {}, links or {}, mtime), *map(_upper_layer, above))]
+              (_layer(folders or {}, files or {}, links or {}, modes or {}, mtime),
+               *map(_upper_layer, above))]
     config = {**date, "architecture": ARCHITECTURE, "os": "linux",
               "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
                          "Cmd": ["/bin/sh"], "WorkingDir": "/", **(settings or {})},

@@ -35,7 +35,7 @@ def files(source):
 
 
 class Suite:
-    def __init__(self, source, tools, work, program, env, seconds, is_vm):
+    def __init__(self, source, tools, work, program, env, seconds, runtime):
         self.work, self.seconds, self.tests = work, seconds, f"{source}/tests"
         self.foreign = {*glob.glob("/sys/fs/cgroup/*/test-tmp*"),
                         *glob.glob("/sys/fs/cgroup/freezer/frozen")}
@@ -44,12 +44,12 @@ class Suite:
             pass
         subprocess.run(["gcc", "-w", "-static", "-O1", f"-I{work}", "-o", f"{work}/init",
                         f"{self.tests}/init.c"], check=True)
-        self.endless = ENDLESS_IN_VMS if is_vm else {}
+        self.endless = ENDLESS_IN_VMS if runtime.is_vm else {}
         os.mkdir(f"{work}/tests")
         os.symlink(f"{work}/init", f"{work}/tests/init")
         if os.path.basename(program) != "crun":
             with open(f"{work}/runtime", "w") as file:
-                words = [f"{HERE}/stand-ins/crun-words", *(["--own-network"] if is_vm else []), program]
+                words = [f"{HERE}/stand-ins/crun-words", *(["--own-network"] if runtime.is_vm else []), program]
                 file.write(f"#!/bin/sh\nexec {shlex.join(words)} \"$@\"\n")
             os.chmod(f"{work}/runtime", 0o755)
             program = f"{work}/runtime"

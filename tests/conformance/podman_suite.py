@@ -50,7 +50,7 @@ def files(source):
 
 
 class Suite:
-    def __init__(self, source, tools, work, program, env, seconds, _is_vm):
+    def __init__(self, source, tools, work, program, env, seconds, _runtime):
         self.work, self.seconds, self.bats = work, seconds, f"{tools['bats']}/usr/bin/bats"
         self.tests = f"{work}/system"
         shutil.copytree(f"{source}/test/system", self.tests)

@@ -39,16 +39,16 @@ def read_titles(path):
 
 
 class Suite:
-    def __init__(self, source, tools, work, program, env, seconds, is_vm):
+    def __init__(self, source, tools, work, program, env, seconds, runtime):
         """source, tools: unpacked packages; work: a folder of this run; program: the runtime.
 
         seconds    for one test
-        is_vm      cgroups of containers are to be looked at inside
+        runtime    the testbed's; of a virtual machine: cgroups of containers are to be looked at inside
         """
         self.work, self.seconds, self.bats = work, seconds, f"{tools['bats']}/usr/bin/bats"
         self.tests = f"{work}/tests/integration"
         shutil.copytree(f"{source}/tests", f"{work}/tests")
-        if is_vm:
+        if runtime.is_vm:
             with open(f"{HERE}/stand-ins/inside.bash") as extra, \
                     open(f"{self.tests}/helpers.bash", "a") as file:
                 file.write("\n" + extra.read())

@@ -1,93 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """containerd's CRI plugin, driven by crictl as the kubelet does, with pods of the sandbox API."""
 
-import glob
 import json
-import os
-import unittest
 
-from support.case import ContainerdCase, Settings, only
-from testbed import debs, image, isolation
+from support.case import only
+from support.cri_case import CriCase
 from testbed.containerd import kill
-from testbed.network import fetch_plugins
-from testbed.process import run, wait_until
-
-NETWORK = {"cniVersion": "0.4.0", "name": "kt", "plugins": [
-    {"type": "bridge", "bridge": "ktcri0", "isGateway": True,
-     "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.97.0.0/24"}]],
-              "routes": [{"dst": "0.0.0.0/0"}]}}]}
-
-
-def fetch_crictl():
-    """Path of the program, built on first use."""
-    return debs.script("fetch-crictl").split(maxsplit=1)[1]
+from testbed.process import wait_until
 
 
 @only("kata", "runc's shim has pods of a pause container alone")
-class Cri(ContainerdCase):
-    @classmethod
-    def setUpClass(cls):
-        if not Settings.series.startswith("2"):
-            raise unittest.SkipTest("sandboxes of shims are switched on in containerd 2")
-        cls.program, plugins = fetch_crictl(), fetch_plugins()
-        cls.cri = {"sandboxer": "shim", "plugins": plugins}
-        cls.enterClassContext(isolation.own_namespaces(Settings.runtime.files(), ["/var/lib"]))
-        os.makedirs("/run/netns")
-        super().setUpClass()
-
-    @classmethod
-    def set_up_bed(cls):
-        os.makedirs(f"{cls.containerd.base}/cni", exist_ok=True)
-        with open(f"{cls.containerd.base}/cni/10-kt.conflist", "w") as file:
-            json.dump(NETWORK, file)
-        cls.addClassCleanup(run, ["ip", "link", "delete", NETWORK["plugins"][0]["bridge"]], 30)
-        cls.addClassCleanup(cls.crictl, "rmp", "-a", "-f")
-        path = image.write_tar(f"{cls.containerd.base}/image.tar", image.NAME)
-        cls.containerd.ctr("-n", "k8s.io", "image", "import", path, check=True)
-        wait_until(lambda: image.NAME.rsplit(":", 1)[0] in cls.crictl("images").out, 30,
-                   lambda: f"CRI knows the image: {cls.crictl('images')}")
-
-    @classmethod
-    def crictl(cls, *arguments, timeout=120):
-        endpoint = f"unix://{cls.containerd.address}"
-        return run([cls.program, "--timeout", f"{timeout}s", "--runtime-endpoint", endpoint,
-                    "--image-endpoint", endpoint, *map(str, arguments)], timeout + 10,
-                   env=cls.containerd.env)
-
-    def ask(self, *arguments, **options):
-        done = self.crictl(*arguments, **options)
-        self.assert_code(done, 0)
-        return done.out
-
-    def write(self, name, config):
-        path = f"{self.containerd.base}/{self.name}-{name}.json"
-        with open(path, "w") as file:
-            json.dump(config, file)
-        return path
-
-    def run_pod(self, **more):
-        """The pod's id, and the file that says what it is."""
-        path = self.write("pod", {
-            "metadata": {"name": self.name, "namespace": "default", "uid": self.name, "attempt": 1},
-            "hostname": "web-0", "log_directory": f"{self.containerd.base}/logs-{self.name}",
-            "dns_config": {"servers": ["10.97.0.1"], "searches": ["kt.local"]}, "linux": {}, **more})
-        pod = self.ask("runp", "-r", "kata", path).strip()
-        self.addCleanup(self.crictl, "rmp", "-f", pod)
-        return pod, path
-
-    def start(self, pod, path, word, command, **more):
-        config = self.write(word, {"metadata": {"name": word}, "image": {"image": image.NAME},
-                                   "command": command, "log_path": f"{word}.log", "linux": {}, **more})
-        container = self.ask("create", "--no-pull", pod, config, path).strip()
-        self.ask("start", container)
-        return container
-
-    def exec(self, container, *command):
-        # crictl adds empty lines of its own.
-        return self.ask("exec", "-s", container, *command).rstrip("\n")
-
-    def pod_state(self, pod):
-        return json.loads(self.ask("inspectp", pod))["status"]["state"]
+class Cri(CriCase):
+    sandboxer = "shim"
 
     def test_a_pod_from_runp_to_rmp(self):
         pod, path = self.run_pod(linux={"sysctls": {"net.ipv4.ip_local_port_range": "2000 3000",
@@ -153,22 +77,3 @@ class Cri(ContainerdCase):
         self.assertNotEqual(done.code, 0)
         self.assertIn("default_vcpus", done.err)
         self.assertEqual(self.shims(), [])
-
-    def shims(self):
-        """Pids of shims that live on a moment later."""
-        def alive():
-            return [path for path in glob.glob("/proc/[0-9]*/cmdline") if self.is_shim(path)]
-        try:
-            wait_until(lambda: not alive(), 15, "shims end")
-        except AssertionError:
-            pass
-        return alive()
-
-    def is_shim(self, path):
-        try:
-            with open(path, "rb") as file:
-                words = file.read().split(b"\0")
-        except OSError:
-            return False
-        return b"containerd-shim-kata-v2" in words[0] and \
-            self.containerd.address.encode() in words

@@ -10,7 +10,10 @@ import threading
 
 
 class Registry:
-    """address is HOST:PORT; images are {name:tag: (blobs, manifest's descriptor)} of image.make()."""
+    """address is HOST:PORT; images are {name:tag: (blobs, manifest's descriptor)} of image.make().
+
+    A name without a folder stands for that image in whatever folder it is asked for.
+    """
 
     def __init__(self, images):
         self.blobs = {digest: data for blobs, _ in images.values() for digest, data in blobs.items()}
@@ -36,12 +39,14 @@ class Registry:
 
     def answer(self, request, with_body):
         status, kind, digest = 404, "application/json", None
-        found = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/]+)", request.path)
-        if request.path == "/v2/":
+        # A mirror is told whose place it takes.
+        path = request.path.partition("?")[0]
+        found = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/]+)", path)
+        if path == "/v2/":
             status, data = 200, b"{}"
         elif found and found[2] == "manifests":
             wanted = f"{found[1]}@{found[3]}" if ":" in found[3] else f"{found[1]}:{found[3]}"
-            digest = found[3] if "@" in wanted else self.manifests.get(wanted, {}).get("digest")
+            digest = found[3] if "@" in wanted else self.digest(wanted)
             kind = "application/vnd.oci.image.manifest.v1+json"
         elif found:
             digest, kind = found[3], "application/octet-stream"
@@ -58,6 +63,10 @@ class Registry:
         request.end_headers()
         if with_body:
             request.wfile.write(data)
+
+    def digest(self, wanted):
+        named = self.manifests.get(wanted) or self.manifests.get(wanted.rsplit("/", 1)[-1], {})
+        return named.get("digest")
 
     def close(self):
         self.server.shutdown()
