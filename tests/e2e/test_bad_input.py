@@ -41,7 +41,6 @@ SPECIFICATIONS = {
     "process.args: is empty": process(args=[]),
     'process.cwd: "tmp" is not an absolute path': process(cwd="tmp"),
     "leads through an open file": process(cwd="/proc/self/fd/8/../../.."),
-    "unknown capability": process(capabilities={"bounding": ["CAP_FLY"]}),
     "process.env[0]": process(env=["NOTHING"]),
     "RLIMIT_FUN": process(rlimits=[{"type": "RLIMIT_FUN", "soft": 1, "hard": 1}]),
     "oomScoreAdj": process(oomScoreAdj=-5000),

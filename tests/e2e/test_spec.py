@@ -324,6 +324,15 @@ class Hooks(SpecCase):
         self.containerd.remove(self.name)
         self.assert_clean()
 
+    def test_a_poststart_hook_that_fails_fails_the_start(self):
+        spec = self.spec("sleep 1000")
+        spec["hooks"] = {"poststart": [self.hook("late", "exit 3")]}
+        done = self.specs.run(self.name, spec, timeout=90)
+        self.assertNotEqual(done.code, 0)
+        self.assertIn("hook #0", done.err)
+        self.containerd.remove(self.name)
+        self.assert_clean()
+
     def test_a_hook_that_takes_too_long_is_killed(self):
         spec = self.spec("echo never")
         spec["hooks"] = {"prestart": [self.hook("slow", "exec sleep 1000", timeout=1)]}
@@ -344,7 +353,6 @@ class Refused(SpecCase):
         rule = {"names": ["read"], "action": "SCMP_ACT_NOTIFY"}
         return {
             "ociVersion": lambda spec: spec.update(ociVersion="3.0"),
-            "unknown capability": process(capabilities={"bounding": ["CAP_FLY"]}),
             "process.cwd": process(cwd="relative"),
             "oomScoreAdj": process(oomScoreAdj=2000),
             "scheduler.policy": process(scheduler={"policy": "SCHED_FAST"}),
