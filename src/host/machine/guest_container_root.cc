@@ -3,6 +3,7 @@
 // The root file system of a container: shared, layers, or disks.
 #include <fcntl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -31,6 +32,18 @@ std::vector<storage::MountPoint> MountPointsOf(const oci::Spec& spec,
   // Made when it is missing, which the guest cannot do in a read-only root.
   points.push_back({spec.process().cwd()});
   return points;
+}
+
+// A tmpfs has the mode of the directory below it. One that was made for it says nothing.
+void GiveNewOnesTheirMode(const std::vector<storage::MountPoint>& points, oci::Spec* spec) {
+  for (int i = 0; i < spec->mounts_size(); ++i) {
+    oci::Mount& mount = *spec->mutable_mounts(i);
+    // An earlier option: one of the specification wins.
+    if (!points[static_cast<size_t>(i)].made || mount.type() != "tmpfs") continue;
+    auto& options = *mount.mutable_options();
+    *options.Add() = "mode=1777";
+    std::rotate(options.begin(), options.end() - 1, options.end());
+  }
 }
 
 // A mount of its own of what is mounted there: the caller can take his away.
@@ -75,15 +88,16 @@ Result<void> GuestContainer::PlanDisks(Machine& machine, const RootSource& sourc
 Result<void> GuestContainer::ShareRootfs(Machine& machine,
                                          const std::vector<storage::RootfsMount>& rootfs,
                                          const std::string& bundle, const GuestPlan& plan) {
-  const auto mount_points = MountPointsOf(request_.oci(), plan.volumes, mount_namespace_);
+  auto mount_points = MountPointsOf(request_.oci(), plan.volumes, mount_namespace_);
   oci::Root& root = *request_.mutable_oci()->mutable_root();
   const std::string directory = DirectoryOf(root, bundle);
   const auto mounts = KATA_TRY(machine.WithShare(
       [&](storage::SharedDirectory& share) { return share.AddImages(container_id_, rootfs); }));
   root.set_path(KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
-    return share.AddRootfs(container_id_, mounts, directory, root.readonly(), mount_points,
+    return share.AddRootfs(container_id_, mounts, directory, root.readonly(), &mount_points,
                            mount_namespace_);
   })));
+  GiveNewOnesTheirMode(mount_points, request_.mutable_oci());
   const storage::RootUse use = PlanRootUse(request_.oci(), plan.host_hooks);
   KATA_TRY(machine.WithShare([&](storage::SharedDirectory& share) {
     return storage::CheckRoot(share.RootfsOf(container_id_), use);

@@ -74,7 +74,8 @@ struct Caller {
 
 struct ContainerRequest {
   std::string id;
-  std::string bundle;  // holds config.json
+  std::string bundle;       // holds config.json
+  std::string config = {};  // in its place; empty: as it stands
   std::vector<storage::RootfsMount> rootfs;
   StdioRequest stdio;
   std::string checkpoint = {};  // a directory that Checkpoint() has written; empty: begins anew

@@ -80,8 +80,9 @@ std::unexpected<Error> RunsAlready() {
               "a saved container goes on in a sandbox of its own, and this one runs already");
 }
 
-Result<oci::Spec> LoadSpec(const std::string& bundle) {
-  auto parsed = KATA_TRY(oci::LoadBundle(bundle));
+Result<oci::Spec> LoadSpec(const ContainerRequest& request) {
+  auto parsed = request.config.empty() ? KATA_TRY(oci::LoadBundle(request.bundle))
+                                       : KATA_TRY(oci::ParseSpec(request.config));
   for (const oci::Unsupported& part : parsed.unsupported) {
     log::Warn("a part of the specification is not honoured",
               {{"field", part.path}, {"reason", part.reason}});
@@ -127,7 +128,7 @@ Result<void> Sandbox::CreateInGuest(const ContainerRequest& request, const confi
 
 Result<void> Sandbox::BeginCreation(Creation& creation) {
   const ContainerRequest& request = creation.request;
-  creation.spec = KATA_TRY(LoadSpec(request.bundle));
+  creation.spec = KATA_TRY(LoadSpec(request));
   AddPodFiles(pod_files(), &creation.spec);
   creation.container.program = ProgramOf(creation.spec);
   oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(creation.spec));

@@ -240,6 +240,7 @@ Result<task::CreateTaskResponse> TaskService::Create(const task::CreateTaskReque
   const config::Loaded config = KATA_TRY(ConfigFor(request));
   const sandbox::ContainerRequest container{.id = request.id(),
                                             .bundle = request.bundle(),
+                                            .config = request.config(),
                                             .rootfs = RootfsOf(request),
                                             .stdio = StdioOf(request),
                                             .checkpoint = request.checkpoint()};

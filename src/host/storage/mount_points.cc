@@ -21,15 +21,16 @@ bool IsBelow(const std::string& path, const std::string& directory) {
 
 }  // namespace
 
-Result<void> MakeMountPoints(const std::string& rootfs, const std::vector<MountPoint>& points) {
+Result<void> MakeMountPoints(const std::string& rootfs, std::vector<MountPoint>* points) {
   const sys::RootDir root(KATA_TRY(sys::Open(rootfs, O_PATH | O_DIRECTORY)));
   std::vector<std::string> covered;
-  for (const MountPoint& point : points) {
+  for (MountPoint& point : *points) {
     const std::string destination = sys::CleanPath(point.destination);
     const bool inside = std::ranges::any_of(
         covered, [&](const std::string& mount) { return IsBelow(destination, mount); });
     covered.push_back(destination);
     if (inside) continue;
+    point.made = !root.Open(destination, O_PATH);
     const auto made = point.file ? root.MakeFile(destination) : root.MakeDirs(destination);
     if (made || made.error().error_number() == EROFS) continue;
     return std::unexpected(made.error().Within(fmt::format("mount point \"{}\"", destination)));

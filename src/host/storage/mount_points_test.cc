@@ -21,14 +21,18 @@ class MountPointsTest : public testing::Test {
 };
 
 TEST_F(MountPointsTest, MakesWhatIsMissing) {
-  ASSERT_TRUE(MakeMountPoints(base_ / "root", {{"/proc"}, {"/data/deep"}, {"/etc/hosts", true}}));
+  std::vector<MountPoint> points{{"/proc"}, {"/data/deep"}, {"/etc/hosts", true}, {"/data"}};
+  ASSERT_TRUE(MakeMountPoints(base_ / "root", &points));
+  EXPECT_TRUE(points[1].made);
+  EXPECT_FALSE(points[3].made) << "by the one before";
   EXPECT_TRUE(fs::is_directory(base_ / "root/proc"));
   EXPECT_TRUE(fs::is_directory(base_ / "root/data/deep"));
   EXPECT_TRUE(fs::is_regular_file(base_ / "root/etc/hosts"));
 }
 
 TEST_F(MountPointsTest, LeavesToTheGuestWhatIsInsideAnotherMount) {
-  ASSERT_TRUE(MakeMountPoints(base_ / "root", {{"/dev"}, {"/dev/pts"}, {"/device"}}));
+  std::vector<MountPoint> points{{"/dev"}, {"/dev/pts"}, {"/device"}};
+  ASSERT_TRUE(MakeMountPoints(base_ / "root", &points));
   EXPECT_FALSE(fs::exists(base_ / "root/dev/pts"));
   EXPECT_TRUE(fs::is_directory(base_ / "root/device"));
 }
@@ -36,7 +40,8 @@ TEST_F(MountPointsTest, LeavesToTheGuestWhatIsInsideAnotherMount) {
 TEST_F(MountPointsTest, LinksOfTheImageLeadNowhereOutside) {
   fs::create_directory(base_ / "outside");
   fs::create_directory_symlink(base_ / "outside", base_ / "root/data");
-  ASSERT_TRUE(MakeMountPoints(base_ / "root", {{"/data/x"}}));
+  std::vector<MountPoint> points{{"/data/x"}};
+  ASSERT_TRUE(MakeMountPoints(base_ / "root", &points));
   EXPECT_TRUE(fs::is_empty(base_ / "outside"));
 }
 

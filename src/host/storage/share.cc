@@ -127,7 +127,7 @@ std::string SharedDirectory::ImagesOf(const std::string& container_id) const {
 Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
                                                const std::vector<RootfsMount>& mounts,
                                                const std::string& directory, bool read_only,
-                                               const std::vector<MountPoint>& mount_points,
+                                               std::vector<MountPoint>* mount_points,
                                                int mount_namespace) {
   const std::string parent = fmt::format("{}/{}", Mounts(), container_id);
   const std::string target = RootfsOf(container_id);
@@ -154,7 +154,7 @@ Result<std::string> SharedDirectory::AddRootfs(const std::string& container_id,
   }
   undo.Add([target] { ::umount2(target.c_str(), MNT_DETACH); });
   if (read_only) {
-    KATA_TRY(MakeMountPoints(target, mount_points));
+    if (mount_points != nullptr) KATA_TRY(MakeMountPoints(target, mount_points));
     sys::MountOptions options;
     options.Add("bind");
     options.Add("ro");

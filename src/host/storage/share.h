@@ -75,7 +75,7 @@ class SharedDirectory {
   Result<std::string> AddRootfs(const std::string& container_id,
                                 const std::vector<RootfsMount>& mounts,
                                 const std::string& directory, bool read_only,
-                                const std::vector<MountPoint>& mount_points = {},
+                                std::vector<MountPoint>* mount_points = nullptr,
                                 int mount_namespace = -1);
   // Where a container's root file system is on the host.
   std::string RootfsOf(const std::string& container_id) const;

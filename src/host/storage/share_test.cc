@@ -178,7 +178,7 @@ TEST_F(ShareTest, SourcesAreLookedUpInTheCallersMountNamespace) {
     return {};
   }));
   const std::string rootfs =
-      Served(share_->AddRootfs("c1", {}, dir_ + "/rootfs", false, {}, caller.get()).value());
+      Served(share_->AddRootfs("c1", {}, dir_ + "/rootfs", false, nullptr, caller.get()).value());
   EXPECT_EQ(sys::ReadFile(rootfs + "/mark").value_or(""), "x");
   EXPECT_FALSE(sys::Exists(dir_ + "/rootfs/mark"));
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -175,6 +176,16 @@ Result<std::string> SetUpExec(ExecContext* context) {
   ::_exit(1);
 }
 
+// What waits for its start ends by these, as runc's does, also as the first process of a namespace,
+// which the kernel spares signals that have no handler.
+void EndBySignals() {
+  struct sigaction action{};
+  action.sa_handler = [](int signal) { ::_exit(128 + signal); };
+  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM}) {
+    (void)::sigaction(signal, &action, nullptr);
+  }
+}
+
 void BeginChild() {
   ResetSignals();
   ::setsid();
@@ -185,11 +196,13 @@ void BeginChild() {
 
 void RunInitChild(InitContext context) {
   BeginChild();
+  EndBySignals();
   const auto path = SetUpInit(&context);
   if (!path) Die(context.report, path.error());
   char go = 0;
   if (sys::RetryOnEintr([&] { return ::read(context.start, &go, 1); }) != 1) ::_exit(0);
   ::close(context.start);
+  ResetSignals();
   auto last = ApplyLast(context.process, context.confinement);
   if (last) last = RunStartHooks(context.spec.id, context.spec.oci, context.process.env);
   if (!last) Die(context.report, last.error());

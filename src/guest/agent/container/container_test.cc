@@ -19,6 +19,18 @@ namespace {
 
 using testing::HasSubstr;
 
+TEST_F(ContainerTest, WhatWaitsForItsStartEndsBySignals) {
+  SetScript("true");
+  auto created = Create({});
+  ASSERT_TRUE(created) << created.error().message();
+  EXPECT_EQ(Await(created->init).kind, ProcessReport::Kind::kReady);
+  ASSERT_EQ(::kill(created->init.pid, SIGTERM), 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(created->init.pid, &status, 0), created->init.pid);
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM);
+  Remove(created->container.get());
+}
+
 TEST_F(ContainerTest, RunsAProgramAndPassesItsExitCodeOn) {
   SetScript("echo out; echo err >&2; exit 7");
   const Outcome outcome = Run();

@@ -45,8 +45,9 @@ using std::chrono::seconds;
 constexpr auto kUndoTime = seconds(20);
 
 struct Bundle {
-  std::string path;  // without symbolic links
-  std::string text;  // of config.json
+  std::string path;        // without symbolic links
+  std::string text;        // of config.json
+  bool is_its_own = true;  // not changed after it was read
   ::kata::oci::Spec spec;
   std::string rootfs;
 };
@@ -86,7 +87,8 @@ Result<Bundle> LoadBundle(const std::string& root, const std::string& path) {
     return Fail(Code::kNotFound, "JSON specification file config.json not found");
   }
   if (!text) return std::unexpected(text.error());
-  bundle.text = KATA_TRY(WithJoinedMappings(root, *std::move(text)));
+  bundle.text = KATA_TRY(WithJoinedMappings(root, *text));
+  bundle.is_its_own = bundle.text == *text;
   bundle.spec = KATA_TRY(::kata::oci::ParseSpec(bundle.text)).value;
   KATA_TRY_WITHIN("config.json", ::kata::oci::ValidateSpec(bundle.spec));
   bundle.rootfs = KATA_TRY(FindRootfs(bundle.path, bundle.spec.root().path()));
@@ -117,13 +119,14 @@ State MakeState(const LaunchRequest& request, const Bundle& bundle) {
 }
 
 // The pid of the VMM.
-Result<pid_t> CreateTask(const State& state, bool terminal, const std::string& stand_in,
+Result<pid_t> CreateTask(const State& state, const Bundle& bundle, const std::string& stand_in,
                          const std::string& checkpoint) {
   const auto shim = KATA_TRY(Shim::Connect(state.shim));
   task::CreateTaskRequest create;
   create.set_id(state.id);
   create.set_bundle(state.bundle);
-  create.set_terminal(terminal);
+  if (!bundle.is_its_own) create.set_config(bundle.text);
+  create.set_terminal(bundle.spec.process().terminal());
   create.set_checkpoint(checkpoint);
   create.set_stdin(stand_in);
   create.set_stdout(stand_in);
@@ -237,9 +240,8 @@ Result<Launched> Launch(const Globals& globals, const LaunchRequest& request) {
   });
   state.shim = KATA_TRY(StartShim(globals, request.id, dir.path()));
   Debug(globals, "nsexec container setup in the guest");
-  const pid_t vmm =
-      KATA_TRY(CreateTask(state, process.terminal(),
-                          fmt::format("{}{}", stdio::kStandInScheme, socket), request.checkpoint));
+  const pid_t vmm = KATA_TRY(CreateTask(
+      state, bundle, fmt::format("{}{}", stdio::kStandInScheme, socket), request.checkpoint));
   Debug(globals, "child process in init()");
   KATA_TRY(sys::RemoveFile(socket));
   KATA_TRY_WITHIN("cgroup", JoinCgroupsOf(vmm, state.pid));
