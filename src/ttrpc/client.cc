@@ -86,6 +86,7 @@ struct Client::State : std::enable_shared_from_this<Client::State> {
   sys::EventLoop& loop;
   const Limits limits;
   std::function<void(Error)> on_closed;
+  Observer observer;
   std::optional<sys::EventLoop::TimerId> timer;
   std::shared_ptr<Connection> connection;
 
@@ -124,15 +125,18 @@ Result<std::string> Client::Call(std::string_view service, std::string_view meth
     return Fail(Code::kInternal, "a blocking call was made on the event loop's thread");
   }
   const auto mailbox = std::make_shared<Mailbox>();
+  const auto begin = std::chrono::steady_clock::now();
   const CallId id =
       state->CallAsync(service, method, payload, deadline, MailboxFiller(mailbox), metadata);
-  if (std::optional<Result<std::string>> answer = mailbox->Await(deadline)) {
-    return *std::move(answer);
-  }
+  std::optional<Result<std::string>> answer = mailbox->Await(deadline);
+  if (state->observer) state->observer(method, std::chrono::steady_clock::now() - begin);
+  if (answer) return *std::move(answer);
   const Error late(Code::kDeadlineExceeded, fmt::format("{}: no answer in time", method));
   state->Cancel(id, late);
   return std::unexpected(late);
 }
+
+void Client::Observe(Observer observer) { state_->observer = std::move(observer); }
 
 void Client::Close(Error reason) { state_->connection->Close(reason); }
 

@@ -8,6 +8,7 @@
 // connection. Memory stays within Limits.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -74,6 +75,11 @@ class Client {
     return Parse<Response>(
         Call(service, method, request.SerializeAsString(), deadline, std::move(metadata)), method);
   }
+
+  // Hears how long each of the two blocking calls above took, on the caller's thread. Before the
+  // first call.
+  using Observer = std::function<void(std::string_view method, std::chrono::nanoseconds took)>;
+  void Observe(Observer observer);
 
   // Asynchronous call with messages.
   template <class Response>

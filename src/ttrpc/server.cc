@@ -66,6 +66,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   sys::EventLoop& loop;
   const Limits limits;
   std::map<std::string, std::map<std::string, Handler, std::less<>>, std::less<>> services;
+  Observer observer;
   std::set<std::shared_ptr<ServerConnection>> connections;
   std::vector<sys::UniqueFd> listeners;
   bool listeners_paused = false;
@@ -88,6 +89,8 @@ void Server::Handle(std::string service, std::string method, Handler handler) {
   state_->services[std::move(service)][std::move(method)] = std::move(handler);
 }
 
+void Server::Observe(Observer observer) { state_->observer = std::move(observer); }
+
 size_t Server::calls_in_flight() const { return *state_->calls_in_flight; }
 size_t Server::connections() const { return state_->connections.size(); }
 
@@ -105,8 +108,8 @@ Result<void> Server::State::Serve(sys::UniqueFd stream, std::function<void()> on
     const auto handler = methods->second.find(method);
     return handler == methods->second.end() ? nullptr : &handler->second;
   };
-  auto connection =
-      std::make_shared<ServerConnection>(loop, limits, kind, std::move(find), calls_in_flight);
+  auto connection = std::make_shared<ServerConnection>(loop, limits, kind, std::move(find),
+                                                       observer, calls_in_flight);
   auto closed = [weak_self = weak_from_this(),
                  weak_connection = std::weak_ptr<ServerConnection>(connection),
                  on_closed = std::move(on_closed)] {

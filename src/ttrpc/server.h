@@ -8,6 +8,7 @@
 // Basis: containerd/ttrpc protocol, unary calls (no streaming).
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -110,6 +111,12 @@ class Server {
              handler(std::move(context), std::move(request), std::move(responder));
            }));
   }
+
+  // Hears how long each call took that a handler has answered, on the thread that answered; must
+  // not block. Register before serving.
+  using Observer = std::function<void(std::string_view service, std::string_view method,
+                                      std::chrono::nanoseconds took)>;
+  void Observe(Observer observer);
 
   // Serves a connected stream until it closes; a kReconnecting one until the server is destroyed,
   // one client after the other. On the loop's thread, or before the loop runs.

@@ -1,20 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ttrpc/server_connection.h"
 
+#include <chrono>
+#include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 
 #include <fmt/format.h>
 
 namespace kata::ttrpc {
+namespace {
+
+// Tells an observer, if there is one, how long a call took.
+class Stopwatch {
+ public:
+  Stopwatch() = default;
+  Stopwatch(const Server::Observer& observer, std::string_view service, std::string_view method) {
+    if (observer) running_ = Running{observer, std::string(service), std::string(method)};
+  }
+  void End() {
+    if (!running_) return;
+    running_->observer(running_->service, running_->method, Clock::now() - running_->begin);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Running {
+    Server::Observer observer;
+    std::string service;
+    std::string method;
+    Clock::time_point begin = Clock::now();
+  };
+  std::optional<Running> running_;
+};
+
+}  // namespace
 
 ServerConnection::ServerConnection(sys::EventLoop& loop, const Limits& limits, StreamKind kind,
-                                   FindHandler find,
+                                   FindHandler find, Server::Observer observer,
                                    std::shared_ptr<std::atomic<size_t>> calls_in_flight)
     : loop_(loop),
       limits_(limits),
       kind_(kind),
       find_handler_(std::move(find)),
+      observer_(std::move(observer)),
       calls_in_flight_(std::move(calls_in_flight)),
       session_(limits, kind == StreamKind::kReconnecting ? StreamIds::kMayStartOver
                                                          : StreamIds::kIncreasing) {}
@@ -60,8 +90,12 @@ size_t ServerConnection::OnBytes(std::string_view bytes) {
 void ServerConnection::Dispatch(ServerSession::Call call) {
   const std::weak_ptr<ServerConnection> weak = weak_from_this();
   const CallKey key = call.key;
+  const Server::Handler* const handler = find_handler_(call.service, call.method);
+  Stopwatch took =
+      handler != nullptr ? Stopwatch(observer_, call.service, call.method) : Stopwatch();
   Responder responder(
-      [weak, key](Result<std::string> answer) {
+      [weak, key, took](Result<std::string> answer) mutable {
+        took.End();
         if (const auto self = weak.lock()) self->Answer(key, std::move(answer));
       },
       [weak, key] {
@@ -72,7 +106,6 @@ void ServerConnection::Dispatch(ServerSession::Call call) {
         const auto self = weak.lock();
         return !self || self->Park(key);
       });
-  const Server::Handler* const handler = find_handler_(call.service, call.method);
   if (handler == nullptr) {
     return responder.Fail(Error(
         Code::kUnimplemented, fmt::format("{}/{} is not offered here", call.service, call.method)));

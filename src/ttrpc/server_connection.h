@@ -27,7 +27,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
       std::function<const Server::Handler*(std::string_view service, std::string_view method)>;
 
   ServerConnection(sys::EventLoop& loop, const Limits& limits, StreamKind kind, FindHandler find,
-                   std::shared_ptr<std::atomic<size_t>> calls_in_flight);
+                   Server::Observer observer, std::shared_ptr<std::atomic<size_t>> calls_in_flight);
   ServerConnection(const ServerConnection&) = delete;
   ServerConnection& operator=(const ServerConnection&) = delete;
   ~ServerConnection() = default;
@@ -55,6 +55,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   const Limits limits_;
   const StreamKind kind_;
   FindHandler find_handler_;
+  const Server::Observer observer_;
   const std::shared_ptr<std::atomic<size_t>> calls_in_flight_;
   std::function<void()> on_closed_;
   std::optional<sys::EventLoop::TimerId> timer_;

@@ -362,6 +362,19 @@ Result<agent::StatsContainerResponse> AgentClient::StatsContainer(const std::str
       "StatsContainer", ForContainer<agent::StatsContainerRequest>(container_id));
 }
 
+Result<agent::StatsContainerResponse> AgentClient::StatsContainer(const std::string& container_id,
+                                                                  Deadline deadline) {
+  return client_->Call<agent::StatsContainerResponse>(
+      kAgentService, "StatsContainer", ForContainer<agent::StatsContainerRequest>(container_id),
+      deadline);
+}
+
+Result<std::string> AgentClient::GetMetrics(Deadline deadline) {
+  auto response = KATA_TRY(client_->Call<agent::Metrics>(kAgentService, "GetMetrics",
+                                                         agent::GetMetricsRequest(), deadline));
+  return std::move(*response.mutable_metrics());
+}
+
 Result<std::vector<guest::GuestProcess>> AgentClient::ListProcesses(
     const std::string& container_id) {
   const auto response = KATA_TRY(client_->Call<guest::ListProcessesResponse>(

@@ -22,6 +22,7 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "host/agent/waiting_calls.h"
+#include "metrics/histogram.h"
 #include "proto/agent.pb.h"
 #include "proto/csi.pb.h"
 #include "proto/guest.pb.h"
@@ -104,6 +105,12 @@ class AgentClient {
   Result<void> ResumeContainer(const std::string& container_id);
   Result<void> UpdateContainer(const agent::UpdateContainerRequest& request);
   Result<agent::StatsContainerResponse> StatsContainer(const std::string& container_id);
+  Result<agent::StatsContainerResponse> StatsContainer(const std::string& container_id,
+                                                       Deadline deadline);
+  // Prometheus' text, at most as long as an answer can be; the guest may write anything.
+  Result<std::string> GetMetrics(Deadline deadline);
+  // How long the blocking calls took, by what Kata Containers calls them: "grpc.CheckRequest".
+  const metrics::HistogramSet& call_times() const { return *call_times_; }
   // Every process of the container; kUnimplemented from an agent that is not ours.
   Result<std::vector<guest::GuestProcess>> ListProcesses(const std::string& container_id);
   // The same with what /proc of the guest has of each; answered on the loop's thread.
@@ -216,7 +223,11 @@ class AgentClient {
               std::chrono::milliseconds request_timeout)
       : waiting_(std::move(waiting)),
         client_(std::move(client)),
-        request_timeout_(request_timeout) {}
+        request_timeout_(request_timeout) {
+    client_->Observe([times = call_times_](std::string_view method, std::chrono::nanoseconds took) {
+      times->Observe({"grpc." + std::string(method) + "Request"}, took);
+    });
+  }
 
   void CloseOutput(std::string_view method, const ProcessName& process);
   void ReadStream(std::string_view method, const ProcessName& process,
@@ -233,6 +244,10 @@ class AgentClient {
                    const google::protobuf::MessageLite& request,
                    std::move_only_function<void(Result<Response>)> done);
 
+  const std::shared_ptr<metrics::HistogramSet> call_times_ =
+      std::make_shared<metrics::HistogramSet>(
+          "kata_shim_agent_rpc_durations_histogram_milliseconds",
+          std::vector<std::string>{"action"});
   const std::shared_ptr<WaitingCalls> waiting_;
   std::unique_ptr<ttrpc::Client> client_;
   std::chrono::milliseconds request_timeout_;

@@ -31,6 +31,12 @@ Result<void> RemoveContainerFile(const std::string& sandbox_id, const std::strin
   return sys::RemoveFile(FileName(RecordDir(sandbox_id, root), container_id, kind));
 }
 
+Result<std::string> LoadContainerFileIn(const std::string& sandbox_id,
+                                        const std::string& container_id, std::string_view kind,
+                                        const std::string& root) {
+  return sys::ReadFile(FileName(RecordDir(sandbox_id, root), container_id, kind), kMaxFile);
+}
+
 Result<std::string> LoadContainerFile(const std::string& container_id, std::string_view kind,
                                       const std::string& root) {
   glob_t found{};

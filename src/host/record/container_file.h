@@ -18,6 +18,11 @@ Result<void> SaveContainerFile(const std::string& sandbox_id, const std::string&
 // Success also where there is none.
 Result<void> RemoveContainerFile(const std::string& sandbox_id, const std::string& container_id,
                                  std::string_view kind, const std::string& root = kRecordsRoot);
+// Of a container of this sandbox.
+// Errors  kNotFound  there is none
+Result<std::string> LoadContainerFileIn(const std::string& sandbox_id,
+                                        const std::string& container_id, std::string_view kind,
+                                        const std::string& root = kRecordsRoot);
 // Of the container of that id in whichever sandbox.
 // Errors  kNotFound  there is none
 Result<std::string> LoadContainerFile(const std::string& container_id, std::string_view kind,

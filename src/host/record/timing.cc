@@ -61,6 +61,11 @@ Result<void> RemoveTiming(const std::string& sandbox_id, const std::string& cont
   return RemoveContainerFile(sandbox_id, container_id, kTimingFile, root);
 }
 
+Result<StartTiming> LoadTimingIn(const std::string& sandbox_id, const std::string& container_id,
+                                 const std::string& root) {
+  return ParseTiming(KATA_TRY(LoadContainerFileIn(sandbox_id, container_id, kTimingFile, root)));
+}
+
 Result<StartTiming> LoadTiming(const std::string& container_id, const std::string& root) {
   const auto text = LoadContainerFile(container_id, kTimingFile, root);
   if (text) return ParseTiming(*text);

@@ -39,6 +39,10 @@ Result<void> SaveTiming(const std::string& sandbox_id, const std::string& contai
 // Success also where there is none.
 Result<void> RemoveTiming(const std::string& sandbox_id, const std::string& container_id,
                           const std::string& root = kRecordsRoot);
+// Of a container of this sandbox.
+// Errors  kNotFound  it has not been started
+Result<StartTiming> LoadTimingIn(const std::string& sandbox_id, const std::string& container_id,
+                                 const std::string& root = kRecordsRoot);
 // Of the container of that id in whichever sandbox.
 // Errors  kNotFound  no such container runs, or it has not been started
 Result<StartTiming> LoadTiming(const std::string& container_id,

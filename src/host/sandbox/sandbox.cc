@@ -53,6 +53,12 @@ Sandbox::Sandbox(std::string id, std::string owner, std::string container_namesp
 
 Sandbox::~Sandbox() = default;
 
+std::vector<std::string> Sandbox::container_ids() const {
+  std::vector<std::string> ids;
+  for (const auto& container : members_.All()) ids.push_back(container->id());
+  return ids;
+}
+
 Result<std::shared_ptr<Container>> Sandbox::FindContainer(const std::string& container_id) const {
   return members_.Find(container_id);
 }

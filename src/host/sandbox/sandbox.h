@@ -123,6 +123,11 @@ class Sandbox {
   ~Sandbox();
 
   const std::string& id() const { return id_; }
+  // The machine's guest, which may have ended; null before the first Create has booted it.
+  std::shared_ptr<const Guest> guest() const { return machine_.guest(); }
+  std::vector<std::string> container_ids() const;
+  // Where the sandbox's record is.
+  const std::string& records() const { return machine_.records(); }
   // Of the VMM; 0 before the first Create has booted it.
   int pid() const { return machine_.pid(); }
 

@@ -84,6 +84,7 @@ TaskService::TaskService(const DaemonArgs& args, sys::EventLoop& loop, sys::Work
       sandbox_(args.id, args.socket_path, args.namespace_name, loop, MakeObserver(),
                std::move(prepared)),
       control_(sandbox_, pool),
+      metrics_(sandbox_, pool),
       sandbox_api_(sandbox_, pool,
                    {.config_path = args.config_path,
                     .shut_down = [this] { return ShutDown(true); },
@@ -189,6 +190,7 @@ void TaskService::Register(ttrpc::Server& server) {
   Handle(server, "Update", &TaskService::Update, pool_);
   Handle(server, "Stats", &TaskService::Stats, pool_);
   control_.Register(server);
+  metrics_.Register(server);
   sandbox_api_.Register(server);
   for (const char* service : kServices) {
     ServeOn<task::CheckpointTaskRequest, wellknown::Empty>(

@@ -6,8 +6,8 @@
 // and messages. A call runs on a pool thread; Wait keeps its responder until the process ends.
 // Calls that hang, because the guest does not answer, never keep others from ending it: State,
 // Connect and Wait are answered on the loop's thread, and Kill has threads of its own.
-// Beside it there are containerd's sandbox API (sandbox_api.h) and kata-runtime's own calls
-// (control_calls.h).
+// Beside it there are containerd's sandbox API (sandbox_api.h) and our own calls
+// (control_calls.h, sandbox_metrics.h).
 // Tells containerd of everything that happens, in the order that it documents: created before
 // started, exec added before exec started, started before exited, exited before deleted.
 // Basis: containerd runtime v2 README.
@@ -24,6 +24,7 @@
 #include "host/shim/events.h"
 #include "host/shim/idle_end.h"
 #include "host/shim/sandbox_api.h"
+#include "host/shim/sandbox_metrics.h"
 #include "proto/task.pb.h"
 #include "proto/wellknown.pb.h"
 #include "sys/coalesced_task.h"
@@ -93,6 +94,7 @@ class TaskService {
   const std::string socket_path_;
   sandbox::Sandbox sandbox_;
   ControlCalls control_;
+  SandboxMetrics metrics_;
   SandboxApi sandbox_api_;
   IdleEnd idle_;
   sys::CoalescedTask follow_network_;

@@ -262,14 +262,13 @@ void OnlineUntil(Agent& agent, const agent::OnlineCPUMemRequest& request, Deadli
 }
 
 Result<agent::Metrics> GetMetrics(Agent& agent) {
-  size_t processes = 0;
+  static uint64_t scrapes = 0;
+  AgentCounts counts{.scrapes = ++scrapes, .containers = agent.containers().entries().size()};
   for (const auto& [id, entry] : agent.containers().entries()) {
-    processes += entry->execs.size() + (entry->init ? 1 : 0);
+    counts.processes += entry->execs.size() + (entry->init ? 1 : 0);
   }
   agent::Metrics metrics;
-  const auto format = [&] {
-    metrics.set_metrics(FormatMetrics("/proc", agent.containers().entries().size(), processes));
-  };
+  const auto format = [&] { metrics.set_metrics(FormatMetrics("/proc", counts)); };
   const auto network = agent.network();
   if (network) {
     KATA_TRY((*network)->Within(format));

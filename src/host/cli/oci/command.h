@@ -55,6 +55,7 @@ extern const Command kFeatures;
 extern const Command kIpTables;
 extern const Command kKill;
 extern const Command kList;
+extern const Command kMetrics;
 extern const Command kPause;
 extern const Command kPs;
 extern const Command kRestore;

@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::array kCommands = {&kCheckpoint, &kCreate,   &kDelete,   &kDirectVolume, &kEvents,
                                   &kExec,       &kFeatures, &kIpTables, &kKill,         &kList,
-                                  &kPause,      &kPs,       &kRestore,  &kResume,       &kRun,
-                                  &kSpec,       &kStart,    &kState,    &kUpdate};
+                                  &kMetrics,    &kPause,    &kPs,       &kRestore,      &kResume,
+                                  &kRun,        &kSpec,     &kStart,    &kState,        &kUpdate};
 
 constexpr std::array kGlobalFlags = {
     Flag{"root", '\0', true, "directory for the state of containers", "DIR"},

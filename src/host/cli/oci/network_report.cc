@@ -9,70 +9,13 @@
 #include <nlohmann/json.hpp>
 
 #include "host/cli/oci/sandbox_lookup.h"
-#include "sys/netns.h"
 
 namespace kata::cli::oci {
-namespace {
-
 using nlohmann::ordered_json;
-
-// The one in which the VMM lives, with the taps.
-Result<sys::UniqueFd> OpenNamespaceOfVmm(const sandbox::SandboxRecord& record) {
-  for (const sandbox::ProcessEntry& process : record.processes) {
-    if (process.role == sandbox::ProcessRole::kVmm && sandbox::IsAlive(process)) {
-      return sys::OpenNetworkNamespace(fmt::format("/proc/{}/ns/net", process.pid));
-    }
-  }
-  return Fail(Code::kUnavailable, "the sandbox has ended");
-}
-
-// By its path, or else that of the VMM.
-Result<sys::UniqueFd> OpenNamespaceOf(const sandbox::NetworkEntry& entry,
-                                      const sandbox::SandboxRecord& record) {
-  if (entry.namespace_path.empty()) return OpenNamespaceOfVmm(record);
-  return sys::OpenNetworkNamespace(entry.namespace_path);
-}
-
-// What was denied at the tap.
-Result<std::optional<network::EgressCounts>> CountDenied(const network::Connection& connection) {
-  sys::NetlinkSocket socket = KATA_TRY(sys::NetlinkSocket::Open());
-  const sys::Link tap = KATA_TRY(sys::FindLink(socket, connection.tap));
-  return network::CountEgress(socket, tap.index, connection.model);
-}
-
-struct Found {
-  std::vector<sys::Link> links;
-  std::vector<sys::LinkAddress> addresses;
-};
-
-Result<Found> LookInside() {
-  sys::NetlinkSocket socket = KATA_TRY(sys::NetlinkSocket::Open());
-  auto links = KATA_TRY(sys::ListLinks(socket));
-  return Found{std::move(links), KATA_TRY(sys::ListAddresses(socket))};
-}
-
-}  // namespace
 
 Result<std::vector<EndpointReport>> ReportNetwork(const std::string& id,
                                                   const std::string& records) {
-  const sandbox::SandboxRecord record = KATA_TRY(FindRecord(id, records));
-  std::vector<EndpointReport> endpoints;
-  for (const sandbox::NetworkEntry& entry : record.networks) {
-    const sys::UniqueFd ns = KATA_TRY(OpenNamespaceOf(entry, record));
-    const Found found = KATA_TRY(sys::RunInNetns(ns.get(), &LookInside));
-    const auto link = std::ranges::find(found.links, entry.connection.link, &sys::Link::index);
-    if (link == found.links.end()) continue;  // it has just gone
-    EndpointReport endpoint{.connection = entry.connection, .link = *link, .addresses = {}};
-    if (const auto of_vmm = OpenNamespaceOfVmm(record)) {
-      auto denied = sys::RunInNetns(of_vmm->get(), [&] { return CountDenied(entry.connection); });
-      if (denied) endpoint.denied = *denied;
-    }
-    for (const sys::LinkAddress& address : found.addresses) {
-      if (address.link == link->index) endpoint.addresses.push_back(address.prefix.Text());
-    }
-    endpoints.push_back(std::move(endpoint));
-  }
-  return endpoints;
+  return sandbox::ReportNetwork(KATA_TRY(FindRecord(id, records)));
 }
 
 std::string FormatNetworkTable(const std::vector<EndpointReport>& endpoints) {

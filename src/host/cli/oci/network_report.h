@@ -5,25 +5,16 @@
 // Reads the sandbox's record and asks the kernel; the shim is not asked.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
-#include "host/network/connection.h"
-#include "host/network/egress_guard.h"
+#include "host/record/network_report.h"
 #include "host/record/record.h"
-#include "sys/rtnetlink.h"
 
 namespace kata::cli::oci {
 
-// One interface of the sandbox.
-struct EndpointReport {
-  network::Connection connection;
-  sys::Link link;
-  std::vector<std::string> addresses;                // "10.0.0.2/24"
-  std::optional<network::EgressCounts> denied = {};  // by an egress policy; absent: there is none
-};
+using sandbox::EndpointReport;
 
 // Of the sandbox `id`, or of the one that has a container of this name.
 // Errors  kNotFound  there is none

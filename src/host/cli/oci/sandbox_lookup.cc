@@ -8,25 +8,17 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "sys/files.h"
+#include "host/record/records.h"
 
 namespace kata::cli::oci {
 
 namespace {
 
+using sandbox::AllRecords;
 using sandbox::SandboxRecord;
 
 // Fewer letters say nothing.
 constexpr size_t kLeastBeginning = 4;
-
-std::vector<SandboxRecord> AllRecords(const std::string& records) {
-  std::vector<SandboxRecord> all;
-  for (const std::string& name : sys::ListDirectory(records)) {
-    if (name.starts_with('.')) continue;
-    if (auto record = sandbox::LoadRecord(name, records)) all.push_back(*std::move(record));
-  }
-  return all;
-}
 
 bool Has(const SandboxRecord& record, const std::string& id) {
   return std::ranges::find(record.containers, id) != record.containers.end();

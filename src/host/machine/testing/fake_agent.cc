@@ -58,6 +58,8 @@ void FakeAgent::Register() {
   Handle(kGuest, "Freeze", &FakeAgent::Acknowledge<guest::FreezeRequest>);
   Handle(kGuest, "Thaw", &FakeAgent::Acknowledge<guest::ThawRequest>);
   Handle(kAgent, "CreateSandbox", &FakeAgent::Acknowledge<agent::CreateSandboxRequest>);
+  Handle(kAgent, "StatsContainer", &FakeAgent::StatsContainer);
+  Handle(kAgent, "GetMetrics", &FakeAgent::GetMetrics);
   Handle(kAgent, "CreateContainer", &FakeAgent::CreateContainer);
   Handle(kAgent, "StartContainer", &FakeAgent::StartContainer);
   Handle(kAgent, "RemoveContainer", &FakeAgent::RemoveContainer);
@@ -141,6 +143,25 @@ void FakeAgent::EndProcess(Process& process, int status) {
   response.set_status(status);
   for (ttrpc::Responder& waiter : std::exchange(process.waiters, {})) waiter.Reply(response);
   for (ttrpc::Responder& reader : std::exchange(process.readers, {})) reader.ReplyEmpty();
+}
+
+// A container of it has used a second of a processor and a MiB.
+void FakeAgent::StatsContainer(const agent::StatsContainerRequest& request,
+                               ttrpc::Responder& reply) {
+  if (!containers_.contains(request.container_id())) {
+    return reply.Fail(NoSuch(request.container_id(), ""));
+  }
+  agent::StatsContainerResponse stats;
+  agent::CgroupStats& cgroup = *stats.mutable_cgroup_stats();
+  cgroup.mutable_cpu_stats()->mutable_cpu_usage()->set_total_usage(1000000000);
+  cgroup.mutable_memory_stats()->mutable_usage()->set_usage(1 << 20);
+  reply.Reply(stats);
+}
+
+void FakeAgent::GetMetrics(const agent::GetMetricsRequest&, ttrpc::Responder& reply) {
+  agent::Metrics metrics;
+  metrics.set_metrics(metrics_);
+  reply.Reply(metrics);
 }
 
 void FakeAgent::Check(const health::CheckRequest&, ttrpc::Responder& reply) {

@@ -52,6 +52,8 @@ class FakeAgent : public std::enable_shared_from_this<FakeAgent> {
   // "<container>" or "<container>/<exec>" of what runs.
   std::vector<std::string> Running();
   void RunOnLoop(const std::function<void()>& work);
+  // What it tells of itself, as Prometheus' text. On the loop's thread, or before it serves.
+  void SetMetrics(std::string text) { metrics_ = std::move(text); }
   // The process ends with `status`, as by itself.
   void End(const std::string& container_id, const std::string& exec_id, int status);
 
@@ -84,12 +86,15 @@ class FakeAgent : public std::enable_shared_from_this<FakeAgent> {
   void SignalProcess(const agent::SignalProcessRequest& request, ttrpc::Responder& reply);
   void WaitProcess(const agent::WaitProcessRequest& request, ttrpc::Responder& reply);
   void ReadStream(const agent::ReadStreamRequest& request, ttrpc::Responder& reply);
+  void StatsContainer(const agent::StatsContainerRequest& request, ttrpc::Responder& reply);
+  void GetMetrics(const agent::GetMetricsRequest& request, ttrpc::Responder& reply);
   void Check(const health::CheckRequest& request, ttrpc::Responder& reply);
 
   sys::EventLoop& loop_;
   const AgentScript script_;
   std::unique_ptr<ttrpc::Server> server_;
   std::map<std::string, Container> containers_;
+  std::string metrics_;
   std::vector<ttrpc::Responder> parked_;  // whose answer never comes
 };
 
