@@ -5,7 +5,7 @@
 # Sourced after common.sh. scripts/lib/place puts it where it belongs; the packages and the tar are
 # made of the same tree.
 
-payload_programs=(containerd-shim-kata-v2 kata-runtime kata-stand-in kata-factory)
+payload_programs=(containerd-shim-kata-v2 kata-runtime kata-stand-in kata-factory kata-monitor)
 payload_guest=(vmlinux.container kata-containers-initrd.img kernel.info)
 
 # payload_is_built PRESET: whether nothing is missing.
@@ -36,8 +36,11 @@ make_payload() {
   install -D -m 644 "$KATA_ROOT/src/host/config/configuration.toml" \
     "$dir/share/defaults/kata-containers/configuration.toml"
   # @BIN@ is for scripts/lib/place, which knows the prefix.
-  install -D -m 644 "$KATA_ROOT/src/host/warm/kata-factory.service" \
-    "$dir/lib/systemd/system/kata-factory.service"
+  for file in warm/kata-factory monitor/kata-monitor; do
+    install -D -m 644 "$KATA_ROOT/src/host/$file.service" "$dir/lib/systemd/system/${file##*/}.service"
+  done
+  install -D -m 644 "$KATA_ROOT/deploy/grafana/kata-cpp.json" \
+    "$dir/share/doc/kata-cpp/deploy/grafana/kata-cpp.json"
 
   # kata-bench brings what it is made of: its modules, private daemons and networks, and what fetches
   # runtimes.

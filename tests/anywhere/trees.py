@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from testbed.process import BedError, run
 
-PROGRAMS = ("containerd-shim-kata-v2", "kata-runtime", "kata-stand-in", "kata-factory", "kata-agent")
+PROGRAMS = ("containerd-shim-kata-v2", "kata-runtime", "kata-stand-in", "kata-factory", "kata-monitor", "kata-agent")
 
 
 @dataclass

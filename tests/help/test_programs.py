@@ -51,7 +51,7 @@ class OfABuild(unittest.TestCase):
     def test_every_option_of_a_help_is_in_the_page(self):
         checked = 0
         for name in self.pages():
-            program = re.match(r"kata-runtime|kata-factory|kata-bench|kata-guest-kernel|containerd-shim-kata-v2", name)[0]
+            program = re.match(r"kata-runtime|kata-factory|kata-monitor|kata-bench|kata-guest-kernel|containerd-shim-kata-v2", name)[0]
             command = [word for word in [name[len(program):-2].lstrip("-")] if word]
             text = plain(self.page(name))
             shown = help_of(program, *command, "-h" if program.startswith("containerd") else "--help")
