@@ -199,6 +199,20 @@ TEST(Metrics, AGuestWithVersionOneIsUnderstood) {
   EXPECT_EQ(V2(stats).memory().file(), 3U);
 }
 
+// containerd's collector follows these pointers without a look: one that is missing ends the
+// daemon.
+TEST(Metrics, VersionOneHasEveryPartThatContainerdTakesToBeThere) {
+  cgroups::v1::Metrics metrics;
+  const auto any = ToMetrics(agent::StatsContainerResponse(), MetricsVersion::kV1);
+  ASSERT_TRUE(metrics.ParseFromString(any.value()));
+  EXPECT_TRUE(metrics.cpu().has_usage());
+  EXPECT_TRUE(metrics.cpu().has_throttling());
+  EXPECT_TRUE(metrics.memory().has_usage());
+  EXPECT_TRUE(metrics.memory().has_swap());
+  EXPECT_TRUE(metrics.memory().has_kernel());
+  EXPECT_TRUE(metrics.memory().has_kernel_tcp());
+}
+
 TEST(Metrics, AnEmptyAnswerBecomesEmptyMetrics) {
   EXPECT_EQ(V1({}).memory().rss(), 0U);
   EXPECT_EQ(V2({}).cpu().usage_usec(), 0U);
