@@ -11,7 +11,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 
 namespace kata::sys {
@@ -86,27 +88,20 @@ bpf_insn SkipUnless(int reg, int32_t value, int count) {
 bpf_insn Call(int helper) { return Insn(BPF_JMP | BPF_CALL, 0, 0, 0, helper); }
 bpf_insn Exit() { return Insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0); }
 
-// Hands the packet to the socket of its kind. (BPF_IMM and BPF_ADD are 0, and not written.)
-Result<UniqueFd> LoadProgram(int map) {
-  constexpr int kContext = BPF_REG_6;
-  constexpr int kSocket = BPF_REG_7;
+constexpr int kContext = BPF_REG_6;
+constexpr int kSocket = BPF_REG_7;
+
+// With the key of a socket in the second register: hands it the packet, or ends with `otherwise`.
+// (BPF_IMM and BPF_ADD are 0, and not written.)
+std::vector<bpf_insn> HandOver(int map, int32_t otherwise) {
   constexpr int kKeySlot = -4;
-  const std::array<bpf_insn, 25> program{
-      Copy(kContext, BPF_REG_1),
-      Set(BPF_REG_2, 0),
-      Load(BPF_REG_3, kContext, offsetof(bpf_sk_lookup, protocol)),
-      SkipUnless(BPF_REG_3, IPPROTO_UDP, 1),
-      Or(BPF_REG_2, kUdp),
-      Load(BPF_REG_3, kContext, offsetof(bpf_sk_lookup, family)),
-      SkipUnless(BPF_REG_3, AF_INET6, 1),
-      Or(BPF_REG_2, kIpv6),
+  return {
       Insn(BPF_STX | BPF_MEM | BPF_W, BPF_REG_10, BPF_REG_2, kKeySlot, 0),
       Insn(BPF_LD | BPF_DW, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map),
       Insn(0, 0, 0, 0, 0),  // of the one before, which is twice as long
       Copy(BPF_REG_2, BPF_REG_10),
       Insn(BPF_ALU64 | BPF_K, BPF_REG_2, 0, 0, kKeySlot),
       Call(BPF_FUNC_map_lookup_elem),
-      // No socket: the packet is refused (SK_DROP).
       Insn(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 9, 0),
       Copy(kSocket, BPF_REG_0),
       Copy(BPF_REG_1, kContext),
@@ -117,25 +112,75 @@ Result<UniqueFd> LoadProgram(int map) {
       Call(BPF_FUNC_sk_release),
       Set(BPF_REG_0, SK_PASS),
       Exit(),
+      Set(BPF_REG_0, otherwise),
       Exit(),
   };
+}
+
+std::vector<bpf_insn> Joined(std::vector<bpf_insn> one, const std::vector<bpf_insn>& other) {
+  one.insert(one.end(), other.begin(), other.end());
+  return one;
+}
+
+// Every packet, to the socket of its kind; what has none is refused.
+std::vector<bpf_insn> AllPackets(int map) {
+  std::vector<bpf_insn> program{
+      Copy(kContext, BPF_REG_1),
+      Set(BPF_REG_2, 0),
+      Load(BPF_REG_3, kContext, offsetof(bpf_sk_lookup, protocol)),
+      SkipUnless(BPF_REG_3, IPPROTO_UDP, 1),
+      Or(BPF_REG_2, kUdp),
+      Load(BPF_REG_3, kContext, offsetof(bpf_sk_lookup, family)),
+      SkipUnless(BPF_REG_3, AF_INET6, 1),
+      Or(BPF_REG_2, kIpv6),
+  };
+  return Joined(std::move(program), HandOver(map, SK_DROP));
+}
+
+std::vector<bpf_insn> LoopbackConnections(int map) {
+  constexpr int kAddress = offsetof(bpf_sk_lookup, local_ip6);
+  const auto one = static_cast<int32_t>(htonl(1));
+  std::vector<bpf_insn> program{
+      Copy(kContext, BPF_REG_1),
+      Load(BPF_REG_3, kContext, offsetof(bpf_sk_lookup, protocol)),
+      SkipUnless(BPF_REG_3, IPPROTO_TCP, 16),
+      Load(BPF_REG_3, kContext, offsetof(bpf_sk_lookup, family)),
+      SkipUnless(BPF_REG_3, AF_INET, 4),
+      Load(BPF_REG_3, kContext, offsetof(bpf_sk_lookup, local_ip4)),
+      SkipUnless(BPF_REG_3, static_cast<int32_t>(htonl(INADDR_LOOPBACK)), 12),
+      Set(BPF_REG_2, 0),
+      Insn(BPF_JMP | BPF_JA, 0, 0, 12, 0),
+      Load(BPF_REG_3, kContext, kAddress),
+      SkipUnless(BPF_REG_3, 0, 8),
+      Load(BPF_REG_3, kContext, kAddress + 4),
+      SkipUnless(BPF_REG_3, 0, 6),
+      Load(BPF_REG_3, kContext, kAddress + 8),
+      SkipUnless(BPF_REG_3, 0, 4),
+      Load(BPF_REG_3, kContext, kAddress + 12),
+      SkipUnless(BPF_REG_3, one, 2),
+      Set(BPF_REG_2, kIpv6),
+      Insn(BPF_JMP | BPF_JA, 0, 0, 2, 0),
+      Set(BPF_REG_0, SK_PASS),
+      Exit(),
+  };
+  return Joined(std::move(program), HandOver(map, SK_PASS));
+}
+
+Result<UniqueFd> LoadProgram(const std::vector<bpf_insn>& program) {
   static constexpr char kLicense[] = "Apache-2.0";
   bpf_attr load{};
   load.prog_type = BPF_PROG_TYPE_SK_LOOKUP;
   load.expected_attach_type = BPF_SK_LOOKUP;
   load.insns = reinterpret_cast<uint64_t>(program.data());
-  load.insn_cnt = program.size();
+  load.insn_cnt = static_cast<uint32_t>(program.size());
   load.license = reinterpret_cast<uint64_t>(&kLicense);
   UniqueFd loaded(Bpf(BPF_PROG_LOAD, &load));
   if (!loaded) return Failed("load a program that steers sockets");
   return loaded;
 }
 
-}  // namespace
-
-Result<UniqueFd> SteerSockets(int ns, const SteeredSockets& sockets) {
-  const UniqueFd map = KATA_TRY(MakeMap(sockets));
-  const UniqueFd program = KATA_TRY(LoadProgram(map.get()));
+Result<UniqueFd> Attach(int ns, const std::vector<bpf_insn>& instructions) {
+  const UniqueFd program = KATA_TRY(LoadProgram(instructions));
   bpf_attr attach{};
   attach.link_create.prog_fd = static_cast<uint32_t>(program.get());
   attach.link_create.target_fd = static_cast<uint32_t>(ns);
@@ -143,6 +188,18 @@ Result<UniqueFd> SteerSockets(int ns, const SteeredSockets& sockets) {
   UniqueFd link(Bpf(BPF_LINK_CREATE, &attach));
   if (!link) return Failed("attach a program that steers sockets");
   return link;
+}
+
+}  // namespace
+
+Result<UniqueFd> SteerSockets(int ns, const SteeredSockets& sockets) {
+  const UniqueFd map = KATA_TRY(MakeMap(sockets));
+  return Attach(ns, AllPackets(map.get()));
+}
+
+Result<UniqueFd> SteerLoopback(int ns, int tcp4, int tcp6) {
+  const UniqueFd map = KATA_TRY(MakeMap({.tcp4 = tcp4, .tcp6 = tcp6}));
+  return Attach(ns, LoopbackConnections(map.get()));
 }
 
 }  // namespace kata::sys

@@ -27,4 +27,8 @@ struct SteeredSockets {
 //         kPermissionDenied  CAP_BPF or CAP_NET_ADMIN is missing
 Result<UniqueFd> SteerSockets(int ns, const SteeredSockets& sockets);
 
+// Likewise for TCP connections to 127.0.0.1 and ::1 alone, at whatever port, also one at which
+// another socket listens. All else goes where it would.
+Result<UniqueFd> SteerLoopback(int ns, int tcp4, int tcp6);
+
 }  // namespace kata::sys

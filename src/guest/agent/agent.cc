@@ -68,6 +68,7 @@ Agent::Agent(sys::EventLoop& loop, Config config, std::function<void()> stop)
       plugged_(loop, "/sys"),
       names_(loop),
       ports_(loop),
+      connections_(loop),
       freezer_(loop, containers_, waiting_calls_) {}
 
 bool Agent::IsInit() { return ::getpid() == 1; }

@@ -22,6 +22,7 @@
 #include "guest/agent/devices.h"
 #include "guest/agent/freezer.h"
 #include "guest/agent/network/dns_relay.h"
+#include "guest/agent/network/loopback_connections.h"
 #include "guest/agent/network/port_mirror.h"
 #include "guest/agent/oom_watch.h"
 #include "guest/agent/plugged.h"
@@ -98,6 +99,7 @@ class Agent {
   PluggedWatch& plugged() { return plugged_; }
   DnsRelay& names() { return names_; }
   PortMirror& ports() { return ports_; }
+  LoopbackConnections& connections() { return connections_; }
   WaitingCalls& waiting_calls() { return waiting_calls_; }
   Freezer& freezer() { return freezer_; }
   // Errors  kFailedPrecondition  there is no sandbox
@@ -133,6 +135,7 @@ class Agent {
   PluggedWatch plugged_;
   DnsRelay names_;
   PortMirror ports_;
+  LoopbackConnections connections_;
   StorageTable storages_;
   bool creating_sandbox_ = false;
   std::optional<Sandbox> sandbox_;

@@ -209,6 +209,14 @@ class AgentClient {
                      std::move_only_function<void(Result<std::vector<sys::ReachedListener>>)> done);
   // Has the guest listen at these, and at no others, for the host's loopback.
   void KeepListenersAsync(const std::vector<sys::ReachedListener>& listeners);
+  // TCP connections to the containers' loopback, by numbers of the caller's. Answered on the loop's
+  // thread, the first two within the usual time; an empty chunk, to either side, is the end.
+  void OpenConnection(uint64_t id, uint16_t port, bool ipv6,
+                      std::move_only_function<void(Result<void>)> done);
+  void CloseConnectionAsync(uint64_t id);
+  void ReadConnection(uint64_t id, std::move_only_function<void(Result<std::string>)> done);
+  void WriteConnection(uint64_t id, std::string data,
+                       std::move_only_function<void(Result<void>)> done);
 
   void NextName(std::move_only_function<void(Result<guest::DnsMessage>)> done);
   void AnswerName(uint64_t id, std::string message);

@@ -13,14 +13,20 @@ void StartedGuest::Stop() {
   if (network) network->Close();
 }
 
+std::shared_ptr<GuestNetwork> Guest::network() const {
+  const MutexLock lock(mutex_);
+  return network_;
+}
+
 Result<void> Guest::SyncNetwork(Deadline deadline) const {
-  std::shared_ptr<GuestNetwork> network;
-  {
-    const MutexLock lock(mutex_);
-    network = network_;
-  }
+  const auto network = this->network();
   if (!network || !alive()) return {};
   return network->Sync(*vm(), *agent(), deadline);
+}
+
+void Guest::ShareLoopback() const {
+  const auto network = this->network();
+  if (network && alive()) network->ShareLoopback(*agent());
 }
 
 void Guest::Stop() {

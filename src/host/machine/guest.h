@@ -80,6 +80,8 @@ class Guest {
   // Makes its network what the namespace has now, once those before have come to an end, or the
   // deadline has passed. Does nothing when that has not changed.
   Result<void> SyncNetwork(Deadline deadline) const KATA_EXCLUDES(mutex_);
+  // As GuestNetwork::ShareLoopback.
+  void ShareLoopback() const KATA_EXCLUDES(mutex_);
   // Sends `copy` unless it has one of this path, which is waited for.
   Result<void> CopyOnce(const VolumeCopy& copy) const { return copies_.SendOnce(copy, *agent()); }
   // For the next disk: kDiskPrefix and a number.
@@ -94,6 +96,8 @@ class Guest {
   const std::vector<Phase> phases_;
   mutable VolumeCopies copies_;
   mutable std::atomic<unsigned> disks_;  // the number of the next one
+
+  std::shared_ptr<GuestNetwork> network() const KATA_EXCLUDES(mutex_);
 
   mutable Mutex mutex_;
   std::shared_ptr<GuestNetwork> network_ KATA_GUARDED_BY(mutex_);  // until its end

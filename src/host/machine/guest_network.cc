@@ -361,15 +361,31 @@ Result<void> GuestNetwork::Sync(hypervisor::Hypervisor& vm, agent::AgentClient& 
   return {};
 }
 
+void GuestNetwork::ShareLoopback(agent::AgentClient& agent) {
+  calls_.Begin();
+  const CallTurn turn(calls_);
+  // By sockets it leads there already.
+  if (loopback_ || outer_ || loop_ == nullptr) return;
+  auto door = LoopbackDoor::Start(served_, agent, *loop_);
+  if (!door) {
+    log::Warn("ports of the pod cannot be forwarded", {{"error", door.error().message()}});
+    return;
+  }
+  loopback_ = *std::move(door);
+}
+
 void GuestNetwork::Close() {
   std::shared_ptr<NameRelay> names;
+  std::shared_ptr<LoopbackDoor> loopback;
   {
     calls_.Begin();
     const CallTurn turn(calls_);
     names = std::exchange(names_, nullptr);
+    loopback = std::exchange(loopback_, nullptr);
     if (outer_) outer_->End();
   }
   if (names) names->Stop();
+  if (loopback) loopback->Stop();
   if (loop_ != nullptr) {
     std::promise<void> removed;
     loop_->Post([&] {

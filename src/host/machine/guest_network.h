@@ -22,6 +22,7 @@
 #include "host/config/config.h"
 #include "host/hypervisor/hypervisor.h"
 #include "host/machine/guest_settings.h"
+#include "host/machine/loopback_door.h"
 #include "host/machine/name_relay.h"
 #include "host/machine/socket_path.h"
 #include "host/network/connection.h"
@@ -88,6 +89,10 @@ class GuestNetwork {
   // last time. Until `deadline` it waits behind others.
   // Errors  kDeadlineExceeded  also: they have not come to an end by then
   Result<void> Sync(hypervisor::Hypervisor& vm, agent::AgentClient& agent, Deadline deadline);
+
+  // From now on the loopback of a namespace that is the machine's alone leads into the guest
+  // (LoopbackDoor). After Follow. A host that cannot do so is logged.
+  void ShareLoopback(agent::AgentClient& agent);
 
   // Leaves the namespace's interfaces as they were. The machine has ended. Idempotent.
   void Close();
@@ -201,6 +206,7 @@ class GuestNetwork {
   std::vector<GuestNic> nics_ KATA_GUARDED_BY(calls_);
   int next_nic_ KATA_GUARDED_BY(calls_) = 0;
   std::shared_ptr<NameRelay> names_ KATA_GUARDED_BY(calls_);
+  std::shared_ptr<LoopbackDoor> loopback_ KATA_GUARDED_BY(calls_);
   GuestSettings settings_ KATA_GUARDED_BY(calls_);
   std::string routes_ KATA_GUARDED_BY(calls_);              // what the guest was told last
   std::string neighbors_ KATA_GUARDED_BY(calls_);           // likewise

@@ -215,6 +215,10 @@ Result<void> Machine::SyncNetwork() {
   return guest->SyncNetwork(Deadline::After(milliseconds(config()->agent.request_timeout_ms)));
 }
 
+void Machine::ShareLoopback() const {
+  if (const auto guest = this->guest()) guest->ShareLoopback();
+}
+
 bool Machine::HoldsWrites() const {
   if (const auto guest = this->guest(); guest && guest->vm()->has_disks()) return true;
   const auto config = this->config();

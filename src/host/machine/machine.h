@@ -173,6 +173,8 @@ class Machine {
   // or nothing runs.
   // Errors  kDeadlineExceeded  an earlier change does not come to an end
   Result<void> SyncNetwork() KATA_EXCLUDES(mutex_);
+  // Of a pod: has the loopback of its network namespace lead into the guest (LoopbackDoor).
+  void ShareLoopback() const;
 
   // Whether what containers have written may still be in the guest alone when they have ended: on
   // disks, or where virtiofs holds writes back. Else the machine can end at any time.

@@ -25,6 +25,7 @@ struct Sandbox::Creation {
   Container& container;
   oci::Spec spec = {};  // as the caller gave it
   bool was_booted = false;
+  bool makes_pod = false;  // the machine that it makes is a pod's
   std::shared_ptr<ProcessIo> io = nullptr;
   std::string snapshot = {};  // that it goes on from; empty: it begins anew
   bool forked = false;        // by the container's own wish: another one than was saved

@@ -132,6 +132,7 @@ Result<void> Sandbox::BeginCreation(Creation& creation) {
   AddPodFiles(pod_files(), &creation.spec);
   creation.container.program = ProgramOf(creation.spec);
   oci::PodRole role = KATA_TRY(oci::RoleFromAnnotations(creation.spec));
+  creation.makes_pod = role.kind == oci::ContainerKind::kSandbox;
   // Who comes into a machine that runs shares it, whatever the annotations say.
   creation.was_booted = machine_.booted();
   const bool by_namespaces = creation.was_booted && JoinsNamespaces(creation.spec);
@@ -188,6 +189,7 @@ Result<void> Sandbox::MakeContainer(Creation& creation) {
     return machine_.Boot(size, sandbox, network);
   }));
   creation.phases.End("boot");
+  if (creation.makes_pod) machine_.ShareLoopback();
   KATA_TRY(members_.CheckWanted(request.id));
   KATA_TRY(guest.Deliver(machine_));
   creation.phases.End("disks");

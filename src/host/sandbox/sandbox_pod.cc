@@ -123,6 +123,7 @@ Result<void> Sandbox::BootPod() {
   }
   request.set_without_first(true);
   KATA_TRY(machine_.Boot({}, request, network));
+  machine_.ShareLoopback();
   machine_.AwaitBoot();
   return {};
 }

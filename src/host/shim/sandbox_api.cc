@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,6 +17,10 @@
 
 namespace kata::shim {
 namespace {
+
+// A client written in Go that finds an answer and the connection's end at once may take the end for
+// the answer, and then removing the pod fails.
+constexpr std::chrono::milliseconds kAnswerIsRead(200);
 
 constexpr const char* kSandboxService = "containerd.runtime.sandbox.v1.Sandbox";
 
@@ -185,7 +190,9 @@ void SandboxApi::HandleShutdown(const sandbox_api::ShutdownSandboxRequest& reque
   pool_.Run([this, responder = std::move(responder)]() mutable {
     const bool ends = surroundings_.shut_down();
     responder.ReplyEmpty();
-    if (ends) surroundings_.end();
+    if (!ends) return;
+    std::this_thread::sleep_for(kAnswerIsRead);
+    surroundings_.end();
   });
 }
 

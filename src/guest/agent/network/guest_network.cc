@@ -249,4 +249,9 @@ Result<sys::UniqueFd> GuestNetwork::BindLoopbackUdp(const std::string& address, 
   });
 }
 
+Result<sys::UniqueFd> GuestNetwork::MakeTcpSocket(int family) {
+  return Inside(namespace_.get(), own_namespace_.get(),
+                [&] { return sys::MakeIpSocket(family, SOCK_STREAM); });
+}
+
 }  // namespace kata::guest

@@ -59,6 +59,8 @@ class GuestNetwork {
   // A UDP socket of the containers' namespace, bound and non-blocking.
   // Errors  kInvalidArgument  not an address of the loopback
   Result<sys::UniqueFd> BindLoopbackUdp(const std::string& address, uint16_t port);
+  // One of TCP, for its connections.
+  Result<sys::UniqueFd> MakeTcpSocket(int family);
 
  private:
   GuestNetwork(sys::UniqueFd own_namespace, sys::UniqueFd made, sys::NetlinkSocket outside,

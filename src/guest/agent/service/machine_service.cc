@@ -106,6 +106,8 @@ void Freeze(Agent& agent, Freezer::OpenCalls open_calls, const FreezeRequest& re
   constexpr std::chrono::milliseconds kLongestFreeze = std::chrono::minutes(5);
   const std::chrono::milliseconds timeout =
       std::min(std::chrono::milliseconds(request.timeout_ms()), kLongestFreeze);
+  // The host's end of them is not saved.
+  agent.connections().CloseAll();
   agent.freezer().Freeze(std::move(open_calls), Deadline::After(timeout),
                          AnswerLater(std::move(responder)));
 }

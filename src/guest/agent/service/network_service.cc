@@ -154,6 +154,56 @@ void RegisterPorts(ttrpc::Server& server, Agent& agent) {
       });
 }
 
+void RegisterConnections(ttrpc::Server& server, Agent& agent) {
+  server.Handle<OpenConnectionRequest>(
+      kGuestService, "OpenConnection",
+      [&agent](CallContext, const OpenConnectionRequest& request, Responder responder) {
+        if (auto thawed = agent.freezer().CheckThawed(); !thawed) {
+          return responder.Fail(thawed.error());
+        }
+        if (request.port() == 0 || request.port() > UINT16_MAX) {
+          return responder.Fail(Error(Code::kInvalidArgument, "no such port"));
+        }
+        agent.connections().Open(
+            request.id(), static_cast<uint16_t>(request.port()), request.ipv6(),
+            [&agent](int family) -> Result<sys::UniqueFd> {
+              return KATA_TRY(agent.network())->MakeTcpSocket(family);
+            },
+            [responder = std::move(responder)](const Result<void>& opened) mutable {
+              Answer(responder, opened);
+            });
+      });
+  server.Handle<ReadConnectionRequest>(
+      kGuestService, "ReadConnection",
+      [&agent](CallContext, const ReadConnectionRequest& request, Responder responder) {
+        const auto call = agent.waiting_calls().Admit(std::move(responder));
+        if (!call) return;
+        agent.connections().Read(
+            request.id(), request.len(), [call] { return call->wanted(); },
+            [call](Result<std::string> data) {
+              if (!data) return call->Fail(std::move(data).error());
+              ConnectionData reply;
+              reply.set_data(*std::move(data));
+              call->Reply(reply);
+            });
+      });
+  server.Handle<ConnectionData>(
+      kGuestService, "WriteConnection",
+      [&agent](CallContext, ConnectionData request, Responder responder) {
+        agent.connections().Write(
+            request.id(), std::move(*request.mutable_data()),
+            [responder = std::move(responder)](const Result<void>& written) mutable {
+              Answer(responder, written);
+            });
+      });
+  HandleNow<CloseConnectionRequest>(
+      server, kGuestService, "CloseConnection",
+      [&agent](const CloseConnectionRequest& request) -> Result<void> {
+        agent.connections().Close(request.id());
+        return {};
+      });
+}
+
 }  // namespace
 
 void RegisterNetworkMethods(ttrpc::Server& server, Agent& agent) {
@@ -188,6 +238,7 @@ void RegisterNetworkMethods(ttrpc::Server& server, Agent& agent) {
   RegisterIpTables(server, agent);
   RegisterNames(server, agent);
   RegisterPorts(server, agent);
+  RegisterConnections(server, agent);
 }
 
 }  // namespace kata::guest

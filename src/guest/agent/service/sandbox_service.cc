@@ -62,6 +62,7 @@ void RegisterSandboxMethods(ttrpc::Server& server, Agent& agent) {
   server.Handle<ResetSandboxRequest>(
       kGuestService, "ResetSandbox",
       [&agent](CallContext, const ResetSandboxRequest&, Responder responder) {
+        agent.connections().CloseAll();
         agent.DestroySandbox(AnswerLater(std::move(responder)));
       });
   server.Handle<agent::GetOOMEventRequest>(
