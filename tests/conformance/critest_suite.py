@@ -27,7 +27,7 @@ OWN_NETWORK = True
 QUICK = ("podsandbox Streaming", "shim Streaming")
 SERIES = "2.1"
 SANDBOXERS = ("podsandbox", "shim")
-# A pod of the sandbox API in the host's network ends containerd 2.1 itself.
+# containerd 2.1 has no pods of the sandbox API in the host's network.
 ENDS_CONTAINERD = "HostNetwork is true|portforward in host network"
 
 NETWORK = {"cniVersion": "0.4.0", "name": "kt-critest", "plugins": [

@@ -156,7 +156,7 @@ void FillMemory(const agent::MemoryStats& from, v1::MemoryStat* to) {
   FillEntry(from.usage(), to->mutable_usage());
   FillEntry(from.swap_usage(), to->mutable_swap());
   FillEntry(from.kernel_usage(), to->mutable_kernel());
-  // Nobody counts it, but containerd's own metrics read it without a look whether it is there.
+  // Nobody counts it, but containerd's own metrics take it to be there.
   (void)to->mutable_kernel_tcp();
 }
 

@@ -199,8 +199,7 @@ TEST(Metrics, AGuestWithVersionOneIsUnderstood) {
   EXPECT_EQ(V2(stats).memory().file(), 3U);
 }
 
-// containerd's collector follows these pointers without a look: one that is missing ends the
-// daemon.
+// For containerd's own metrics.
 TEST(Metrics, VersionOneHasEveryPartThatContainerdTakesToBeThere) {
   cgroups::v1::Metrics metrics;
   const auto any = ToMetrics(agent::StatsContainerResponse(), MetricsVersion::kV1);
