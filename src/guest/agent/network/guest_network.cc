@@ -15,6 +15,7 @@
 
 #include "guest/agent/network/network_messages.h"
 #include "sys/files.h"
+#include "sys/socket_address.h"
 
 namespace kata::guest {
 namespace {
