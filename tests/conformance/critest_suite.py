@@ -28,7 +28,7 @@ QUICK = ("podsandbox Streaming", "shim Streaming")
 SERIES = "2.1"
 SANDBOXERS = ("podsandbox", "shim")
 # containerd 2.1 has no pods of the sandbox API in the host's network.
-ENDS_CONTAINERD = "HostNetwork is true|portforward in host network"
+NOT_THERE = "HostNetwork is true|portforward in host network"
 
 NETWORK = {"cniVersion": "0.4.0", "name": "kt-critest", "plugins": [
     {"type": "bridge", "bridge": "ktcri0", "isGateway": True, "ipMasq": True, "hairpinMode": True,
@@ -108,7 +108,7 @@ class Suite:
         longer = [f"-ginkgo.skip={focus(other)}" for other in subjects()
                   if other.startswith(f"{subject} ")]
         if sandboxer == "shim":
-            longer.append(f"-ginkgo.skip={ENDS_CONTAINERD}")
+            longer.append(f"-ginkgo.skip={NOT_THERE}")
         count = subjects()[subject]
         on_terminal([self.critest, f"-runtime-endpoint=unix://{bed.address}", "-runtime-handler=kata",
                      f"-ginkgo.focus={focus(subject)}", *longer, f"-ginkgo.json-report={report}",
