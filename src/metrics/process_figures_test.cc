@@ -10,6 +10,7 @@
 
 #include "metrics/text.h"
 #include "sys/files.h"
+#include "sys/temporary_dir.h"
 
 namespace kata::metrics {
 namespace {
@@ -18,8 +19,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 TEST(ProcessFigures, ReadsWhatTheKernelWrites) {
-  std::string directory = testing::TempDir() + "process-XXXXXX";
-  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  const sys::TemporaryDir temporary{"process"};
+  const std::string& directory = temporary.path();
   ASSERT_TRUE(sys::MakeDirs(directory + "/fd/0"));
   ASSERT_TRUE(sys::WriteFile(
       directory + "/stat", "7 (a) b) c) S 1 7 7 0 -1 4194560 1 2 3 4 50 25 6 7 20 0 3 0 900 1\n"));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest/agent/metrics.h"
 
-#include <cstdlib>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "sys/files.h"
+#include "sys/temporary_dir.h"
 
 namespace kata::guest {
 namespace {
@@ -16,8 +16,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 TEST(FormatMetrics, ReadsWhatTheKernelReports) {
-  std::string root = testing::TempDir() + "metrics-XXXXXX";
-  ASSERT_NE(::mkdtemp(root.data()), nullptr);
+  const sys::TemporaryDir temporary{"metrics"};
+  const std::string& root = temporary.path();
   ASSERT_TRUE(sys::MakeDirs(root + "/net"));
   ASSERT_TRUE(sys::WriteFile(root + "/loadavg", "0.50 0.25 0.10 2/87 1234\n"));
   ASSERT_TRUE(sys::WriteFile(

@@ -36,7 +36,7 @@ Result<std::vector<CgroupWrite>> PlanCgroup(const oci::LinuxResources& resources
                                             const std::vector<int>& cpus);
 
 // cpu.shares (2..262144) to cpu.weight (1..10000), such that the default of 1024 is that of 100; 0
-// stays 0, which means unset. runc since 1.3.2 and crun since 1.23 count so.
+// stays 0, which means unset. runc counts so since 1.3.2.
 uint64_t WeightFromShares(uint64_t shares);
 // blkio.weight (10..1000) to io.weight (1..10000); 0 stays 0.
 uint64_t WeightFromBlkio(uint64_t weight);

@@ -45,9 +45,9 @@ using std::chrono::seconds;
 constexpr auto kUndoTime = seconds(20);
 
 struct Bundle {
-  std::string path;        // without symbolic links
-  std::string text;        // of config.json
-  bool is_its_own = true;  // not changed after it was read
+  std::string path;      // without symbolic links
+  std::string text;      // of config.json
+  bool adapted = false;  // other than the file has it
   ::kata::oci::Spec spec;
   std::string rootfs;
 };
@@ -88,7 +88,7 @@ Result<Bundle> LoadBundle(const std::string& root, const std::string& path) {
   }
   if (!text) return std::unexpected(text.error());
   bundle.text = KATA_TRY(WithJoinedMappings(root, *text));
-  bundle.is_its_own = bundle.text == *text;
+  bundle.adapted = bundle.text != *text;
   bundle.spec = KATA_TRY(::kata::oci::ParseSpec(bundle.text)).value;
   KATA_TRY_WITHIN("config.json", ::kata::oci::ValidateSpec(bundle.spec));
   bundle.rootfs = KATA_TRY(FindRootfs(bundle.path, bundle.spec.root().path()));
@@ -125,7 +125,7 @@ Result<pid_t> CreateTask(const State& state, const Bundle& bundle, const std::st
   task::CreateTaskRequest create;
   create.set_id(state.id);
   create.set_bundle(state.bundle);
-  if (!bundle.is_its_own) create.set_config(bundle.text);
+  if (bundle.adapted) create.set_config(bundle.text);
   create.set_terminal(bundle.spec.process().terminal());
   create.set_checkpoint(checkpoint);
   create.set_stdin(stand_in);
