@@ -42,14 +42,6 @@ class Cri(CriCase):
         self.assertNotIn(pod[:12], self.ask("pods"))
         self.assertEqual(self.shims(), [])
 
-    def test_processes_are_shared_where_the_pod_says_so(self):
-        options = {"security_context": {"namespace_options": {"pid": 0}}}
-        pod, path = self.run_pod(linux=options)
-        one, two = (self.start(pod, path, word, ["sleep", number], linux=options)
-                    for word, number in (("a", "1111"), ("b", "2222")))
-        self.assertIn("sleep 2222", self.exec(one, "ps", "-o", "args"))
-        self.assertIn("sleep 1111", self.exec(two, "ps", "-o", "args"))
-
     def test_a_daemon_that_is_started_anew_finds_its_pods(self):
         pod, path = self.run_pod()
         container = self.start(pod, path, "app", ["sleep", "1000"])

@@ -48,6 +48,7 @@ class Pods:
         one, two = (self.start(pod, path, word, ["sleep", number], linux=options)
                     for word, number in (("a", "1111"), ("b", "2222")))
         self.assertIn("sleep 2222", self.exec(one, "ps", "-o", "args"))
+        self.assertIn("sleep 1111", self.exec(two, "ps", "-o", "args"))
         self.exec(two, "sh", "-c", "kill -9 $(pidof -s sleep) || true")
         alone = {"security_context": {"namespace_options": {"pid": 1}}}
         pod, path = self.run_pod(linux=alone, metadata={"name": f"{self.name}-2", "namespace": "default",
